@@ -1,0 +1,94 @@
+# `make` explains the project's chores. Only Python 3.11+, make and git are assumed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+GENERATED := libs/wedsync/api
+BASELINE := protos/baseline.binpb
+
+# Without compiled bytecode every actor process starts a second later.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTEST := $(BIN)/python -m pytest
+QUIET ?=
+
+# $(call generate,DIRECTORY): the contracts' Python below DIRECTORY. googleapis-common-protos ships google/*.proto.
+generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos \
+  -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+  --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
+  $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test test-fast test-integration test-e2e coverage check format types protos protos-check protos-baseline clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use it
+run: $(STAMP) ## start the whole system on this machine: databases, Ray, four services, vendor sandbox
+	@exec $(BIN)/python -m services
+
+setup: $(STAMP) ## make the virtual environment and install everything into it
+
+##@ Prove it
+test: test-fast test-integration test-e2e ## all tests, the quick ones first
+
+test-fast: $(STAMP) ## unit, contract, property and architecture tests: no process, no network
+	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture)
+
+test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC
+	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) tests/integration)
+
+test-e2e: $(STAMP) ## the promises of the README, through real processes
+	$(if $(wildcard tests/e2e),$(PYTEST) $(QUIET) tests/e2e)
+
+coverage: $(STAMP) ## all tests, with the lines and branches they miss
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(QUIET) tests
+	$(BIN)/coverage combine
+	$(BIN)/coverage report
+
+##@ Keep it in order
+check: $(STAMP) protos-check ## lint, format, types, import rule, contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against $(BASELINE)
+
+format: $(STAMP) ## format the code and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+##@ Contracts
+protos: $(STAMP) ## generate libs/wedsync/api from protos/
+	rm -rf $(GENERATED)
+	$(call generate,libs)
+
+protos-check: $(STAMP) ## fail if the generated code is not what protos/ says
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
+	  diff -r -x __pycache__ "$$fresh/wedsync/api" $(GENERATED) || \
+	  { echo "$(GENERATED) is not what protos/ says: run 'make protos' and commit"; exit 1; }
+
+protos-baseline: $(STAMP) ## accept the present contracts as what `buf breaking` compares with
+	$(BIN)/buf build -o $(BASELINE)
+
+##@ Clear away
+clean: ## remove caches; keeps .venv and the data in .wedsync
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "WedSync needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "installing into $(VENV); the first time takes a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,28 @@
+"""Which command is where. Nothing here imports gRPC: `wedsync --help` must feel instant."""
+
+from __future__ import annotations
+
+import typer
+
+from wedsync.cli import conflicts, deliveries, demo, doctor, health, up, vendors, weddings
+
+app = typer.Typer(
+    name="wedsync",
+    help="One canonical record per wedding, held in step with every vendor's own system.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback with local values could show a credential.
+    pretty_exceptions_enable=False,
+)
+
+app.command("up")(up.up)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.add_typer(vendors.app, name="vendor")
+app.add_typer(weddings.app, name="wedding")
+app.command("tail")(weddings.tail)
+app.command("journey")(deliveries.journey)
+app.command("webhooks")(deliveries.webhooks)
+app.command("deliveries")(deliveries.deliveries)
+app.add_typer(conflicts.app, name="conflicts")
+app.command("health")(health.health)

@@ -1,0 +1,130 @@
+"""`wedsync journey`, `webhooks` and `deliveries`: what came in, what went out, and how long it took."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wedsync.cli import waterfall
+from wedsync.cli.arguments import WeddingId, identifier
+from wedsync.cli.output import (
+    AsJson,
+    Columns,
+    Limit,
+    console,
+    moment,
+    print_json,
+    print_messages,
+    print_table,
+    take,
+)
+from wedsync.cli.session import connected, run
+
+if TYPE_CHECKING:
+    from wedsync.api.gateway.v1.delivery_pb2 import Delivery, Journey, Webhook
+
+
+class WebhookState(StrEnum):
+    """What can become of a webhook."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    PARKED = "parked"
+    DUPLICATE = "duplicate"
+
+
+def journey(
+    journey_id: Annotated[
+        str, typer.Argument(metavar="ID", help="A webhook's or a change's id.", callback=identifier)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the recorded path of one edit, stage by stage, in milliseconds."""
+    run(_journey(journey_id, as_json=as_json))
+
+
+def webhooks(
+    state: Annotated[WebhookState | None, typer.Option(help="Only these.")] = None,
+    vendor: Annotated[str, typer.Option(help="Only this vendor's.")] = "",
+    as_json: AsJson = False,
+    limit: Limit = 50,
+) -> None:
+    """List what vendors told us, newest first."""
+    run(_webhooks(str(state or ""), vendor, as_json=as_json, limit=limit))
+
+
+def deliveries(wedding_id: WeddingId, as_json: AsJson = False, limit: Limit = 50) -> None:
+    """List a wedding's deliveries to vendors, newest first."""
+    run(_deliveries(wedding_id, as_json=as_json, limit=limit))
+
+
+async def _journey(journey_id: str, *, as_json: bool) -> None:
+    async with connected() as clients:
+        found = await (await clients.gateway()).get_journey(journey_id)
+    rows = waterfall.rows(found)
+    if as_json:
+        print_json(
+            {
+                "journey_id": found.journey_id,
+                "trace_id": found.trace_id,
+                "complete": found.complete,
+                "stages": [row.as_data() for row in rows],
+            }
+        )
+        return
+    console().print(_heading(found))
+    print_waterfall(rows)
+
+
+def print_waterfall(rows: list[waterfall.Row]) -> None:
+    """Print stages as a waterfall."""
+    columns: Columns[tuple[waterfall.Row, str]] = Columns(
+        stage=lambda pair: pair[0].stage,
+        start_ms=lambda pair: waterfall.milliseconds(pair[0].start_ms),
+        duration_ms=lambda pair: waterfall.milliseconds(pair[0].duration_ms),
+        waterfall=lambda pair: pair[1],
+        detail=lambda pair: pair[0].detail,
+    )
+    print_table(columns, zip(rows, waterfall.bars(rows), strict=True), empty="Nothing is recorded yet.")
+
+
+def _heading(found: Journey) -> str:
+    state = "complete" if found.complete else "under way"
+    return f"journey {found.journey_id}  trace {found.trace_id or 'none'}  {state}"
+
+
+async def _webhooks(state: str, vendor: str, *, as_json: bool, limit: int) -> None:
+    async with connected() as clients:
+        gateway = await clients.gateway()
+        found = await take(
+            gateway.list_webhooks(state=state, vendor=vendor, page_size=min(limit, 200)), limit
+        )
+    columns: Columns[Webhook] = Columns(
+        webhook=lambda webhook: webhook.webhook_id,
+        accepted=lambda webhook: moment(webhook, "accept_time"),
+        vendor=lambda webhook: webhook.vendor,
+        state=lambda webhook: webhook.state,
+        changes=lambda webhook: " ".join(webhook.change_ids),
+        reason=lambda webhook: webhook.reason,
+    )
+    print_messages(found, columns, as_json=as_json, empty="There are no such webhooks.")
+
+
+async def _deliveries(wedding_id: str, *, as_json: bool, limit: int) -> None:
+    async with connected() as clients:
+        gateway = await clients.gateway()
+        found = await take(gateway.list_deliveries(wedding_id, page_size=min(limit, 200)), limit)
+    columns: Columns[Delivery] = Columns(
+        delivery=lambda delivery: delivery.delivery_id,
+        due=lambda delivery: moment(delivery, "create_time"),
+        vendor=lambda delivery: delivery.vendor,
+        item=lambda delivery: delivery.item_id,
+        change=lambda delivery: delivery.change_id,
+        state=lambda delivery: delivery.state,
+        tries=lambda delivery: delivery.attempts,
+        confirmed=lambda delivery: moment(delivery, "confirm_time"),
+        reason=lambda delivery: delivery.reason,
+    )
+    print_messages(found, columns, as_json=as_json, empty="This wedding has no deliveries yet.")

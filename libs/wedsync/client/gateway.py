@@ -1,0 +1,135 @@
+"""The gateway: accounts at vendors, links to weddings, and what came in and went out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Unpack
+
+import grpc
+
+from wedsync.api.gateway.v1 import (
+    delivery_pb2,
+    delivery_pb2_grpc,
+    integration_pb2,
+    integration_pb2_grpc,
+    link_pb2,
+    link_pb2_grpc,
+)
+from wedsync.client.calls import CallOptions, pages, unary
+from wedsync.model.ids import new_id
+
+
+class GatewayClient:
+    """IntegrationService, LinkService and DeliveryService. `request_id` makes a call safe to repeat."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._integrations = integration_pb2_grpc.IntegrationServiceStub(channel)
+        self._links = link_pb2_grpc.LinkServiceStub(channel)
+        self._deliveries = delivery_pb2_grpc.DeliveryServiceStub(channel)
+
+    async def list_vendors(self, **options: Unpack[CallOptions]) -> Sequence[integration_pb2.Vendor]:
+        """Return the vendors that can be connected and what each can do."""
+        request = integration_pb2.ListVendorsRequest()
+        return (await unary(self._integrations.ListVendors, request, options)).vendors
+
+    async def connect_vendor(
+        self,
+        vendor: str,
+        *,
+        credentials: Mapping[str, str],
+        base_url: str = "",
+        request_id: str = "",
+        **options: Unpack[CallOptions],
+    ) -> integration_pb2.ConnectVendorResponse:
+        """Connect the caller's account at a vendor; the credentials are tried before anything is kept."""
+        request = integration_pb2.ConnectVendorRequest(
+            request_id=request_id or new_id(), vendor=vendor, credentials=credentials, base_url=base_url
+        )
+        return await unary(self._integrations.ConnectVendor, request, options)
+
+    async def get_integration(
+        self, integration_id: str, **options: Unpack[CallOptions]
+    ) -> integration_pb2.Integration:
+        """Return one integration. Raises `NotFound`."""
+        request = integration_pb2.GetIntegrationRequest(integration_id=integration_id)
+        return await unary(self._integrations.GetIntegration, request, options)
+
+    def list_integrations(
+        self, *, page_size: int = 0, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[integration_pb2.Integration]:
+        """Yield the caller's integrations."""
+
+        async def fetch(token: str) -> tuple[Sequence[integration_pb2.Integration], str]:
+            request = integration_pb2.ListIntegrationsRequest(page_size=page_size, page_token=token)
+            answer = await unary(self._integrations.ListIntegrations, request, options)
+            return answer.integrations, answer.next_page_token
+
+        return pages("", fetch)
+
+    async def link_wedding(
+        self,
+        wedding_id: str,
+        integration_id: str,
+        *,
+        scope: Mapping[str, str],
+        request_id: str = "",
+        **options: Unpack[CallOptions],
+    ) -> link_pb2.Link:
+        """Join an integration to a wedding."""
+        request = link_pb2.LinkWeddingRequest(
+            request_id=request_id or new_id(),
+            wedding_id=wedding_id,
+            integration_id=integration_id,
+            scope=scope,
+        )
+        return await unary(self._links.LinkWedding, request, options)
+
+    async def list_links(self, wedding_id: str, **options: Unpack[CallOptions]) -> Sequence[link_pb2.Link]:
+        """Return the links of a wedding."""
+        request = link_pb2.ListLinksRequest(wedding_id=wedding_id)
+        return (await unary(self._links.ListLinks, request, options)).links
+
+    async def pause_link(self, link_id: str, **options: Unpack[CallOptions]) -> link_pb2.Link:
+        """Stop reading from and writing to the vendor through this link."""
+        return await unary(self._links.PauseLink, link_pb2.PauseLinkRequest(link_id=link_id), options)
+
+    async def resume_link(self, link_id: str, **options: Unpack[CallOptions]) -> link_pb2.Link:
+        """Go on where the link was paused."""
+        return await unary(self._links.ResumeLink, link_pb2.ResumeLinkRequest(link_id=link_id), options)
+
+    async def sync_now(self, link_id: str, **options: Unpack[CallOptions]) -> None:
+        """Look at the vendor now instead of at the next interval."""
+        await unary(self._links.SyncNow, link_pb2.SyncNowRequest(link_id=link_id), options)
+
+    def list_webhooks(
+        self, *, state: str = "", vendor: str = "", page_size: int = 0, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[delivery_pb2.Webhook]:
+        """Yield webhooks and polled observations, newest first."""
+
+        async def fetch(token: str) -> tuple[Sequence[delivery_pb2.Webhook], str]:
+            request = delivery_pb2.ListWebhooksRequest(
+                state=state, vendor=vendor, page_size=page_size, page_token=token
+            )
+            answer = await unary(self._deliveries.ListWebhooks, request, options)
+            return answer.webhooks, answer.next_page_token
+
+        return pages("", fetch)
+
+    def list_deliveries(
+        self, wedding_id: str, *, state: str = "", page_size: int = 0, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[delivery_pb2.Delivery]:
+        """Yield a wedding's deliveries to vendors, newest first."""
+
+        async def fetch(token: str) -> tuple[Sequence[delivery_pb2.Delivery], str]:
+            request = delivery_pb2.ListDeliveriesRequest(
+                wedding_id=wedding_id, state=state, page_size=page_size, page_token=token
+            )
+            answer = await unary(self._deliveries.ListDeliveries, request, options)
+            return answer.deliveries, answer.next_page_token
+
+        return pages("", fetch)
+
+    async def get_journey(self, journey_id: str, **options: Unpack[CallOptions]) -> delivery_pb2.Journey:
+        """Return the recorded path of one webhook or change. Raises `NotFound`."""
+        request = delivery_pb2.GetJourneyRequest(journey_id=journey_id)
+        return await unary(self._deliveries.GetJourney, request, options)

@@ -1,0 +1,174 @@
+"""The sync service: weddings, their items, their log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Unpack
+
+import grpc
+
+from wedsync.api.common.v1 import item_pb2
+from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
+from wedsync.client.calls import CallOptions, pages, stream, unary
+from wedsync.client.resume import Resume
+from wedsync.clock import Clock, SystemClock
+from wedsync.convert import change_to_message, result_from_message
+from wedsync.convert.items import date_to_message
+from wedsync.errors import WedSyncError
+from wedsync.model.changes import Change, ChangeResult, Source
+from wedsync.model.ids import new_id
+
+CALLER = Source(organization_id="", actor="")
+"""The source of a caller's own change: the service reads who that is from the API key."""
+
+WATCH_SECONDS = 3600.0
+"""How long one stream lives; a watch that resumes opens the next one then."""
+
+
+def wedding_message(
+    title: str, date: str, time_zone: str, *, members: Sequence[wedding_pb2.Member] = (), wedding_id: str = ""
+) -> wedding_pb2.Wedding:
+    """Return a new wedding on a day `2027-06-12`, with an id of its own unless one is given."""
+    return wedding_pb2.Wedding(
+        wedding_id=wedding_id or new_id(),
+        title=title,
+        date=date_to_message(date),
+        time_zone=time_zone,
+        members=members,
+    )
+
+
+class SyncClient:
+    """The canonical record of every wedding."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, clock: Clock | None = None) -> None:
+        self._stub = service_pb2_grpc.SyncServiceStub(channel)
+        self._clock = clock or SystemClock()
+
+    async def create_wedding(
+        self, wedding: wedding_pb2.Wedding, **options: Unpack[CallOptions]
+    ) -> wedding_pb2.Wedding:
+        """Create a wedding. Raises `AlreadyExists` if its id stands for another one.
+
+        One without an id gets one here, so that a retry cannot create it twice.
+        """
+        named = wedding_pb2.Wedding()
+        named.CopyFrom(wedding)
+        named.wedding_id = wedding.wedding_id or new_id()
+        return await unary(self._stub.CreateWedding, service_pb2.CreateWeddingRequest(wedding=named), options)
+
+    async def get_wedding(self, wedding_id: str, **options: Unpack[CallOptions]) -> wedding_pb2.Wedding:
+        """Return one wedding. Raises `UnknownWedding`."""
+        request = service_pb2.GetWeddingRequest(wedding_id=wedding_id)
+        return await unary(self._stub.GetWedding, request, options)
+
+    def list_weddings(
+        self, *, page_size: int = 0, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[wedding_pb2.Wedding]:
+        """Yield the caller's weddings, oldest first."""
+
+        async def fetch(token: str) -> tuple[Sequence[wedding_pb2.Wedding], str]:
+            request = service_pb2.ListWeddingsRequest(page_size=page_size, page_token=token)
+            answer = await unary(self._stub.ListWeddings, request, options)
+            return answer.weddings, answer.next_page_token
+
+        return pages("", fetch)
+
+    async def apply_changes(
+        self, wedding_id: str, changes: Sequence[Change], **options: Unpack[CallOptions]
+    ) -> list[ChangeResult]:
+        """Apply changes in order; each has a result of its own. Safe to repeat with the same change ids."""
+        request = service_pb2.ApplyChangesRequest(
+            wedding_id=wedding_id, changes=[_proposal(change) for change in changes]
+        )
+        answer = await unary(self._stub.ApplyChanges, request, options)
+        return [result_from_message(result) for result in answer.results]
+
+    async def get_item(self, wedding_id: str, item_id: str, **options: Unpack[CallOptions]) -> item_pb2.Item:
+        """Return one item, a deleted one too. Raises `NotFound`."""
+        request = service_pb2.GetItemRequest(wedding_id=wedding_id, item_id=item_id)
+        return await unary(self._stub.GetItem, request, options)
+
+    def list_items(
+        self,
+        wedding_id: str,
+        *,
+        show_deleted: bool = False,
+        page_size: int = 0,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[item_pb2.Item]:
+        """Yield a wedding's items."""
+
+        async def fetch(token: str) -> tuple[Sequence[item_pb2.Item], str]:
+            request = service_pb2.ListItemsRequest(
+                wedding_id=wedding_id, show_deleted=show_deleted, page_size=page_size, page_token=token
+            )
+            answer = await unary(self._stub.ListItems, request, options)
+            return answer.items, answer.next_page_token
+
+        return pages("", fetch)
+
+    def list_changes(
+        self,
+        wedding_id: str,
+        *,
+        after_sequence: int = 0,
+        item_id: str = "",
+        page_size: int = 0,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[change_pb2.LoggedChange]:
+        """Yield a wedding's log in order, optionally of one item."""
+
+        async def fetch(after: int) -> tuple[Sequence[change_pb2.LoggedChange], int]:
+            request = service_pb2.ListChangesRequest(
+                wedding_id=wedding_id, after_sequence=after, item_id=item_id, page_size=page_size
+            )
+            answer = await unary(self._stub.ListChanges, request, options)
+            return answer.changes, answer.next_after_sequence
+
+        return pages(after_sequence, fetch)
+
+    async def watch_wedding(
+        self,
+        wedding_id: str,
+        after_sequence: int | None = None,
+        *,
+        resume: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[service_pb2.WatchWeddingResponse, None]:
+        """Yield the log from a sequence on, then live; the first message says where the stream starts.
+
+        With `resume` a broken stream goes on at the last sequence seen, without gap or repeat; it
+        raises only what no retry mends, or the last error once the tries in a row are used up.
+        Close it (`contextlib.aclosing`) when leaving the loop early.
+        """
+        progress = Resume(after_sequence)
+        while True:
+            opened = self._clock.monotonic()
+            try:
+                async with aclosing(self._watch(wedding_id, progress.after, options)) as messages:
+                    async for message in messages:
+                        if progress.is_new(message.sequence, logged=message.HasField("change")):
+                            yield message
+            except WedSyncError as error:
+                if not resume:
+                    raise
+                await self._clock.sleep(progress.pause(error, lived=self._clock.monotonic() - opened))
+            else:
+                return
+
+    def _watch(
+        self, wedding_id: str, after: int | None, options: CallOptions
+    ) -> AsyncGenerator[service_pb2.WatchWeddingResponse, None]:
+        request = service_pb2.WatchWeddingRequest(wedding_id=wedding_id, after_sequence=after)
+        lifetime = options.get("timeout", WATCH_SECONDS)
+        return stream(self._stub.WatchWedding, request, options, timeout=lifetime)
+
+
+def _proposal(change: Change) -> change_pb2.Change:
+    message = change_to_message(change)
+    if change.source.link_id is None:
+        # Only what a vendor told us names its source; anyone else's is read from their key.
+        message.ClearField("source")
+    return message

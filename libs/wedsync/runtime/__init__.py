@@ -1,0 +1,1 @@
+"""What every service runs on: settings, server, principals, telemetry, database, secrets."""

@@ -1,0 +1,174 @@
+"""Hints through Redis: "look again now". Every fact is in PostgreSQL, so a hint may be lost at any moment.
+
+Publishing never waits and never fails; a subscription survives Redis being absent, gone or back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import redis.asyncio as redis
+from pydantic import SecretStr
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+_log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+_OUTBOX = 1000  # hints waiting for Redis; beyond it the oldest go
+_INBOX = 100  # hints a slow subscriber has not taken; beyond it the oldest go
+_BATCH = 100
+_SOCKET_SECONDS = 2.0
+_POLL_SECONDS = 5.0
+_BACKOFF_FIRST = 0.05
+_BACKOFF_CAP = 5.0
+
+
+class Hints:
+    """One process's connection to the hints; with no URL it accepts everything and delivers nothing."""
+
+    def __init__(self, url: str | SecretStr | None) -> None:
+        plain = url.get_secret_value() if isinstance(url, SecretStr) else url
+        self._client = _client(plain) if plain else None
+        self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_OUTBOX)
+        self._inboxes: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pubsub: Any = None
+        self._closed = False
+        self.connected = False
+        """Whether the listening connection works now; for showing, not for deciding."""
+
+    def publish(self, channel: str, payload: bytes = b"") -> None:
+        """Send a hint, if that is possible at all. Call it on the event loop."""
+        if self._client is None or self._closed:
+            return
+        _put(self._outbox, (channel, payload))
+        self._ensure("publish", self._publishing)
+
+    async def subscribe(self, channel: str) -> AsyncIterator[bytes]:
+        """Yield the payloads of a channel until `aclose`; close the iterator to unsubscribe.
+
+        Some may be missed: look at the facts at first, and again every so often.
+        """
+        inbox: asyncio.Queue[bytes | None] = asyncio.Queue(_INBOX)
+        if self._closed:
+            return
+        self._inboxes.setdefault(channel, set()).add(inbox)
+        try:
+            await self._listen_to(channel)
+            while (payload := await inbox.get()) is not None:
+                yield payload
+        finally:
+            await self._forget(channel, inbox)
+
+    async def aclose(self) -> None:
+        """End every subscription and let go of Redis."""
+        self._closed = True
+        for inboxes in self._inboxes.values():
+            for inbox in inboxes:
+                _put(inbox, None)
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=_SOCKET_SECONDS)
+        if self._client is not None:
+            await _quietly(self._client.aclose())
+
+    async def _listen_to(self, channel: str) -> None:
+        if self._client is None:
+            return
+        self._ensure("listen", self._listening)
+        if self._pubsub is not None:
+            await _quietly(self._pubsub.subscribe(channel))
+
+    async def _forget(self, channel: str, inbox: asyncio.Queue[bytes | None]) -> None:
+        inboxes = self._inboxes.get(channel, set())
+        inboxes.discard(inbox)
+        if inboxes:
+            return
+        self._inboxes.pop(channel, None)
+        # A closed pubsub would connect anew to say that it leaves.
+        if self._pubsub is not None and not self._closed:
+            await _quietly(self._pubsub.unsubscribe(channel))
+
+    def _ensure(self, name: str, work: Callable[[redis.Redis], Awaitable[None]]) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(self._again_and_again(work), name=f"hints-{name}")
+
+    async def _again_and_again(self, work: Callable[[redis.Redis], Awaitable[None]]) -> None:
+        assert self._client is not None  # noqa: S101  # without one nothing is ever started
+        pause = _BACKOFF_FIRST
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await work(self._client)
+            except (RedisError, OSError, TimeoutError) as error:
+                self.connected = False
+                _log.info("no hints for now: %s", type(error).__name__)
+            if asyncio.get_running_loop().time() - started > _BACKOFF_CAP:
+                pause = _BACKOFF_FIRST
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # jitter, no secret
+            pause = min(pause * 2, _BACKOFF_CAP)
+
+    async def _publishing(self, client: redis.Redis) -> None:
+        while True:
+            batch = [await self._outbox.get()]
+            while len(batch) < _BATCH and not self._outbox.empty():
+                batch.append(self._outbox.get_nowait())
+            async with client.pipeline(transaction=False) as pipeline:
+                for channel, payload in batch:
+                    pipeline.publish(channel, payload)
+                await pipeline.execute()
+
+    async def _listening(self, client: redis.Redis) -> None:
+        pubsub = client.pubsub(ignore_subscribe_messages=True)
+        try:
+            if self._inboxes:
+                await pubsub.subscribe(*self._inboxes)
+            self._pubsub, self.connected = pubsub, True
+            while True:
+                message = await pubsub.get_message(timeout=_POLL_SECONDS)
+                if message is None:
+                    await self._prove_alive(pubsub)
+                elif message["type"] == "message":  # the answer to a ping is none
+                    self._deliver(message["channel"].decode(), message["data"])
+        finally:
+            self._pubsub = None
+            await _quietly(pubsub.aclose())  # type: ignore[no-untyped-call]
+
+    async def _prove_alive(self, pubsub: Any) -> None:
+        # A connection whose peer vanished looks like a quiet one; only a write finds out.
+        if pubsub.subscribed:
+            await pubsub.ping()
+
+    def _deliver(self, channel: str, payload: bytes) -> None:
+        for inbox in self._inboxes.get(channel, ()):
+            _put(inbox, payload)
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.from_url(
+        url,
+        socket_connect_timeout=_SOCKET_SECONDS,
+        socket_timeout=_SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),  # we reconnect ourselves, with back-off, jitter and a cap
+        decode_responses=False,
+    )
+
+
+def _put(queue: asyncio.Queue[Item], item: Item) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(item)
+
+
+async def _quietly(work: Awaitable[Any]) -> None:
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        await work

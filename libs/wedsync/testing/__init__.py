@@ -1,0 +1,1 @@
+"""What stands in for the outside world: vendor systems for the sandbox and for tests."""

@@ -1,0 +1,1 @@
+"""What we run: four programs that never import each other."""

@@ -1,0 +1,1 @@
+"""Who disagrees about what: collisions become conflicts that people can see."""

@@ -1,0 +1,5 @@
+"""Runs this service's migrations."""
+
+from wedsync.runtime.migrations import run_env
+
+run_env()

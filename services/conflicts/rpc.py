@@ -1,0 +1,104 @@
+"""What may be asked of the conflicts service: translate, call, translate back."""
+# ruff: noqa: N802, ARG002  # names and parameters are gRPC's
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+
+from services.conflicts import rpc_requests as requests
+from services.conflicts.conflict import Claim, Collision, Conflict, opened
+from services.conflicts.paging import token_after
+from services.conflicts.store import ConflictsStore
+from wedsync.api.conflicts.v1 import service_pb2, service_pb2_grpc
+from wedsync.clock import Clock
+from wedsync.convert import kind_to_message, source_to_message, value_to_message
+from wedsync.convert.changes import timestamp
+from wedsync.runtime.metrics import observe_stage
+from wedsync.runtime.principal import Scope, require
+from wedsync.runtime.telemetry import Telemetry, current_traceparent
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
+    """The servicer of `ConflictService`."""
+
+    def __init__(self, *, store: ConflictsStore, telemetry: Telemetry, clock: Clock) -> None:
+        self._store, self._telemetry, self._clock = store, telemetry, clock
+
+    async def Adjudicate(
+        self, request: service_pb2.AdjudicateRequest, context: Context
+    ) -> service_pb2.AdjudicateResponse:
+        """Open a conflict for each collision that is not known yet."""
+        require(Scope.INTERNAL)
+        collisions, start = requests.collisions_from(request), time.time_ns()
+        await self._store.open(opened(collisions))
+        for collision in collisions:
+            self._trace(collision, start)
+        return service_pb2.AdjudicateResponse()
+
+    async def GetConflict(
+        self, request: service_pb2.GetConflictRequest, context: Context
+    ) -> service_pb2.Conflict:
+        """Return one conflict."""
+        caller = require(Scope.READ)
+        conflict_id = requests.checked_id("conflict_id", request.conflict_id)
+        return _conflict(await self._store.get(caller.organization_id, conflict_id))
+
+    async def ListConflicts(
+        self, request: service_pb2.ListConflictsRequest, context: Context
+    ) -> service_pb2.ListConflictsResponse:
+        """List conflicts, newest first."""
+        caller, size = require(Scope.READ), requests.page_size(request.page_size)
+        found = await self._store.newest(
+            caller.organization_id,
+            limit=size + 1,
+            wedding_id=requests.checked_id("wedding_id", request.wedding_id) if request.wedding_id else None,
+            state=requests.state_from(request.state),
+            after=requests.page_start(request.page_token),
+        )
+        page, more = found[:size], len(found) > size
+        return service_pb2.ListConflictsResponse(
+            conflicts=[_conflict(conflict) for conflict in page],
+            next_page_token=token_after(page[-1]) if more else "",
+        )
+
+    def _trace(self, collision: Collision, start: int) -> None:
+        # The batch is a span of the caller's trace; each collision has one in the trace of its own edit.
+        batch = current_traceparent()
+        own = self._telemetry.record(
+            "adjudicate",
+            collision.trace_parent or None,
+            start,
+            time.time_ns(),
+            {"item_kind": collision.item_kind.value, "path": collision.path},
+            links=[batch] if batch else [],
+        )
+        waited = (self._clock.now() - collision.committed_at).total_seconds()
+        observe_stage("conflicts", "adjudicate", waited, traceparent=own)
+
+
+def _conflict(conflict: Conflict) -> service_pb2.Conflict:
+    collision = conflict.collision
+    return service_pb2.Conflict(
+        conflict_id=conflict.conflict_id,
+        wedding_id=collision.wedding_id,
+        sequence=collision.sequence,
+        item_id=collision.item_id,
+        item_kind=kind_to_message(collision.item_kind),
+        path=collision.path,
+        current=_claim(collision, collision.current),
+        proposed=_claim(collision, collision.proposed),
+        state=service_pb2.ConflictState.Value(f"CONFLICT_STATE_{conflict.state.value.upper()}"),
+        create_time=timestamp(collision.committed_at),
+    )
+
+
+def _claim(collision: Collision, claim: Claim) -> service_pb2.Claim:
+    return service_pb2.Claim(
+        value=value_to_message(collision.item_kind, collision.path, claim.value),
+        source=source_to_message(claim.source),
+    )

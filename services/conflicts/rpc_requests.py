@@ -1,0 +1,172 @@
+"""What callers may ask, checked; everything that is wrong with a request is said at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.conflicts.conflict import Claim, Collision, State
+from services.conflicts.paging import Place, place_of
+from wedsync.api.common.v1 import item_pb2
+from wedsync.api.conflicts.v1 import service_pb2
+from wedsync.convert import kind_from_message, source_from_message, value_from_message
+from wedsync.convert.changes import moment
+from wedsync.errors import FieldViolation, InvalidRequest
+from wedsync.model.ids import is_id
+from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
+from wedsync.model.values import BadValue, canonical
+
+MAX_COLLISIONS = 500
+MAX_ORGANIZATIONS = 100
+DEFAULT_PAGE, MAX_PAGE = 50, 200
+_ID = "must be a UUID in lower case: 0198c7a2-…"
+
+
+class Checks:
+    """Collects what is wrong with a request."""
+
+    def __init__(self) -> None:
+        self.violations: list[FieldViolation] = []
+
+    def refuse(self, field: str, description: str) -> None:
+        """Note a violation."""
+        self.violations.append(FieldViolation(field, description))
+
+    def require(self, condition: bool, field: str, description: str) -> None:
+        """Note a violation unless the condition holds."""
+        if not condition:
+            self.refuse(field, description)
+
+    def finish(self) -> None:
+        """Raise `InvalidRequest` if anything was wrong."""
+        if self.violations:
+            raise InvalidRequest(violations=self.violations)
+
+
+def collisions_from(request: service_pb2.AdjudicateRequest) -> list[Collision]:
+    """Return the collisions handed over. Raises `InvalidRequest`."""
+    checks, count = Checks(), len(request.collisions)
+    checks.require(
+        1 <= count <= MAX_COLLISIONS, "collisions", f"holds {count} collisions; send 1 to {MAX_COLLISIONS}"
+    )
+    checks.finish()
+    found = [_collision(message, f"collisions[{i}]", checks) for i, message in enumerate(request.collisions)]
+    checks.finish()
+    return [collision for collision in found if collision is not None]
+
+
+def checked_id(field: str, value: str) -> str:
+    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
+    checks = Checks()
+    checks.require(is_id(value), field, _ID)
+    checks.finish()
+    return value
+
+
+def page_size(asked: int) -> int:
+    """Return how many conflicts a page has. Raises `InvalidRequest` for a negative number."""
+    checks = Checks()
+    checks.require(asked >= 0, "page_size", f"must be 0 to {MAX_PAGE}")
+    checks.finish()
+    return min(asked or DEFAULT_PAGE, MAX_PAGE)
+
+
+def page_start(token: str) -> Place | None:
+    """Return the place a page starts at, None for the first. Raises `InvalidRequest`."""
+    if not token:
+        return None
+    try:
+        return place_of(token)
+    except ValueError:
+        violation = FieldViolation("page_token", "is none of ours; start without one")
+        raise InvalidRequest(violations=[violation]) from None
+
+
+def state_from(number: service_pb2.ConflictState.ValueType) -> State | None:
+    """Return the state asked for, None for any. Raises `InvalidRequest`."""
+    if number == service_pb2.CONFLICT_STATE_UNSPECIFIED:
+        return None
+    try:
+        return State(service_pb2.ConflictState.Name(number).removeprefix("CONFLICT_STATE_").lower())
+    except ValueError:
+        violation = FieldViolation("state", "is no state of a conflict; leave it out for all")
+        raise InvalidRequest(violations=[violation]) from None
+
+
+def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Collision | None:
+    before = len(checks.violations)
+    for field in ("wedding_id", "item_id"):
+        checks.require(is_id(getattr(message, field)), f"{at}.{field}", _ID)
+    checks.require(message.sequence > 0, f"{at}.sequence", "must be the collision's place in the log")
+    checks.require(
+        1 <= len(message.organization_ids) <= MAX_ORGANIZATIONS
+        and all(map(_named, message.organization_ids)),
+        f"{at}.organization_ids",
+        f"must name 1 to {MAX_ORGANIZATIONS} organizations, without commas",
+    )
+    committed_at = _moment(message, f"{at}.commit_time", checks)
+    kind = _kind(message.item_kind, f"{at}.item_kind", checks)
+    if kind is None or committed_at is None:
+        return None
+    checks.require(
+        message.path == LIFE or message.path in CATALOGUE[kind],
+        f"{at}.path",
+        f"is no field of a {kind}; it has {', '.join(CATALOGUE[kind])}",
+    )
+    if len(checks.violations) > before:
+        return None
+    claims = {
+        side: _claim(kind, message.path, getattr(message, side), f"{at}.{side}", checks)
+        for side in ("current", "proposed")
+    }
+    return Collision(
+        wedding_id=message.wedding_id,
+        sequence=message.sequence,
+        item_id=message.item_id,
+        item_kind=kind,
+        path=message.path,
+        committed_at=committed_at,
+        organization_ids=tuple(message.organization_ids),
+        trace_parent=message.trace_parent,
+        **claims,
+    )
+
+
+def _claim(kind: ItemKind, path: str, message: service_pb2.Claim, at: str, checks: Checks) -> Claim:
+    checks.require(bool(message.source.organization_id), f"{at}.source", "must say who wants the value")
+    return Claim(
+        value=_value(kind, path, value_from_message(message.value), f"{at}.value", checks),
+        source=source_from_message(message.source),
+    )
+
+
+def _value(kind: ItemKind, path: str, value: FieldValue, at: str, checks: Checks) -> FieldValue:
+    if path == LIFE:
+        checks.require(value is None or isinstance(value, bool), at, "must be a flag: deleted or not")
+        return value
+    try:
+        return canonical(kind, path, value)
+    except BadValue as bad:
+        checks.refuse(at, str(bad))
+        return None
+
+
+def _kind(number: item_pb2.ItemKind.ValueType, at: str, checks: Checks) -> ItemKind | None:
+    try:
+        return kind_from_message(number)
+    except ValueError:
+        checks.refuse(at, "must be a kind of item")
+        return None
+
+
+def _moment(message: service_pb2.Collision, at: str, checks: Checks) -> datetime | None:
+    try:
+        committed_at = moment(message.commit_time)
+    except ValueError:
+        checks.refuse(at, "is out of range")
+        return None
+    checks.require(message.HasField("commit_time"), at, "must say when the collision was committed")
+    return committed_at
+
+
+def _named(organization_id: str) -> bool:
+    return bool(organization_id) and "," not in organization_id and organization_id.isprintable()

@@ -1,0 +1,1 @@
+"""The gateway: all vendor I/O, in and out, and the REST front."""

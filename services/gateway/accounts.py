@@ -1,0 +1,178 @@
+"""Connecting accounts and joining them to weddings, the same for gRPC and REST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.gateway.ports import Ports
+from services.gateway.records import Link
+from services.gateway.store.links import Integration, LinkStore, new_endpoint_key
+from services.gateway.vendors.manifest import Manifest, Vendor
+from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
+from wedsync import errors
+from wedsync.client import SyncClient
+from wedsync.errors import FieldViolation
+from wedsync.model.ids import is_id, new_id
+from wedsync.runtime.principal import Principal, Scope
+from wedsync.runtime.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A new integration and the webhook address that is shown only now; empty when it was made before."""
+
+    integration: Integration
+    webhook_path: str
+
+
+class Accounts:
+    """What an organization does with its vendors."""
+
+    def __init__(
+        self,
+        *,
+        vendors: Mapping[str, Vendor],
+        links: LinkStore,
+        ports: Ports,
+        sync: SyncClient,
+        telemetry: Telemetry,
+        on_link: Callable[[], None],
+    ) -> None:
+        self._vendors, self._links, self._ports = vendors, links, ports
+        self._sync, self._telemetry, self._on_link = sync, telemetry, on_link
+
+    async def connect(
+        self,
+        principal: Principal,
+        *,
+        request_id: str,
+        vendor: str,
+        credentials: Mapping[str, str],
+        base_url: str,
+    ) -> Connected:
+        """Keep an account, its credentials sealed. They are tried when a wedding is linked."""
+        manifest = self._checked(request_id, vendor, credentials)
+        account = Account(
+            integration_id=new_id(),
+            base_url=base_url or manifest.base_url,
+            credentials=dict(credentials),
+        )
+        key = new_endpoint_key()
+        integration = await self._links.connect(
+            organization_id=principal.organization_id,
+            request_id=request_id,
+            vendor=vendor,
+            account=account,
+            endpoint_key=key,
+        )
+        fresh = integration.integration_id == account.integration_id
+        path = f"/api/integrations/webhooks/{vendor}/{key}"
+        return Connected(integration=integration, webhook_path=path if fresh and manifest.inbound else "")
+
+    async def link(
+        self,
+        principal: Principal,
+        *,
+        request_id: str,
+        wedding_id: str,
+        integration_id: str,
+        scope: Mapping[str, str],
+    ) -> Link:
+        """Join an account to a wedding after trying that the vendor lets us in and knows the scope."""
+        integration = await self._links.integration([principal.organization_id], integration_id)
+        if integration is None:
+            raise errors.NotFound("There is no such integration; connect the vendor first.")
+        self._check_link(request_id, self._vendors[integration.vendor].manifest, scope)
+        wedding = await self._sync.get_wedding(wedding_id)
+        if principal.organization_id not in {member.organization_id for member in wedding.members}:
+            raise errors.UnknownWedding
+        link = Link(
+            link_id=new_id(),
+            organization_id=principal.organization_id,
+            wedding_id=wedding_id,
+            integration_id=integration_id,
+            vendor=integration.vendor,
+            scope=dict(scope),
+            time_zone=wedding.time_zone,
+        )
+        await self._try(link)
+        made = await self._links.link(
+            link, request_id=request_id, trace_parent=self._telemetry.new_traceparent()
+        )
+        self._on_link()
+        return made
+
+    async def set_active(self, principal: Principal, link_id: str, *, active: bool) -> Link:
+        """Pause a link or let it go on."""
+        link = await self.find_link(principal, link_id)
+        await self._links.set_state(link, active=active, reason="" if active else "paused by request")
+        self._on_link()
+        return await self.find_link(principal, link_id)
+
+    async def sync_now(self, principal: Principal, link_id: str) -> None:
+        """Look at the vendor now."""
+        link = await self.find_link(principal, link_id)
+        if not link.active:
+            raise errors.FailedPrecondition(f"The link is paused ({link.reason}); resume it first.")
+        await self._links.poll_now(link)
+        self._on_link()
+
+    async def find_link(self, principal: Principal, link_id: str) -> Link:
+        """Return one of the principal's links."""
+        link = await self._links.find_link([principal.organization_id], link_id) if is_id(link_id) else None
+        if link is None:
+            raise errors.NotFound("There is no such link.")
+        return link
+
+    async def _try(self, link: Link) -> None:
+        try:
+            port = await self._ports.build(link)
+            await port.check()
+        except (VendorAuthFailed, VendorRejected) as error:
+            raise errors.FailedPrecondition(f"{link.vendor}: {error}.") from error
+        except VendorError as error:
+            raise errors.Unavailable(f"{link.vendor}: {error}.", retry_after=5.0) from error
+
+    def _checked(self, request_id: str, vendor: str, credentials: Mapping[str, str]) -> Manifest:
+        if vendor not in self._vendors:
+            known = ", ".join(sorted(self._vendors))
+            raise _invalid([FieldViolation("vendor", f"{vendor!r} is not known; choose from {known}")])
+        manifest = self._vendors[vendor].manifest
+        wanted = {credential.name for credential in manifest.auth.credentials}
+        problems = _request_problems(request_id) + _key_problems("credentials", wanted, credentials)
+        if problems:
+            raise _invalid(problems)
+        return manifest
+
+    def _check_link(self, request_id: str, manifest: Manifest, scope: Mapping[str, str]) -> None:
+        problems = _request_problems(request_id) + _key_problems("scope", set(manifest.scope), scope)
+        if problems:
+            raise _invalid(problems)
+
+
+def writer(principal: Principal) -> Principal:
+    """Return the principal if it may change things. Raises `PermissionDenied`."""
+    if not principal.may(Scope.WRITE):
+        raise errors.PermissionDenied("The caller's key lacks the scope `write`.")
+    return principal
+
+
+def _request_problems(request_id: str) -> list[FieldViolation]:
+    if is_id(request_id):
+        return []
+    return [FieldViolation("request_id", "must be a UUID of yours in lower case; repeat it to retry safely")]
+
+
+def _key_problems(field: str, wanted: set[str], given: Mapping[str, str]) -> list[FieldViolation]:
+    missing = [FieldViolation(f"{field}.{name}", "is required") for name in sorted(wanted - set(given))]
+    unknown = [
+        FieldViolation(f"{field}.{name}", f"is not known; give {', '.join(sorted(wanted))}")
+        for name in sorted(set(given) - wanted)
+    ]
+    blank = sorted(name for name in wanted & set(given) if not given[name])
+    return missing + unknown + [FieldViolation(f"{field}.{name}", "must not be empty") for name in blank]
+
+
+def _invalid(problems: list[FieldViolation]) -> errors.InvalidRequest:
+    return errors.InvalidRequest(violations=problems)

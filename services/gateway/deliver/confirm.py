@@ -1,0 +1,44 @@
+"""What a vendor's answer to our write teaches us. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.gateway.deliver.plan import Write
+from services.gateway.records import IntentKind, Shadow, Shown
+from services.gateway.vendors.field_rules import FieldRule
+from services.gateway.vendors.port import VendorRecord
+from wedsync.model.items import LIFE
+
+
+def written(
+    shadow: Shadow, write: Write, record: VendorRecord | None, rules: Mapping[str, FieldRule]
+) -> Shadow:
+    """Return the shadow after the vendor took the write and showed the record (None: deleted)."""
+    if record is None or write.kind is IntentKind.DELETE:
+        fields = {**shadow.fields, LIFE: write.values[LIFE]}
+        return replace(shadow, gone=True, fields=fields, generation=shadow.generation + 1)
+    known = {} if write.kind is IntentKind.CREATE else dict(shadow.fields)
+    for path, value in record.fields.items():
+        ours = write.values.get(path)
+        if ours is not None:
+            known[path] = _confirmed(ours, value, rules.get(path))
+        elif write.kind is IntentKind.CREATE:
+            # The vendor's own default for a field we left out: seen, but nobody's edit.
+            known[path] = Shown(value=value, revision=0)
+    return replace(
+        shadow,
+        kind=record.kind,
+        record_id=record.record_id,
+        version=record.version,
+        gone=False,
+        fields=known,
+        generation=shadow.generation + 1,
+    )
+
+
+def _confirmed(ours: Shown, value: object, rule: FieldRule | None) -> Shown:
+    shown = value if isinstance(value, str | int | bool | tuple) else None
+    faithful = rule is not None and rule.equivalent(ours.value, shown)
+    return Shown(value=shown, revision=ours.revision, sent=None if faithful else ours.value)

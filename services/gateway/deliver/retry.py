@@ -1,0 +1,64 @@
+"""What to do after a vendor call failed: when to try again, and when to stop. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.gateway.vendors.port import (
+    RecordGone,
+    VendorAuthFailed,
+    VendorError,
+    VendorGarbage,
+    VendorRejected,
+    VendorUnavailable,
+    VersionMismatch,
+)
+
+FIRST_SECONDS, CAP_SECONDS = 0.5, 300.0
+MAX_ATTEMPTS = 30
+"""With the cap above this keeps trying for about two hours; then a human looks."""
+MAX_GARBLED = 5
+"""An answer that makes no sense is worth few repetitions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Try again after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Stop, and say why and what a human can do."""
+
+    reason: str
+
+
+def after_failure(error: VendorError, *, attempts: int, dice: float) -> Again | Park:
+    """Decide by the kind of failure; `attempts` counts this one, `dice` in [0, 1) is the jitter."""
+    match error:
+        case VendorAuthFailed():
+            return Park(reason=f"{error}. Connect the account again, then retry.")
+        case VendorRejected():
+            return Park(reason=f"{error}. Correct the record or the mapping, then retry.")
+        case VersionMismatch() | RecordGone():
+            return _again(attempts, MAX_ATTEMPTS, error, 0.05 * dice)
+        case VendorGarbage():
+            return _again(attempts, MAX_GARBLED, error, backoff(attempts, dice))
+        case VendorUnavailable(retry_after=float() as asked):
+            return _again(attempts, MAX_ATTEMPTS, error, asked + backoff(1, dice))
+        case _:
+            return _again(attempts, MAX_ATTEMPTS, error, backoff(attempts, dice))
+
+
+def backoff(attempts: int, dice: float) -> float:
+    """Return seconds: doubling from the first, capped, with full jitter over its upper half."""
+    ceiling = min(CAP_SECONDS, FIRST_SECONDS * 2 ** min(attempts - 1, 20))
+    return float(ceiling * (0.5 + dice / 2))
+
+
+def _again(attempts: int, limit: int, error: VendorError, seconds: float) -> Again | Park:
+    if attempts >= limit:
+        return Park(reason=f"{error}. Gave up after {attempts} tries; retry when the vendor is well again.")
+    return Again(seconds=seconds)

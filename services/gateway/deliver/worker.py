@@ -1,0 +1,185 @@
+"""Bringing one vendor record to the canonical state: lease, look, intend, write, confirm."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from services.gateway.deliver.confirm import written
+from services.gateway.deliver.plan import DELIVERED, NOTHING_TO_DO, Rest, Write, confirmed, plan_delivery
+from services.gateway.deliver.retry import Park, after_failure
+from services.gateway.inspect_record import Inspector
+from services.gateway.ports import Ports
+from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
+from services.gateway.store.inbound import Cause
+from services.gateway.store.leases import Held, RecordLeases
+from services.gateway.store.links import LinkStore
+from services.gateway.vendors.manifest import KindRule
+from services.gateway.vendors.port import RecordGone, VendorError, VendorPort, VendorRecord
+from wedsync.clock import Clock
+from wedsync.model.changes import ItemState
+from wedsync.model.ids import new_id
+from wedsync.runtime.metrics import timed_stage
+from wedsync.runtime.telemetry import Telemetry
+
+# A record that somebody else holds, or whose own edit is on its way, is tried again this soon.
+_BUSY_SECONDS = 0.1
+# A paused link is asked this often whether it goes on.
+_PAUSED_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One record to be written, with what is needed for it."""
+
+    held: Held
+    item: ItemState
+    port: VendorPort
+    rules: KindRule | None
+
+
+class Deliverer:
+    """Works through due deliveries. Which commit made one due is of no interest: only the difference is."""
+
+    def __init__(
+        self,
+        *,
+        store: DeliveryStore,
+        leases: RecordLeases,
+        links: LinkStore,
+        ports: Ports,
+        inspector: Inspector,
+        telemetry: Telemetry,
+        clock: Clock,
+        on_change: Callable[[], None],
+        report: Callable[[Link, VendorError | None], None],
+    ) -> None:
+        self._store, self._leases, self._links, self._ports = store, leases, links, ports
+        self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
+        self._on_change, self._report = on_change, report
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Claim records with due deliveries."""
+        return await self._store.claim(limit)
+
+    async def deliver(self, claimed: Claimed) -> None:
+        """Do what the record needs, or say when to try again."""
+        link = await self._links.find_link([claimed.key.organization_id], claimed.key.link_id)
+        if link is None or not link.active:
+            reason = f"the link is paused: {link.reason}" if link else "the link is gone"
+            await self._store.postpone(claimed.key, seconds=_PAUSED_SECONDS, reason=reason)
+            return
+        held = await self._leases.take(claimed.key, claimed.kind)
+        if held is None:
+            await self._later(claimed.key, "the record is being worked on")
+            return
+        try:
+            await self._under_lease(held, link)
+        finally:
+            await self._leases.release(held)
+
+    async def _under_lease(self, held: Held, link: Link) -> None:
+        if held.pending:
+            await self._later(held.key, "an edit of the vendor's is on its way")
+            return
+        if held.item is None:
+            await self._store.close(held, state=NOTHING_TO_DO, reason="nothing is known of the item")
+            return
+        plan = plan_delivery(held.item, held.shadow, self._ports.rules(link.vendor, held.item.kind))
+        if isinstance(plan, Rest):
+            await self._rest(held, link, held.item, plan)
+            return
+        attempt = await self._store.begin(held.key)
+        with (
+            self._telemetry.span("deliver", attempt.trace_parent, vendor=link.vendor) as span,
+            timed_stage("gateway", "deliver", vendor=link.vendor, traceparent=span.traceparent),
+        ):
+            try:
+                await self._write(held, link, held.item, span.traceparent)
+            except VendorError as error:
+                span.fail(type(error).__name__)
+                await self._failed(held, link, attempt, error)
+            else:
+                self._report(link, None)
+
+    async def _rest(self, held: Held, link: Link, item: ItemState, rest: Rest) -> None:
+        shadow = confirmed(item, held.shadow, self._ports.rules(link.vendor, item.kind))
+        after = _newer(shadow, held) if shadow.fields != held.shadow.fields else None
+        await self._store.close(held, state=rest.state, reason=rest.reason, shadow=after)
+
+    async def _write(self, held: Held, link: Link, item: ItemState, trace_parent: str) -> None:
+        """Read, compare, write: never over a record that moved since its shadow."""
+        port = await self._ports.open(link)
+        record = await self._read(held, port)
+        shadow = held.shadow
+        if record is not None or shadow.present:
+            cause = Cause(trace_parent=trace_parent, detected_at=self._clock.now())
+            settled = await self._inspector.settle(held, link, record, cause)
+            if settled is None:
+                self._on_change()
+                await self._later(held.key, "the vendor's record moved; its edit goes first")
+                return
+            shadow = settled.shadow
+        rules = self._ports.rules(link.vendor, item.kind)
+        plan = plan_delivery(item, shadow, rules)
+        if isinstance(plan, Rest):
+            state = DELIVERED if shadow.present != held.shadow.present or held.intents else plan.state
+            after = _newer(confirmed(item, shadow, rules), held)
+            await self._store.close(held, state=state, reason=plan.reason, shadow=after)
+        elif record is not None and not record.writable:
+            reason = "the vendor allows no changes of this record"
+            await self._store.close(held, state=NOTHING_TO_DO, reason=reason, shadow=_newer(shadow, held))
+        else:
+            await self._carry_out(_Job(held=held, item=item, port=port, rules=rules), plan, record, shadow)
+
+    async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
+        if held.shadow.present and held.shadow.record_id is not None:
+            return await port.read(held.shadow.record_id)
+        if any(intent.kind is IntentKind.CREATE for intent in held.intents):
+            # An earlier create may have been carried out although we never heard so.
+            return await port.find(held.shadow.kind, held.key.item_id)
+        return None
+
+    async def _carry_out(self, job: _Job, write: Write, record: VendorRecord | None, shadow: Shadow) -> None:
+        intent = Intent(intent_id=new_id(), kind=write.kind, values=write.values)
+        await self._leases.intend(job.held, intent)
+        called_at = self._clock.now()
+        shown = await _call(job, write, record)
+        after = written(shadow, write, shown, job.rules.fields if job.rules else {})
+        await self._store.close(
+            job.held,
+            state=DELIVERED,
+            shadow=confirmed(job.item, after, job.rules),
+            intent_id=intent.intent_id,
+            called_at=called_at,
+        )
+
+    async def _failed(self, held: Held, link: Link, attempt: Attempt, error: VendorError) -> None:
+        self._report(link, error)
+        dice = random.random()  # noqa: S311 - jitter
+        verdict = after_failure(error, attempts=attempt.number, dice=dice)
+        if isinstance(verdict, Park):
+            await self._store.park(held.key, reason=verdict.reason)
+        else:
+            await self._store.postpone(held.key, seconds=verdict.seconds, reason=str(error))
+
+    async def _later(self, key: RecordKey, reason: str) -> None:
+        await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason)
+
+
+def _newer(shadow: Shadow, held: Held) -> Shadow:
+    """Return the shadow with a generation above the stored one."""
+    return replace(shadow, generation=max(shadow.generation, held.shadow.generation + 1))
+
+
+async def _call(job: _Job, write: Write, record: VendorRecord | None) -> VendorRecord | None:
+    if record is None:
+        if write.kind is IntentKind.CREATE:
+            return await job.port.create(job.item.kind, job.item.item_id, write.plain)
+        raise RecordGone("the record is no more")
+    if write.kind is IntentKind.DELETE:
+        await job.port.delete(record)
+        return None
+    return await job.port.update(record, write.plain)

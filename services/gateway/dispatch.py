@@ -1,0 +1,72 @@
+"""Translated changes on their way to the sync service; what it answers decides what follows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from services.gateway.deliver.retry import backoff
+from services.gateway.store.activities import ActivityStore
+from services.gateway.store.inbound import Activity
+from wedsync import errors
+from wedsync.client import SyncClient
+from wedsync.model.changes import ChangeResult, Outcome
+
+BATCH = 200
+"""Changes sent to one wedding in one call."""
+
+_APPLY_SECONDS = 10.0
+
+
+class Dispatcher:
+    """Sends what `Inspector` committed, exactly as it was committed, until the sync service answers."""
+
+    def __init__(self, *, store: ActivityStore, sync: SyncClient, on_resolved: Callable[[], None]) -> None:
+        self._store, self._sync, self._on_resolved = store, sync, on_resolved
+
+    async def claim(self, limit: int) -> list[list[Activity]]:
+        """Claim changes that wait, one list per wedding."""
+        claimed = await self._store.claim(limit * BATCH)
+        by_wedding = sorted(claimed, key=lambda activity: activity.wedding_id)
+        return [list(group) for _, group in groupby(by_wedding, key=lambda activity: activity.wedding_id)]
+
+    async def send(self, activities: Sequence[Activity]) -> None:
+        """Send one wedding's changes and record what became of each."""
+        changes = [activity.change for activity in activities]
+        try:
+            results = await self._sync.apply_changes(
+                activities[0].wedding_id, changes, timeout=_APPLY_SECONDS
+            )
+        except errors.WedSyncError as error:
+            await self._failed(activities, error)
+            return
+        for activity, result in zip(activities, results, strict=True):
+            await self._store.resolve(activity, result, corrected=_lost(result))
+        self._on_resolved()
+
+    async def _failed(self, activities: Sequence[Activity], error: errors.WedSyncError) -> None:
+        if not error.retryable and len(activities) > 1:
+            # One of them is the reason; alone, each meets its own fate.
+            for activity in activities:
+                await self.send([activity])
+            return
+        attempts = max(activity.attempts for activity in activities)
+        if error.retryable or isinstance(error, errors.NotFound):
+            seconds = error.retry_after or backoff(attempts, random.random())  # noqa: S311 - jitter
+            await self._store.retry(activities, seconds=seconds, reason=f"{error.reason}: {error}")
+            return
+        for activity in activities:
+            refused = ChangeResult(
+                change_id=activity.change.change_id,
+                outcome=Outcome.REJECTED,
+                reason=f"{error.reason}: {error}",
+            )
+            await self._store.resolve(activity, refused, corrected=True)
+        self._on_resolved()
+
+
+def _lost(result: ChangeResult) -> bool:
+    """Say whether the vendor shows something now that is not the truth: then it is to be corrected."""
+    refused = {Outcome.REJECTED, Outcome.SUPERSEDED}
+    return result.outcome in refused or any(field.outcome in refused for field in result.fields)

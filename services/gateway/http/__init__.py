@@ -1,0 +1,1 @@
+"""The HTTP front: vendors' webhooks, REST and server-sent events."""

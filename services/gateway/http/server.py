@@ -1,0 +1,56 @@
+"""The HTTP server inside the gateway's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from wedsync.runtime.settings import SettingsError
+
+_DRAIN_SECONDS = 3
+"""Webhooks take milliseconds; an event stream is cut after this and resumes elsewhere."""
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves the signals to the process, which ends HTTP and gRPC in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving_http(app: Starlette, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve the application on the port (0: a free one) and yield it; drain at the end."""
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        server_header=False,
+    )
+    server = _Quiet(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"WEDSYNC_HTTP_PORT={port}: {host}:{port} is not to be had ({error.strerror}); take another"
+        ) from error

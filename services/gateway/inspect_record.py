@@ -1,0 +1,158 @@
+"""Look at one vendor record: read it under its lease, compare, and commit what the vendor changed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.gateway.observe import Observation, echoed, observe
+from services.gateway.ports import Ports
+from services.gateway.records import Link, RecordKey
+from services.gateway.store.inbound import Cause, InboundStore
+from services.gateway.store.leases import Held, RecordLeases
+from services.gateway.store.links import LinkStore
+from services.gateway.vendors.field_rules import FieldRule
+from services.gateway.vendors.port import VendorPort, VendorRecord, VendorUnavailable
+from wedsync import errors
+from wedsync.clock import Clock
+from wedsync.model.changes import Change, Source
+from wedsync.model.ids import change_id, is_id, item_id
+from wedsync.model.items import ItemKind
+from wedsync.runtime.telemetry import Telemetry
+
+# A record is leased for about one vendor call; who waits longer than this comes back later.
+_TRIES, _WAIT_SECONDS = 40, 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a look at a record brought to light: the change it became, None for an echo or nothing new."""
+
+    change_id: str | None = None
+
+
+class RecordBusy(VendorUnavailable):
+    """Somebody else is working on the record; look again in a moment."""
+
+
+class Inspector:
+    """The one way in for every vendor's edits, whether a webhook, a poll or a write of ours met them."""
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        links: LinkStore,
+        leases: RecordLeases,
+        inbound: InboundStore,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._ports, self._links, self._leases = ports, links, leases
+        self._inbound, self._telemetry, self._clock = inbound, telemetry, clock
+
+    async def look(self, link: Link, record_id: str, cause: Cause) -> Seen:
+        """Read the record and commit what is new. Raises `VendorError`, `RecordBusy` included."""
+        port = await self._ports.open(link)
+        known = await self._links.item_of(link, record_id)
+        kind = ItemKind.TIMELINE_EVENT
+        if known is None:
+            first_sight = await port.read(record_id)
+            if first_sight is None:
+                return Seen()
+            known, kind = await self._name(link, first_sight), first_sight.kind
+        held = await self._take(self._key(link, known), kind)
+        try:
+            return await self._compare(held, link, port, record_id, cause)
+        finally:
+            await self._leases.release(held)
+
+    async def settle(
+        self, held: Held, link: Link, record: VendorRecord | None, cause: Cause
+    ) -> Observation | None:
+        """Compare a record just read under its lease; commit if the vendor moved, else return what is known.
+
+        Returns None where a change was committed: the record was released with it.
+        """
+        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        if not observation.learned:
+            return observation
+        await self._commit(held, link, observation, record, cause)
+        return None
+
+    async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
+        record = await port.read(record_id)
+        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        return Seen(change_id=await self._commit(held, link, observation, record, cause))
+
+    async def _commit(
+        self, held: Held, link: Link, observation: Observation, record: VendorRecord | None, cause: Cause
+    ) -> str | None:
+        rules = self._rules(link, held, record)
+        ours = echoed(held.intents, record, rules)
+        if not observation.learned:
+            await self._inbound.commit_observation(held, observation, None, cause, ours)
+            return None
+        with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
+            change = _change(held, link, observation, record, span.traceparent)
+            await self._inbound.commit_observation(held, observation, change, cause, ours)
+        return change.change_id
+
+    async def _name(self, link: Link, record: VendorRecord) -> str:
+        """Return the item a record seen for the first time stands for.
+
+        Our marker in it counts only while that item has no other record here: people copy events, and
+        the copy carries the marker too.
+        """
+        own = item_id(link.link_id, record.record_id)
+        if record.marker is None or not is_id(record.marker):
+            return own
+        taken = await self._links.record_of(link, record.marker)
+        return own if taken is None or taken.record_id is not None else record.marker
+
+    async def _take(self, key: RecordKey, kind: ItemKind) -> Held:
+        for _ in range(_TRIES):
+            held = await self._leases.take(key, kind)
+            if held is not None:
+                return held
+            await self._clock.sleep(_WAIT_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+        raise RecordBusy("the record is being worked on", retry_after=1.0)
+
+    def _key(self, link: Link, item: str) -> RecordKey:
+        return RecordKey(
+            organization_id=link.organization_id,
+            wedding_id=link.wedding_id,
+            link_id=link.link_id,
+            item_id=item,
+        )
+
+    def _rules(self, link: Link, held: Held, record: VendorRecord | None) -> Mapping[str, FieldRule]:
+        kind = record.kind if record else held.shadow.kind
+        rules = self._ports.rules(link.vendor, kind)
+        return rules.fields if rules else {}
+
+
+def _change(
+    held: Held, link: Link, observation: Observation, record: VendorRecord | None, trace_parent: str
+) -> Change:
+    if observation.change is None:  # pragma: no cover - callers ask `learned` first
+        raise errors.FailedPrecondition("an echo is no change")
+    record_id = observation.shadow.record_id or ""
+    return Change(
+        change_id=change_id(link.link_id, record_id, observation.shadow.generation),
+        item_id=held.key.item_id,
+        item_kind=record.kind if record else held.shadow.kind,
+        kind=observation.change,
+        source=Source(
+            organization_id=link.organization_id,
+            actor=f"integration:{link.integration_id}",
+            link_id=link.link_id,
+            vendor=link.vendor,
+            record_id=record_id,
+        ),
+        values=observation.values,
+        base=observation.base,
+        default_base=0,
+        trace_parent=trace_parent,
+    )

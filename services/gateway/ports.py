@@ -1,0 +1,58 @@
+"""From a link to the adapter that speaks to its vendor."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from services.gateway.records import Link
+from services.gateway.store.links import LinkStore
+from services.gateway.vendor_http import VendorHttp
+from services.gateway.vendors.manifest import KindRule, Manifest, Vendor
+from services.gateway.vendors.port import VendorPort, VendorRejected
+from wedsync.model.items import ItemKind
+
+_KEPT = 512
+"""Adapters kept ready; they hold no state, so the oldest is simply forgotten."""
+
+
+class Ports:
+    """Builds and keeps adapters."""
+
+    def __init__(self, *, vendors: Mapping[str, Vendor], links: LinkStore, http: VendorHttp) -> None:
+        self._vendors, self._links, self._http = vendors, links, http
+        self._open: OrderedDict[str, VendorPort] = OrderedDict()
+
+    def manifest(self, vendor: str) -> Manifest:
+        """Return the vendor's manifest."""
+        return self._vendors[vendor].manifest
+
+    def rules(self, vendor: str, kind: ItemKind) -> KindRule | None:
+        """Return what the vendor can do with a kind of item, None for nothing."""
+        return self.manifest(vendor).kinds.get(kind)
+
+    async def open(self, link: Link) -> VendorPort:
+        """Return the adapter of a link. Raises `VendorRejected` if its integration is gone."""
+        port = self._open.get(link.link_id)
+        if port is None:
+            port = self._open[link.link_id] = await self.build(link)
+            if len(self._open) > _KEPT:
+                _, oldest = self._open.popitem(last=False)
+                await oldest.aclose()
+        self._open.move_to_end(link.link_id)
+        return port
+
+    async def build(self, link: Link) -> VendorPort:
+        """Return a new adapter for a link that may not exist yet."""
+        integration = await self._links.integration([link.organization_id], link.integration_id)
+        if integration is None:
+            raise VendorRejected("the integration is no longer connected")
+        vendor, account = self._vendors[link.vendor], self._links.account(integration)
+        scope = {**link.scope, "time_zone": link.time_zone}
+        return vendor.create_adapter(self._http, vendor.manifest, account, scope)
+
+    async def aclose(self) -> None:
+        """Let go of every adapter."""
+        while self._open:
+            _, port = self._open.popitem()
+            await port.aclose()

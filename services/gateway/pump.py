@@ -1,0 +1,94 @@
+"""One loop for all background work: claim what is due, handle it in parallel, sleep until woken."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from wedsync.clock import Clock
+
+_log = structlog.get_logger(__name__)
+
+_IDLE_SECONDS = 1.0
+_FAILED_SECONDS = 2.0
+
+Task = TypeVar("Task")
+
+
+class Pump(Generic[Task]):
+    """Claims tasks and handles at most `slots` of them at once.
+
+    The table is the truth: a wake-up only shortens the wait, and a task whose handler failed stays
+    claimed until its lease ends, then somebody claims it again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        claim: Callable[[int], Awaitable[Sequence[Task]]],
+        handle: Callable[[Task], Awaitable[None]],
+        slots: int,
+        clock: Clock,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._name, self._claim, self._handle = name, claim, handle
+        self._slots, self._clock, self._idle_seconds = slots, clock, idle_seconds
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Something may be due now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; what is being handled then may finish (see `drain`)."""
+        while True:
+            self._wake.clear()
+            free = self._slots - len(self._running)
+            tasks = await self._claimed(free) if free else []
+            for task in tasks:
+                self._start(task)
+            if not tasks or len(self._running) >= self._slots:
+                await self._pause()
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is being handled finish, but no longer than this."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    async def _claimed(self, free: int) -> Sequence[Task]:
+        try:
+            return await self._claim(free)
+        except Exception:  # noqa: BLE001 - the loop outlives whatever goes wrong in one round
+            _log.exception("cannot claim work", pump=self._name)
+            await self._clock.sleep(_FAILED_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
+            return []
+
+    def _start(self, task: Task) -> None:
+        running = asyncio.create_task(self._guarded(task), name=f"{self._name} task")
+        self._running.add(running)
+        running.add_done_callback(self._finished)
+
+    def _finished(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        self._wake.set()
+
+    async def _guarded(self, task: Task) -> None:
+        try:
+            await self._handle(task)
+        except Exception:  # noqa: BLE001 - one bad task waits for its lease to end; the others go on
+            _log.exception("a task failed", pump=self._name)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,1 @@
+"""What may be asked of the gateway over gRPC: translate, call, translate back."""

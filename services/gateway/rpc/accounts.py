@@ -1,0 +1,168 @@
+"""Accounts at vendors and their links to weddings."""
+# ruff: noqa: N802, ARG002  # names and parameters are gRPC's
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from services.gateway.accounts import Accounts, writer
+from services.gateway.records import Link
+from services.gateway.rpc.paging import page_size, require_id
+from services.gateway.store.links import Integration, LinkStore
+from services.gateway.vendors.field_rules import Equivalence
+from services.gateway.vendors.manifest import KindRule, Vendor
+from wedsync import errors
+from wedsync.api.gateway.v1 import integration_pb2, integration_pb2_grpc, link_pb2, link_pb2_grpc
+from wedsync.convert import kind_to_message
+from wedsync.convert.changes import timestamp
+from wedsync.model.items import ItemKind
+from wedsync.runtime.principal import Scope, require
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class IntegrationRpc(integration_pb2_grpc.IntegrationServiceServicer):
+    """The servicer of `IntegrationService`."""
+
+    def __init__(self, *, accounts: Accounts, links: LinkStore, vendors: Mapping[str, Vendor]) -> None:
+        self._accounts, self._links, self._vendors = accounts, links, vendors
+
+    async def ListVendors(
+        self, request: integration_pb2.ListVendorsRequest, context: Context
+    ) -> integration_pb2.ListVendorsResponse:
+        """List the vendors that can be connected."""
+        require(Scope.READ)
+        return integration_pb2.ListVendorsResponse(vendors=[_vendor(v) for v in self._vendors.values()])
+
+    async def ConnectVendor(
+        self, request: integration_pb2.ConnectVendorRequest, context: Context
+    ) -> integration_pb2.ConnectVendorResponse:
+        """Connect an account."""
+        connected = await self._accounts.connect(
+            writer(require(Scope.WRITE)),
+            request_id=request.request_id,
+            vendor=request.vendor,
+            credentials=dict(request.credentials),
+            base_url=request.base_url,
+        )
+        return integration_pb2.ConnectVendorResponse(
+            integration=_integration(connected.integration), webhook_path=connected.webhook_path
+        )
+
+    async def GetIntegration(
+        self, request: integration_pb2.GetIntegrationRequest, context: Context
+    ) -> integration_pb2.Integration:
+        """Return one integration."""
+        principal = require(Scope.READ)
+        wanted = require_id("integration_id", request.integration_id)
+        found = await self._links.integration([principal.organization_id], wanted)
+        if found is None:
+            raise errors.NotFound("There is no such integration.")
+        return _integration(found)
+
+    async def ListIntegrations(
+        self, request: integration_pb2.ListIntegrationsRequest, context: Context
+    ) -> integration_pb2.ListIntegrationsResponse:
+        """List the caller's integrations, in the order they were connected."""
+        principal = require(Scope.READ)
+        size = page_size(request.page_size)
+        after = require_id("page_token", request.page_token) if request.page_token else None
+        found = await self._links.integrations(principal.organization_id, after=after, limit=size + 1)
+        return integration_pb2.ListIntegrationsResponse(
+            integrations=[_integration(integration) for integration in found[:size]],
+            next_page_token=found[size - 1].integration_id if len(found) > size else "",
+        )
+
+
+class LinkRpc(link_pb2_grpc.LinkServiceServicer):
+    """The servicer of `LinkService`."""
+
+    def __init__(self, *, accounts: Accounts, links: LinkStore) -> None:
+        self._accounts, self._links = accounts, links
+
+    async def LinkWedding(self, request: link_pb2.LinkWeddingRequest, context: Context) -> link_pb2.Link:
+        """Join an account to a wedding."""
+        link = await self._accounts.link(
+            writer(require(Scope.WRITE)),
+            request_id=request.request_id,
+            wedding_id=require_id("wedding_id", request.wedding_id),
+            integration_id=require_id("integration_id", request.integration_id),
+            scope=dict(request.scope),
+        )
+        return _link(link)
+
+    async def ListLinks(
+        self, request: link_pb2.ListLinksRequest, context: Context
+    ) -> link_pb2.ListLinksResponse:
+        """List the caller's links of a wedding."""
+        principal = require(Scope.READ)
+        wedding_id = require_id("wedding_id", request.wedding_id)
+        found = await self._links.links([principal.organization_id], wedding_id=wedding_id)
+        return link_pb2.ListLinksResponse(links=[_link(link) for link in found])
+
+    async def PauseLink(self, request: link_pb2.PauseLinkRequest, context: Context) -> link_pb2.Link:
+        """Stop reading and writing."""
+        return _link(await self._accounts.set_active(require(Scope.WRITE), request.link_id, active=False))
+
+    async def ResumeLink(self, request: link_pb2.ResumeLinkRequest, context: Context) -> link_pb2.Link:
+        """Go on reading and writing."""
+        return _link(await self._accounts.set_active(require(Scope.WRITE), request.link_id, active=True))
+
+    async def SyncNow(self, request: link_pb2.SyncNowRequest, context: Context) -> link_pb2.SyncNowResponse:
+        """Look at the vendor now."""
+        await self._accounts.sync_now(require(Scope.WRITE), request.link_id)
+        return link_pb2.SyncNowResponse()
+
+
+def _vendor(vendor: Vendor) -> integration_pb2.Vendor:
+    manifest = vendor.manifest
+    return integration_pb2.Vendor(
+        vendor=manifest.vendor,
+        display_name=manifest.display_name,
+        bridge_class=manifest.bridge_class,
+        capabilities=[_capability(kind, rules) for kind, rules in manifest.kinds.items()],
+        credential_names=[credential.name for credential in manifest.auth.credentials],
+        scope_names=sorted(manifest.scope),
+    )
+
+
+def _capability(kind: ItemKind, rules: KindRule) -> integration_pb2.Capability:
+    loose = [
+        f"{path}: {rule.equivalence}"
+        for path, rule in rules.fields.items()
+        if rule.equivalence is not Equivalence.EXACT
+    ]
+    return integration_pb2.Capability(
+        kind=kind_to_message(kind),
+        create=rules.create,
+        update=rules.update,
+        delete=rules.delete,
+        equivalences=loose,
+    )
+
+
+def _integration(integration: Integration) -> integration_pb2.Integration:
+    return integration_pb2.Integration(
+        integration_id=integration.integration_id,
+        organization_id=integration.organization_id,
+        vendor=integration.vendor,
+        base_url=integration.base_url,
+        create_time=timestamp(integration.created_at),
+    )
+
+
+def _link(link: Link) -> link_pb2.Link:
+    return link_pb2.Link(
+        link_id=link.link_id,
+        wedding_id=link.wedding_id,
+        integration_id=link.integration_id,
+        vendor=link.vendor,
+        scope=dict(link.scope),
+        state=link_pb2.LINK_STATE_ACTIVE if link.active else link_pb2.LINK_STATE_PAUSED,
+        reason=link.reason,
+        create_time=timestamp(link.created_at) if link.created_at else None,
+        scan_time=timestamp(link.scanned_at) if link.scanned_at else None,
+    )

@@ -1,0 +1,116 @@
+"""What came in, what went out, and the path of one edit."""
+# ruff: noqa: N802, ARG002  # names and parameters are gRPC's
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from sqlalchemy import RowMapping
+
+from services.gateway.journey import Stage, complete, stages, trace_id
+from services.gateway.rpc.paging import page_size, place, require_id, token
+from services.gateway.store.journeys import JourneyStore
+from wedsync import errors
+from wedsync.api.gateway.v1 import delivery_pb2, delivery_pb2_grpc
+from wedsync.convert.changes import timestamp
+from wedsync.runtime.principal import Scope, require
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
+    """The servicer of `DeliveryService`."""
+
+    def __init__(self, *, store: JourneyStore) -> None:
+        self._store = store
+
+    async def ListWebhooks(
+        self, request: delivery_pb2.ListWebhooksRequest, context: Context
+    ) -> delivery_pb2.ListWebhooksResponse:
+        """List webhooks, newest first."""
+        principal, size = require(Scope.READ), page_size(request.page_size)
+        found = await self._store.webhooks(
+            principal.organization_id,
+            state=request.state,
+            vendor=request.vendor,
+            after=place(request.page_token),
+            limit=size + 1,
+        )
+        return delivery_pb2.ListWebhooksResponse(
+            webhooks=[_webhook(row) for row in found[:size]],
+            next_page_token=_next(found, size, "accepted_at"),
+        )
+
+    async def ListDeliveries(
+        self, request: delivery_pb2.ListDeliveriesRequest, context: Context
+    ) -> delivery_pb2.ListDeliveriesResponse:
+        """List deliveries of a wedding, newest first."""
+        principal, size = require(Scope.READ), page_size(request.page_size)
+        found = await self._store.deliveries(
+            principal.organization_id,
+            wedding_id=require_id("wedding_id", request.wedding_id),
+            state=request.state,
+            after=place(request.page_token),
+            limit=size + 1,
+        )
+        return delivery_pb2.ListDeliveriesResponse(
+            deliveries=[_delivery(row) for row in found[:size]],
+            next_page_token=_next(found, size, "created_at"),
+        )
+
+    async def GetJourney(
+        self, request: delivery_pb2.GetJourneyRequest, context: Context
+    ) -> delivery_pb2.Journey:
+        """Return the recorded path of one webhook or change."""
+        principal = require(Scope.READ)
+        journey_id = require_id("journey_id", request.journey_id)
+        steps = await self._store.steps(principal.organization_id, journey_id)
+        if steps.webhook is None and not steps.changes and not steps.deliveries:
+            raise errors.NotFound("Nothing is recorded of this webhook or change.")
+        return delivery_pb2.Journey(
+            journey_id=journey_id,
+            trace_id=trace_id(steps),
+            stages=[_stage(stage) for stage in stages(steps)],
+            complete=complete(steps),
+        )
+
+
+def _next(found: Any, size: int, column: str) -> str:
+    return token(found[size - 1][column], str(found[size - 1]["id"])) if len(found) > size else ""
+
+
+def _webhook(row: RowMapping) -> delivery_pb2.Webhook:
+    return delivery_pb2.Webhook(
+        webhook_id=str(row["id"]),
+        vendor=row["vendor"],
+        integration_id=str(row["integration_id"]),
+        state=row["state"],
+        reason=row["reason"],
+        accept_time=timestamp(row["accepted_at"]),
+        change_ids=[str(change_id) for change_id in row["change_ids"]],
+    )
+
+
+def _delivery(row: RowMapping) -> delivery_pb2.Delivery:
+    return delivery_pb2.Delivery(
+        delivery_id=str(row["id"]),
+        link_id=str(row["link_id"]),
+        vendor=row["vendor"],
+        item_id=str(row["item_id"]),
+        change_id=str(row["change_id"] or ""),
+        state=row["state"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        create_time=timestamp(row["created_at"]),
+        confirm_time=timestamp(row["confirmed_at"]) if row["confirmed_at"] else None,
+    )
+
+
+def _stage(stage: Stage) -> delivery_pb2.Stage:
+    return delivery_pb2.Stage(
+        name=stage.name,
+        start_time=timestamp(stage.started_at),
+        end_time=timestamp(stage.ended_at) if stage.ended_at else None,
+        detail=stage.detail,
+    )

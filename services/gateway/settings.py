@@ -1,0 +1,50 @@
+"""Every knob of the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+from wedsync.runtime.settings import (
+    GRPC_PORTS,
+    HTTP_PORT,
+    METRICS_PORTS,
+    GrpcPort,
+    MetricsPort,
+    ServerSettings,
+)
+
+
+class GatewaySettings(ServerSettings):
+    """The shared settings, and this service's own."""
+
+    service: ClassVar[str] = "gateway"
+
+    grpc_port: GrpcPort = GRPC_PORTS["gateway"]
+    metrics_port: MetricsPort = METRICS_PORTS["gateway"]
+    worker_database_url: SecretStr = Field(
+        description="The same database as the role wedsync_gateway_worker, for the sweeps."
+    )
+    http_port: int = Field(
+        HTTP_PORT, ge=0, le=65535, description="TCP port of webhooks, REST and SSE. Default 8080."
+    )
+    vault_keys_file: Path = Field(description="JSON file of the master keys that seal vendors' credentials.")
+    vendor_private_addresses: bool = Field(
+        default=False,
+        description="Allow vendors at loopback and private addresses and over plain http: sandbox only.",
+    )
+    vendor_poll_seconds: float | None = Field(
+        None, gt=0, description="Poll interval for every vendor instead of its manifest's. Default: none."
+    )
+    translate_slots: int = Field(16, ge=1, le=1000, description="Webhooks read at once. Default 16.")
+    deliver_slots: int = Field(32, ge=1, le=1000, description="Vendor records written at once. Default 32.")
+    poll_slots: int = Field(16, ge=1, le=1000, description="Links scanned at once. Default 16.")
+    send_slots: int = Field(16, ge=1, le=1000, description="Weddings sent changes at once. Default 16.")
+    max_webhooks: int = Field(
+        2000, ge=1, description="Webhook requests at once; more are refused with a retry time. Default 2000."
+    )
+    max_event_streams: int = Field(
+        500, ge=1, description="SSE readers at once; more are refused with a retry time. Default 500."
+    )

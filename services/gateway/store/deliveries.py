@@ -1,0 +1,262 @@
+"""What must go out: the projection of the truth, and the deliveries that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.records import RecordKey, Shadow
+from services.gateway.store.blobs import pack
+from services.gateway.store.inbound import CLAIM_SECONDS
+from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
+from services.gateway.store.sql import rows
+from wedsync.model.changes import ItemState, Priority
+from wedsync.model.codec import dump_item
+from wedsync.model.ids import delivery_id
+from wedsync.model.items import ItemKind
+from wedsync.runtime.database import Database
+
+LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Priority)}
+"""The most urgent lane is 0."""
+
+_LINKS = text("""
+    SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
+    WHERE wedding_id = ANY(:weddings)
+""")
+_PROJECT = text("""
+    INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
+    VALUES (:wedding_id, :item_id, :kind, :sequence, :state)
+    ON CONFLICT (wedding_id, item_id) DO UPDATE
+        SET sequence = excluded.sequence, state = excluded.state, updated_at = clock_timestamp()
+        WHERE c.sequence < excluded.sequence
+""")
+_DUE = text("""
+    INSERT INTO gateway.vendor_deliveries
+        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
+         trace_parent)
+    VALUES (:id, :created_at, :organization_id, :wedding_id, :link_id, :item_id, :item_kind, :change_id,
+            :sequence, :lane, :trace_parent)
+    ON CONFLICT DO NOTHING
+""")
+_EVERYTHING = text("""
+    SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items WHERE wedding_id = :wedding_id
+""")
+_CLAIM = text("""
+    WITH due AS (
+        SELECT id, created_at FROM gateway.vendor_deliveries
+        WHERE state = 'due' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+        ORDER BY lane, created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    UPDATE gateway.vendor_deliveries d SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM due WHERE d.id = due.id AND d.created_at = due.created_at
+    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind
+""")
+_ATTEMPT = text("""
+    UPDATE gateway.vendor_deliveries
+    SET attempts = attempts + 1, started_at = clock_timestamp()
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
+    RETURNING attempts, trace_parent, created_at
+""")
+_CLOSE = text("""
+    UPDATE gateway.vendor_deliveries
+    SET state = :state, reason = :reason, called_at = :called_at, lease_until = '-infinity',
+        confirmed_at = CASE WHEN CAST(:called_at AS timestamptz) IS NULL THEN NULL ELSE clock_timestamp() END,
+        closed_at = clock_timestamp()
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due' AND sequence <= :sequence
+""")
+_POSTPONE = text("""
+    UPDATE gateway.vendor_deliveries
+    SET reason = :reason, lease_until = '-infinity',
+        not_before = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
+""")
+_PARK = text("""
+    UPDATE gateway.vendor_deliveries
+    SET state = 'parked', reason = :reason, lease_until = '-infinity', closed_at = clock_timestamp()
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One logged change and the state it left its item in, as the sync service hands it over."""
+
+    wedding_id: str
+    sequence: int
+    change_id: str
+    committed_at: datetime
+    item: ItemState
+    priority: Priority
+    trace_parent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A vendor record that may need a write."""
+
+    key: RecordKey
+    kind: ItemKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at bringing a record up to date."""
+
+    number: int
+    trace_parent: str
+
+
+class DeliveryStore:
+    """The projection and the deliveries."""
+
+    def __init__(self, database: Database, worker: Database) -> None:
+        self._database, self._worker = database, worker
+
+    async def accept(self, commits: Sequence[Commit]) -> int:
+        """Take over commits: projection where newer, one delivery per link; return how many are new.
+
+        Repeating it changes nothing: a delivery's id and time derive from the commit.
+        """
+        weddings = sorted({commit.wedding_id for commit in commits})
+        async with self._worker.transaction() as conn:
+            links = await rows(conn, _LINKS, {"weddings": weddings})
+        organizations = {str(link["organization_id"]) for link in links}
+        async with self._database.transaction(organizations=organizations, weddings=weddings) as conn:
+            # In one order everywhere, so that two hand-overs cannot wait for each other in a circle.
+            for commit in sorted(commits, key=lambda c: (c.wedding_id, c.item.item_id, c.sequence)):
+                await conn.execute(_PROJECT, _projection(commit))
+            due = [_due(commit, link) for commit in commits for link in links if _concerns(commit, link)]
+            return (await conn.execute(_DUE, due)).rowcount if due else 0
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Claim records with due deliveries, the most urgent lane first."""
+        async with self._worker.transaction() as conn:
+            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
+        unique = {(row["link_id"], row["item_id"]): row for row in claimed}
+        return [Claimed(key=_key(row), kind=ItemKind(row["item_kind"])) for row in unique.values()]
+
+    async def begin(self, key: RecordKey) -> Attempt:
+        """Count one more try of everything due for the record; its trace is the newest commit's."""
+        async with self._scope(key) as conn:
+            due = await rows(conn, _ATTEMPT, _names(key))
+        newest = max(due, key=lambda row: row["created_at"], default=None)
+        return Attempt(
+            number=max((row["attempts"] for row in due), default=1),
+            trace_parent=newest["trace_parent"] if newest else "",
+        )
+
+    async def close(
+        self,
+        held: Held,
+        *,
+        state: str,
+        reason: str = "",
+        shadow: Shadow | None = None,
+        intent_id: str | None = None,
+        called_at: datetime | None = None,
+    ) -> None:
+        """Record the outcome with what the vendor showed, and release the record."""
+        async with self._scope(held.key) as conn:
+            if shadow is not None:
+                await save_shadow(conn, held, shadow)
+            await confirm_intents(conn, held, [intent_id] if intent_id else [])
+            outcome = {"state": state, "reason": reason, "called_at": called_at, "sequence": held.sequence}
+            await conn.execute(_CLOSE, {**_names(held.key), **outcome})
+            await release(conn, held)
+
+    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
+        """Try again later."""
+        async with self._scope(key) as conn:
+            await conn.execute(_POSTPONE, {**_names(key), "seconds": seconds, "reason": reason})
+
+    async def park(self, key: RecordKey, *, reason: str) -> None:
+        """Stop trying until a human looks."""
+        async with self._scope(key) as conn:
+            await conn.execute(_PARK, {**_names(key), "reason": reason})
+
+    def _scope(self, key: RecordKey) -> Any:
+        return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
+
+
+async def deliver_everything(
+    conn: AsyncConnection, *, organization_id: str, wedding_id: str, link_id: str, trace_parent: str
+) -> None:
+    """Make every item of the wedding due for a new link, within the caller's transaction."""
+    items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id})
+    due = [_due_again(row, organization_id, wedding_id, link_id, trace_parent) for row in items]
+    if due:
+        await conn.execute(_DUE, due)
+
+
+async def deliver_again(
+    conn: AsyncConnection, key: RecordKey, *, kind: ItemKind, cause: str, at: datetime, trace_parent: str
+) -> None:
+    """Make one record due although nothing was committed: its vendor must be corrected."""
+    row = {"item_id": key.item_id, "kind": kind, "sequence": 0, "updated_at": at}
+    due = _due_again(row, key.organization_id, key.wedding_id, key.link_id, trace_parent)
+    await conn.execute(_DUE, [{**due, "id": delivery_id(key.link_id, cause), "change_id": cause}])
+
+
+def _due_again(
+    row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str
+) -> dict[str, Any]:
+    return {
+        "id": delivery_id(link_id, str(row["item_id"])),
+        "created_at": row["updated_at"],
+        "organization_id": organization_id,
+        "wedding_id": wedding_id,
+        "link_id": link_id,
+        "item_id": row["item_id"],
+        "item_kind": row["kind"],
+        "change_id": None,
+        "sequence": row["sequence"],
+        "lane": LANES[Priority.NORMAL],
+        "trace_parent": trace_parent,
+    }
+
+
+def _concerns(commit: Commit, link: Any) -> bool:
+    return str(link["wedding_id"]) == commit.wedding_id
+
+
+def _projection(commit: Commit) -> dict[str, Any]:
+    return {
+        "wedding_id": commit.wedding_id,
+        "item_id": commit.item.item_id,
+        "kind": commit.item.kind,
+        "sequence": commit.sequence,
+        "state": pack(dump_item(commit.item)),
+    }
+
+
+def _due(commit: Commit, link: Any) -> dict[str, Any]:
+    return {
+        "id": delivery_id(str(link["id"]), commit.change_id),
+        "created_at": commit.committed_at,
+        "organization_id": link["organization_id"],
+        "wedding_id": commit.wedding_id,
+        "link_id": link["id"],
+        "item_id": commit.item.item_id,
+        "item_kind": commit.item.kind,
+        "change_id": commit.change_id,
+        "sequence": commit.sequence,
+        "lane": LANES[commit.priority],
+        "trace_parent": commit.trace_parent,
+    }
+
+
+def _key(row: Any) -> RecordKey:
+    return RecordKey(
+        organization_id=str(row["organization_id"]),
+        wedding_id=str(row["wedding_id"]),
+        link_id=str(row["link_id"]),
+        item_id=str(row["item_id"]),
+    )
+
+
+def _names(key: RecordKey) -> dict[str, Any]:
+    return {"link_id": key.link_id, "item_id": key.item_id}

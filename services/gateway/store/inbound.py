@@ -1,0 +1,253 @@
+"""What came in: the webhook log, the keys of known deliveries, and the changes they became."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.observe import Observation
+from services.gateway.store.blobs import pack
+from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
+from services.gateway.store.sql import first, rows
+from wedsync.model.changes import Change
+from wedsync.model.codec import dump_change
+from wedsync.runtime.database import Database
+from wedsync.runtime.envelope import seal, unseal
+
+CLAIM_SECONDS = 20
+"""How long a claimed row is its worker's own; after a crash it is free again then."""
+
+_ENDPOINT = text("SELECT * FROM gateway.resolve_endpoint(:hash)")
+_KEY = text("""
+    INSERT INTO gateway.delivery_keys (organization_id, integration_id, key)
+    VALUES (:organization_id, :integration_id, :key) ON CONFLICT DO NOTHING RETURNING key
+""")
+_ACCEPT = text("""
+    INSERT INTO gateway.webhook_log
+        (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state, reason,
+         trace_parent, detected_at)
+    VALUES (:id, clock_timestamp(), :organization_id, :integration_id, :vendor, :origin, :delivery_key, :body,
+            :state, :reason, :trace_parent, :detected_at)
+""")
+_CLAIM = text("""
+    UPDATE gateway.webhook_log w
+    SET lease_until = clock_timestamp() + make_interval(secs => :seconds), attempts = attempts + 1
+    FROM (SELECT id, accepted_at FROM gateway.webhook_log
+          WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+          ORDER BY accepted_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+    WHERE w.id = due.id AND w.accepted_at = due.accepted_at
+    RETURNING w.id, w.accepted_at, w.organization_id
+""")
+_LOAD = text("""
+    SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent
+    FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
+""")
+_FINISH = text("""
+    UPDATE gateway.webhook_log
+    SET state = :state, reason = :reason, translated_at = clock_timestamp(), lease_until = '-infinity'
+    WHERE id = :id AND accepted_at = :accepted_at
+""")
+_POSTPONE = text("""
+    UPDATE gateway.webhook_log
+    SET reason = :reason, lease_until = '-infinity',
+        not_before = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE id = :id AND accepted_at = :accepted_at
+""")
+_ACTIVITY = text("""
+    INSERT INTO gateway.vendor_activities
+        (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change, state,
+         trace_parent, detected_at)
+    VALUES (:id, :organization_id, :wedding_id, :link_id, :item_id, :record_id, :generation, :webhook_id,
+            :change, 'pending', :trace_parent, :detected_at)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Whose webhooks an endpoint key belongs to."""
+
+    organization_id: str
+    integration_id: str
+    vendor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What is to be accepted. With `parked`, the reason, it is kept for a human instead of worked on."""
+
+    webhook_id: str
+    endpoint: Endpoint
+    body: bytes
+    trace_parent: str
+    detected_at: datetime
+    delivery_key: str | None = None
+    origin: str = "webhook"
+    parked: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A webhook as it was accepted."""
+
+    webhook_id: str
+    accepted_at: datetime
+    organization_id: str
+    integration_id: str
+    vendor: str
+    body: bytes
+    attempts: int
+    trace_parent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why a record is looked at: the webhook or poll, when, and the trace it belongs to."""
+
+    trace_parent: str
+    detected_at: datetime
+    webhook_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """A translated change on its way to the sync service."""
+
+    organization_id: str
+    wedding_id: str
+    link_id: str
+    item_id: str
+    change: Change
+    attempts: int
+
+
+class InboundStore:
+    """The webhook log and the changes made of it."""
+
+    def __init__(self, database: Database, worker: Database) -> None:
+        self._database, self._worker = database, worker
+
+    async def endpoint(self, key_hash: bytes) -> Endpoint | None:
+        """Return whose endpoint this is, None for an unknown key."""
+        async with self._database.transaction() as conn:
+            row = await first(conn, _ENDPOINT, {"hash": key_hash})
+        if row is None:
+            return None
+        return Endpoint(
+            organization_id=str(row["organization_id"]),
+            integration_id=str(row["integration_id"]),
+            vendor=row["vendor"],
+        )
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Commit webhooks to the log in one transaction; False for each whose delivery was known already."""
+        organizations = {arrival.endpoint.organization_id for arrival in arrivals}
+        async with self._database.transaction(organizations=organizations) as conn:
+            fresh = [await _is_new(conn, arrival) for arrival in arrivals]
+            accepted = [_arrival_row(a) for a, new in zip(arrivals, fresh, strict=True) if new]
+            if accepted:
+                await conn.execute(_ACCEPT, accepted)
+        return fresh
+
+    async def claim(self, limit: int) -> list[Received]:
+        """Claim webhooks that wait for translation, oldest first."""
+        async with self._worker.transaction() as conn:
+            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
+        if not claimed:
+            return []
+        organizations = {str(row["organization_id"]) for row in claimed}
+        places = {"ids": [row["id"] for row in claimed], "since": min(row["accepted_at"] for row in claimed)}
+        async with self._database.transaction(organizations=organizations) as conn:
+            return [_received(row) for row in await rows(conn, _LOAD, places)]
+
+    async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
+        """Say what became of a webhook."""
+        async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
+            await conn.execute(_FINISH, {**_place(webhook), "state": state, "reason": reason})
+
+    async def postpone(self, webhook: Received, *, seconds: float, reason: str) -> None:
+        """Try a webhook again later."""
+        async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
+            await conn.execute(_POSTPONE, {**_place(webhook), "seconds": seconds, "reason": reason})
+
+    async def commit_observation(
+        self,
+        held: Held,
+        observation: Observation,
+        change: Change | None,
+        cause: Cause,
+        echoed: Sequence[str],
+    ) -> None:
+        """Commit shadow and translated change together, before anything is sent, and release the record."""
+        key = held.key
+        async with self._database.transaction(
+            organizations=[key.organization_id], weddings=[key.wedding_id]
+        ) as conn:
+            await save_shadow(conn, held, observation.shadow)
+            await confirm_intents(conn, held, echoed)
+            if change is not None:
+                await conn.execute(_ACTIVITY, _activity_row(held, observation, change, cause))
+            await release(conn, held)
+
+
+async def _is_new(conn: AsyncConnection, arrival: Arrival) -> bool:
+    if arrival.delivery_key is None:
+        return True
+    return await first(conn, _KEY, {**_owner(arrival), "key": arrival.delivery_key}) is not None
+
+
+def _owner(arrival: Arrival) -> dict[str, Any]:
+    endpoint = arrival.endpoint
+    return {"organization_id": endpoint.organization_id, "integration_id": endpoint.integration_id}
+
+
+def _arrival_row(arrival: Arrival) -> dict[str, Any]:
+    return {
+        **_owner(arrival),
+        "id": arrival.webhook_id,
+        "vendor": arrival.endpoint.vendor,
+        "origin": arrival.origin,
+        "delivery_key": arrival.delivery_key,
+        "body": seal(arrival.body),
+        "state": "parked" if arrival.parked else "received",
+        "reason": arrival.parked,
+        "trace_parent": arrival.trace_parent,
+        "detected_at": arrival.detected_at,
+    }
+
+
+def _place(webhook: Received) -> dict[str, Any]:
+    return {"id": webhook.webhook_id, "accepted_at": webhook.accepted_at}
+
+
+def _received(row: Mapping[Any, Any]) -> Received:
+    return Received(
+        webhook_id=str(row["id"]),
+        accepted_at=row["accepted_at"],
+        organization_id=str(row["organization_id"]),
+        integration_id=str(row["integration_id"]),
+        vendor=row["vendor"],
+        body=unseal(row["body"]).payload,
+        attempts=row["attempts"],
+        trace_parent=row["trace_parent"],
+    )
+
+
+def _activity_row(held: Held, observation: Observation, change: Change, cause: Cause) -> dict[str, Any]:
+    return {
+        "id": change.change_id,
+        "organization_id": held.key.organization_id,
+        "wedding_id": held.key.wedding_id,
+        "link_id": held.key.link_id,
+        "item_id": held.key.item_id,
+        "record_id": observation.shadow.record_id,
+        "generation": observation.shadow.generation,
+        "webhook_id": cause.webhook_id,
+        "change": pack(dump_change(change)),
+        "trace_parent": change.trace_parent,
+        "detected_at": cause.detected_at,
+    }

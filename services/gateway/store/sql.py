@@ -1,0 +1,23 @@
+"""Two short hands for reading rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, TextClause
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def rows(
+    conn: AsyncConnection, statement: TextClause, values: Mapping[str, Any] | None = None
+) -> Sequence[RowMapping]:
+    """Return all rows."""
+    return (await conn.execute(statement, values or {})).mappings().all()
+
+
+async def first(
+    conn: AsyncConnection, statement: TextClause, values: Mapping[str, Any] | None = None
+) -> RowMapping | None:
+    """Return the first row, None without one."""
+    return (await conn.execute(statement, values or {})).mappings().first()

@@ -1,0 +1,1 @@
+"""Apple Calendar, and any other CalDAV server: discovery, sync-collection, ETags."""

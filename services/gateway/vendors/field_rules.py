@@ -1,0 +1,125 @@
+"""What a vendor can hold of a field's value: the declared equivalences, as pure functions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wedsync.model.items import FieldType, FieldValue
+
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+# What neither XML 1.0 nor iCalendar can carry, besides the control characters themselves.
+_UNSPEAKABLE = frozenset("\ufffe\uffff")
+
+
+class Direction(StrEnum):
+    """Which way a field travels between the vendor and us."""
+
+    BOTH = "both"
+    IN = "in"
+    OUT = "out"
+
+
+class Equivalence(StrEnum):
+    """Which differences between two values this vendor cannot show.
+
+    EXACT        none
+    MINUTE       the seconds of a time
+    TRIMMED      space around text, kinds of line end, control characters; empty text is nothing
+    SINGLE_LINE  as TRIMMED, and line breaks are single spaces
+    FLAG         nothing said counts as no
+    """
+
+    EXACT = "exact"
+    MINUTE = "minute"
+    TRIMMED = "trimmed"
+    SINGLE_LINE = "single_line"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldRule:
+    """How one field of one kind travels, and what of its value the vendor can hold."""
+
+    direction: Direction
+    equivalence: Equivalence
+    max_length: int | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether what the vendor shows counts."""
+        return self.direction is not Direction.OUT
+
+    @property
+    def writable(self) -> bool:
+        """Whether the vendor is written to."""
+        return self.direction is not Direction.IN
+
+    def holds(self, value: FieldValue) -> FieldValue:
+        """Return the value as this vendor can hold it; holding it again changes nothing."""
+        if isinstance(value, tuple):
+            entries = {self._hold(entry) for entry in value}
+            value = tuple(sorted(entry for entry in entries if entry)) or None
+        elif isinstance(value, str):
+            value = self._hold(value)
+        return False if value is None and self.equivalence is Equivalence.FLAG else value
+
+    def equivalent(self, a: FieldValue, b: FieldValue) -> bool:
+        """Say whether this vendor cannot show a difference between the two."""
+        return self.holds(a) == self.holds(b)
+
+    def _hold(self, text: str) -> str | None:
+        normal = _NORMAL_FORM[self.equivalence]
+        held = normal(text)
+        if self.max_length is not None and held is not None:
+            # Cutting may leave a space at the end, which the normal form does not have.
+            held = normal(held[: self.max_length])
+        return held
+
+
+def suits(equivalence: Equivalence, type_: FieldType) -> bool:
+    """Say whether the equivalence makes sense for a field of this type."""
+    return type_ in _SUITED[equivalence]
+
+
+def _without_seconds(text: str) -> str:
+    # "2027-06-12T15:00:30[Zone]": the seconds stand at one place, whatever the zone.
+    is_time = len(text) >= 19 and text[10] == "T" and text[16] == ":"
+    return f"{text[:17]}00{text[19:]}" if is_time else text
+
+
+def _trimmed(text: str) -> str | None:
+    lines = _LINE_ENDS.sub("\n", text)
+    return "".join(filter(_speakable, lines)).strip() or None
+
+
+def _single_line(text: str) -> str | None:
+    trimmed = _trimmed(text)
+    return " ".join(line.strip() for line in trimmed.split("\n") if line.strip()) if trimmed else None
+
+
+def _speakable(character: str) -> bool:
+    if character in "\n\t":
+        return True
+    return character not in _UNSPEAKABLE and unicodedata.category(character) not in ("Cc", "Cs")
+
+
+_NORMAL_FORM: Mapping[Equivalence, Callable[[str], str | None]] = {
+    Equivalence.EXACT: lambda text: text,
+    Equivalence.MINUTE: _without_seconds,
+    Equivalence.TRIMMED: _trimmed,
+    Equivalence.SINGLE_LINE: _single_line,
+    Equivalence.FLAG: lambda text: text,
+}
+
+_TEXTS = frozenset({FieldType.TEXT, FieldType.LINES, FieldType.TAGS})
+_SUITED: Mapping[Equivalence, frozenset[FieldType]] = {
+    Equivalence.EXACT: frozenset(FieldType),
+    Equivalence.MINUTE: frozenset({FieldType.ZONED_TIME}),
+    Equivalence.TRIMMED: _TEXTS,
+    Equivalence.SINGLE_LINE: _TEXTS,
+    Equivalence.FLAG: frozenset({FieldType.BOOL}),
+}

@@ -1,0 +1,248 @@
+"""A vendor's manifest: what it can do, how it is reached, and what of our fields it can hold."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from services.gateway.vendor_http import VendorHttp
+from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, suits
+from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
+from services.gateway.vendors.port import Account, VendorPort
+from wedsync.model.items import CATALOGUE, ItemKind
+
+__all__ = ["FieldRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
+
+VENDORS = Path(__file__).parent
+"""The folder that holds one folder per vendor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One thing an organization enters to connect."""
+
+    name: str
+    description: str
+    secret: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """How we prove who we are to the vendor."""
+
+    type: str
+    credentials: tuple[Credential, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryId:
+    """Where a webhook carries the vendor's own id of the delivery: a header or a JSON pointer."""
+
+    header: str = ""
+    pointer: str = ""
+
+    def read(self, headers: Mapping[str, str], event: Any) -> str | None:
+        """Return the delivery's id, None where it has none. Header names are in lower case."""
+        if self.header:
+            return headers.get(self.header) or None
+        for key in self.pointer.removeprefix("/").split("/"):
+            event = event.get(key) if isinstance(event, Mapping) else None
+        return str(event) if isinstance(event, str | int) and event != "" else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """The vendor's webhooks: what authenticates them and what they may contain."""
+
+    scheme: str
+    content_types: frozenset[str]
+    events: frozenset[str]
+    delivery_id: DeliveryId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """How often one link is asked what moved, and how often it is compared as a whole."""
+
+    interval_seconds: float
+    sweep_interval_seconds: float
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How fast one account may be called."""
+
+    requests_per_second: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRule:
+    """What can be done to one kind of item at this vendor, and its fields."""
+
+    create: bool
+    update: bool
+    delete: bool
+    fields: Mapping[str, FieldRule]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A fact about the vendor that we only assume, and so can be changed per account."""
+
+    default: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One vendor's manifest, validated."""
+
+    vendor: str
+    display_name: str
+    bridge_class: str
+    auth: Auth
+    base_url: str
+    inbound: Inbound | None
+    poll: Poll
+    rate_limit: RateLimit
+    timeout_seconds: float
+    kinds: Mapping[ItemKind, KindRule]
+    delete_semantics: str
+    scope: Mapping[str, str]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    def rule(self, kind: ItemKind, path: str) -> FieldRule | None:
+        """Return the field's rule, None where this vendor does not map it."""
+        rules = self.kinds.get(kind)
+        return rules.fields.get(path) if rules else None
+
+    def setting(self, account: Account, name: str) -> str:
+        """Return the account's value of a setting, else the manifest's default."""
+        return account.settings.get(name, self.settings[name].default)
+
+    def with_poll_interval(self, seconds: float) -> Manifest:
+        """Return the same manifest, polled at another interval."""
+        return replace(self, poll=replace(self.poll, interval_seconds=seconds))
+
+
+class CreateAdapter(Protocol):
+    """The entry point in each vendor folder's `adapter.py`.
+
+    `scope` holds the keys the manifest lists, and `time_zone`, the wedding's IANA zone.
+    """
+
+    def __call__(
+        self, http: VendorHttp, manifest: Manifest, account: Account, scope: Mapping[str, str]
+    ) -> VendorPort:
+        """Return an adapter for one account and scope."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """A vendor: its manifest and the code that speaks its protocol."""
+
+    manifest: Manifest
+    create_adapter: CreateAdapter
+
+
+def load_vendors(root: Path = VENDORS, package: str = "services.gateway.vendors") -> Mapping[str, Vendor]:
+    """Load every vendor folder below root, which must be the folder of the given package."""
+    return {
+        path.parent.name: _load_vendor(path.parent, package) for path in sorted(root.glob("*/manifest.yaml"))
+    }
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Load and validate one folder's manifest. Raises `ManifestError` naming file, line and cure."""
+    document = read_document(folder / "manifest.yaml")
+    document.refuse(_contradictions(document, folder.name))
+    return _manifest(document.data)
+
+
+def _load_vendor(folder: Path, package: str) -> Vendor:
+    manifest = load_manifest(folder)
+    create = None
+    if (folder / "adapter.py").exists():
+        adapter = importlib.import_module(f"{package}.{folder.name}.adapter")
+        create = getattr(adapter, "create_adapter", None)
+    if create is None:
+        cure = "define create_adapter(http, manifest, account, scope) in it"
+        raise ManifestError([f"{folder / 'adapter.py'}:1: no entry point: {cure}"])
+    return Vendor(manifest=manifest, create_adapter=cast("CreateAdapter", create))
+
+
+def _contradictions(document: Document, folder: str) -> Iterator[str]:
+    """Yield what a schema cannot see: names that must exist elsewhere, and types that must suit."""
+    data = document.data
+    if data["vendor"] != folder:
+        yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
+    for kind, rules in data["kinds"].items():
+        if kind not in set(ItemKind):
+            yield document.problem(["kinds", kind], f"is no kind of item: choose from {', '.join(ItemKind)}")
+            continue
+        for path, rule in rules["fields"].items():
+            yield from _field_contradictions(document, ItemKind(kind), path, rule)
+
+
+def _field_contradictions(
+    document: Document, kind: ItemKind, path: str, rule: Mapping[str, Any]
+) -> Iterator[str]:
+    where = ["kinds", kind.value, "fields", path]
+    spec = CATALOGUE[kind].get(path)
+    if spec is None:
+        yield document.problem(where, f"is no field of {kind}: choose from {', '.join(CATALOGUE[kind])}")
+    elif not suits(Equivalence(rule["equivalence"]), spec.type):
+        fitting = ", ".join(e for e in Equivalence if suits(e, spec.type))
+        yield document.problem([*where, "equivalence"], f"does not suit a {spec.type}: choose from {fitting}")
+
+
+def _manifest(data: Mapping[str, Any]) -> Manifest:
+    plain = ("vendor", "display_name", "bridge_class", "base_url", "timeout_seconds", "delete_semantics")
+    return Manifest(
+        **{name: data[name] for name in plain},
+        auth=Auth(
+            type=data["auth"]["type"],
+            credentials=tuple(Credential(**entry) for entry in data["auth"]["credentials"]),
+        ),
+        inbound=_inbound(data["inbound"]) if "inbound" in data else None,
+        poll=Poll(**data["poll"]),
+        rate_limit=RateLimit(**data["rate_limit"]),
+        kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
+        scope=dict(data["scope"]),
+        settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},
+    )
+
+
+def _inbound(data: Mapping[str, Any]) -> Inbound:
+    return Inbound(
+        scheme=data["scheme"],
+        content_types=frozenset(data["content_types"]),
+        events=frozenset(data["events"]),
+        delivery_id=_delivery_id(data["delivery_id"]),
+    )
+
+
+def _delivery_id(text: str) -> DeliveryId | None:
+    place, _, name = text.partition(":")
+    if place == "header":
+        return DeliveryId(header=name.lower())
+    return DeliveryId(pointer=name) if place == "json" else None
+
+
+def _kind(data: Mapping[str, Any]) -> KindRule:
+    fields = {path: _field(rule) for path, rule in data["fields"].items()}
+    return KindRule(create=data["create"], update=data["update"], delete=data["delete"], fields=fields)
+
+
+def _field(data: Mapping[str, Any]) -> FieldRule:
+    return FieldRule(
+        direction=Direction(data["direction"]),
+        equivalence=Equivalence(data["equivalence"]),
+        max_length=data.get("max_length"),
+    )

@@ -1,0 +1,173 @@
+"""The contract every vendor adapter fulfils.
+
+RECORD    what the vendor keeps as one thing: an event, a job, a calendar resource
+RECORD ID the vendor's name of it, unique within a link; opaque to everyone but the adapter
+VERSION   the vendor's own change marker of a record (ETag, `modified`); opaque, compared for equality only
+SCOPE     the part of the vendor's data a link joins to a wedding: one calendar, one job
+CURSOR    where the next scan goes on; a JSON object, opaque to everyone but the adapter
+MARKER    our item id as the vendor keeps it for us, by which a create of ours is found again
+
+An adapter translates and transports. It never decides: which value is right, whether to retry, or
+whether an absence is a delete is the engine's business. It holds no state between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wedsync.model.items import FieldValue, ItemKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorRecord:
+    """One record as the vendor shows it now, its mapped fields in canonical values.
+
+    A field the vendor leaves empty is present with the value None; a field that this vendor does not
+    map for this kind is absent.
+    """
+
+    record_id: str
+    kind: ItemKind
+    version: str
+    fields: Mapping[str, FieldValue]
+    marker: str | None = None
+    writable: bool = True
+    native: Any = None
+    """The vendor's own object, kept so that a full-object write preserves what we do not map."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRecord:
+    """A record the adapter could not understand; it is parked alone, with the reason and the fix."""
+
+    record_id: str
+    reason: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One page of what moved at the vendor since a cursor.
+
+    `missing` are suspicions only: the engine reads each directly before it believes in a delete.
+    `present`, where the vendor shows deletes only by absence, is the full set of record ids that a
+    complete sweep has just seen; None when this scan was no complete sweep.
+    """
+
+    records: Sequence[VendorRecord] = ()
+    bad: Sequence[BadRecord] = ()
+    missing: Sequence[str] = ()
+    present: frozenset[str] | None = None
+    cursor: Mapping[str, Any] = field(default_factory=dict)
+    more: bool = False
+    """Another page follows at once with this cursor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One organization's account at one vendor system."""
+
+    integration_id: str
+    base_url: str
+    credentials: Mapping[str, str] = field(repr=False, default_factory=dict)
+    """Secrets by name, as the manifest's `auth.credentials` lists them. Never logged."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class VendorPort(Protocol):
+    """Talk to one vendor's API within one scope.
+
+    Every method raises `VendorError` subclasses only: see below which.
+    """
+
+    async def check(self) -> None:
+        """Return if the account works and the scope exists; raise with the cure otherwise."""
+        ...
+
+    async def scan(self, cursor: Mapping[str, Any] | None) -> Scan:
+        """Return what moved since the cursor; everything for None. Raises `CursorLost`."""
+        ...
+
+    async def read(self, record_id: str) -> VendorRecord | None:
+        """Read one record from the vendor itself; None if the vendor says it is gone.
+
+        Raises `VendorGarbage` if the record cannot be understood, `OutOfScope` if it belongs elsewhere.
+        """
+        ...
+
+    async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:
+        """Look up the record that carries our marker: before a create is repeated."""
+        ...
+
+    async def create(self, kind: ItemKind, item_id: str, values: Mapping[str, FieldValue]) -> VendorRecord:
+        """Create a record carrying our marker; return it as the vendor now shows it."""
+        ...
+
+    async def update(self, record: VendorRecord, values: Mapping[str, FieldValue]) -> VendorRecord:
+        """Write the values into the record just read; return it as the vendor now shows it.
+
+        Everything of `record.native` that is not in `values` stays. Raises `VersionMismatch` if the
+        record moved since (where the vendor can tell), `RecordGone` if it is no more.
+        """
+        ...
+
+    async def delete(self, record: VendorRecord) -> None:
+        """Delete the record just read. Gone already is success. Raises `VersionMismatch`."""
+        ...
+
+    def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
+        """Return the record ids a webhook event points at. Raises `VendorGarbage` if it makes no sense.
+
+        An event is a hint: the engine reads the records itself.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the adapter holds."""
+        ...
+
+
+class VendorError(Exception):
+    """A vendor call did not do what was asked."""
+
+
+class VendorUnavailable(VendorError):
+    """Transient: time-out, 5xx, 429. `retry_after` in seconds where the vendor said when."""
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, unknown_outcome: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.unknown_outcome = unknown_outcome
+        """The request may have been carried out: look before repeating a create."""
+
+
+class VendorAuthFailed(VendorError):
+    """The vendor refuses our credentials: the organization must reconnect."""
+
+
+class VendorRejected(VendorError):
+    """Terminal: the vendor understood and refused; a human must look."""
+
+
+class VendorGarbage(VendorError):
+    """The vendor answered something that makes no sense."""
+
+
+class VersionMismatch(VendorError):
+    """The record moved since it was read: read it again, merge, try again."""
+
+
+class RecordGone(VendorError):
+    """The record is no more."""
+
+
+class CursorLost(VendorError):
+    """The vendor no longer knows the cursor: scan from None."""
+
+
+class OutOfScope(VendorRejected):
+    """The record exists, but outside the link's scope: it left, and leaving is never a delete."""

@@ -1,0 +1,1 @@
+"""How well each vendor's system is doing."""

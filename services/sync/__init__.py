@@ -1,0 +1,1 @@
+"""The sync service: one actor per wedding, one update at a time."""

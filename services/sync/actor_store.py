@@ -1,0 +1,245 @@
+"""What an owner keeps in Postgres, by psycopg alone: an actor process imports no ORM.
+
+A batch over any number of weddings is one statement. Its first part is the fence: the update of the
+weddings' own rows, under their epoch and the expected sequence; everything else is joined to what
+that update returned, so that a fenced wedding drops out alone and writes nothing.
+
+A pipeline without BEGIN is one transaction, which its end commits, in one round trip: the scope set
+by its first statement holds for the second and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+import psycopg
+
+from services.sync.columns import columns_of
+from services.sync.owner import WeddingCommit
+from services.sync.wedding import KnownChange, Wedding
+from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.model.codec import load_item, load_result
+from wedsync.runtime.envelope import unseal
+
+DIRECT_SECONDS = 2.0
+"""Head start of the direct hand-over: the sweep leaves younger facts alone."""
+
+_CONNECT_SECONDS = 3
+_STATEMENT_SECONDS = 4  # below the service's limit for a call, so that the owner learns of it first
+_RETRY_SECONDS = 0.3
+
+_SCOPE = "SELECT set_config('app.weddings', %s, true)"
+
+_RENEW = """
+WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s),
+renewed AS (
+  INSERT INTO sync.owners (owner_id, lease_until)
+  VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+  ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until
+)
+SELECT coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
+"""
+
+_END = "DELETE FROM sync.owners WHERE owner_id = %(owner)s"
+
+_TAKE = """
+UPDATE sync.weddings w SET epoch = w.epoch + 1, owner_id = %(owner)s
+WHERE w.wedding_id = %(wedding)s
+  AND (w.owner_id IS NULL OR w.owner_id = %(owner)s OR NOT EXISTS (
+    SELECT FROM sync.owners o WHERE o.owner_id = w.owner_id AND o.lease_until > clock_timestamp()))
+RETURNING w.epoch, w.sequence, w.day, w.time_zone,
+  ARRAY(SELECT m.organization_id FROM sync.wedding_members m
+        WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id)
+"""
+
+_TAKEN_FOR = """
+SELECT greatest(0.0, extract(epoch FROM o.lease_until - clock_timestamp()))::float8
+FROM sync.weddings w LEFT JOIN sync.owners o USING (owner_id) WHERE w.wedding_id = %(wedding)s
+"""
+
+_ITEMS = "SELECT state FROM sync.items WHERE wedding_id = %(wedding)s"
+
+_RELEASE = """
+UPDATE sync.weddings SET owner_id = NULL WHERE wedding_id = ANY(%(weddings)s) AND owner_id = %(owner)s
+"""
+
+_KEYS = """
+SELECT k.wedding_id, k.change_id, k.fingerprint, k.result, k.created_at
+FROM unnest(%(weddings)s::uuid[], %(changes)s::uuid[]) AS asked (wedding_id, change_id)
+JOIN sync.change_keys k USING (wedding_id, change_id)
+"""
+
+# Rows are locked in id order, so that two batches over the same weddings cannot wait for each other.
+_COMMIT = """
+WITH part AS (
+  SELECT *
+  FROM unnest(%(wedding)s::uuid[], %(epoch)s::bigint[], %(expected)s::bigint[], %(sequence)s::bigint[])
+    AS p (wedding_id, epoch, expected, sequence)
+), locked AS MATERIALIZED (
+  SELECT w.wedding_id FROM sync.weddings w JOIN part p USING (wedding_id)
+  WHERE w.epoch = p.epoch AND w.sequence = p.expected ORDER BY w.wedding_id FOR UPDATE OF w
+), owned AS (
+  UPDATE sync.weddings w
+  SET sequence = p.sequence, committed_at = greatest(w.committed_at, clock_timestamp())
+  FROM locked l JOIN part p USING (wedding_id)
+  WHERE w.wedding_id = l.wedding_id AND w.epoch = p.epoch AND w.sequence = p.expected
+  RETURNING w.wedding_id, w.committed_at
+), new_items AS (
+  INSERT INTO sync.items (wedding_id, item_id, kind, deleted, revision, state)
+  SELECT * FROM unnest(%(i_wedding)s::uuid[], %(i_item)s::uuid[], %(i_kind)s::text[], %(i_deleted)s::bool[],
+                       %(i_revision)s::bigint[], %(i_state)s::bytea[])
+    AS i (wedding_id, item_id, kind, deleted, revision, state)
+  WHERE i.wedding_id IN (SELECT wedding_id FROM owned)
+  ON CONFLICT (wedding_id, item_id) DO UPDATE
+    SET deleted = excluded.deleted, revision = excluded.revision, state = excluded.state
+), new_changes AS (
+  INSERT INTO sync.changes (wedding_id, sequence, change_id, item_id, body, trace_parent, committed_at)
+  SELECT c.*, o.committed_at
+  FROM unnest(%(c_wedding)s::uuid[], %(c_sequence)s::bigint[], %(c_change)s::uuid[], %(c_item)s::uuid[],
+              %(c_body)s::bytea[], %(c_trace)s::text[])
+    AS c (wedding_id, sequence, change_id, item_id, body, trace_parent)
+  JOIN owned o USING (wedding_id)
+), new_keys AS (
+  INSERT INTO sync.change_keys (wedding_id, change_id, fingerprint, result, created_at)
+  SELECT k.*, o.committed_at
+  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)s::bytea[], %(k_result)s::bytea[])
+    AS k (wedding_id, change_id, fingerprint, result)
+  JOIN owned o USING (wedding_id)
+), new_facts AS (
+  INSERT INTO sync.outbox (wedding_id, fact_id, sequence, destination, body, trace_parent, committed_at,
+                           not_before)
+  SELECT f.*, o.committed_at, clock_timestamp() + make_interval(secs => %(head_start)s)
+  FROM unnest(%(f_wedding)s::uuid[], %(f_fact)s::uuid[], %(f_sequence)s::bigint[], %(f_destination)s::text[],
+              %(f_body)s::bytea[], %(f_trace)s::text[])
+    AS f (wedding_id, fact_id, sequence, destination, body, trace_parent)
+  JOIN owned o USING (wedding_id)
+)
+SELECT wedding_id, committed_at FROM owned
+"""
+
+
+class PostgresOwnerStore:
+    """An owner's database: one connection, opened when needed and thrown away after any error."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def renew(self, owner_id: str, seconds: float) -> bool:
+        """Renew the owner's lease by Postgres' clock."""
+        with self._reaching() as connection:
+            return bool(_one(connection.execute(_RENEW, {"owner": owner_id, "seconds": seconds}))[0])
+
+    def end(self, owner_id: str) -> None:
+        """End the owner's lease."""
+        with self._reaching() as connection:
+            connection.execute(_END, {"owner": owner_id})
+
+    def activate(self, wedding_id: str, owner_id: str) -> Wedding:
+        """Take over first, then load: what an earlier owner still commits is either seen or fenced."""
+        names = {"wedding": wedding_id, "owner": owner_id}
+        with self._reaching() as connection, connection.transaction():
+            connection.execute(_SCOPE, (wedding_id,))
+            taken = connection.execute(_TAKE, names).fetchone()
+            if taken is None:
+                raise _not_taken(connection.execute(_TAKEN_FOR, names).fetchone())
+            items = connection.execute(_ITEMS, names, binary=True).fetchall()
+        return _wedding(wedding_id, taken, items)
+
+    def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
+        """Give the weddings up."""
+        ids = list(wedding_ids)
+        with self._reaching() as connection, connection.transaction():
+            connection.execute(_SCOPE, (",".join(ids),))
+            connection.execute(_RELEASE, {"weddings": ids, "owner": owner_id})
+
+    def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:
+        """Look the change ids up."""
+        pairs = [(wedding, change) for wedding, changes in asked.items() for change in changes]
+        names = {"weddings": [wedding for wedding, _ in pairs], "changes": [change for _, change in pairs]}
+        with self._reaching() as connection:
+            with connection.pipeline():
+                connection.execute(_SCOPE, (",".join(asked),))
+                found = connection.execute(_KEYS, names, binary=True)
+            return _known(found.fetchall())
+
+    def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
+        """Write everything, or of a fenced wedding nothing."""
+        scope = ",".join(commit.wedding.wedding_id for commit in commits)
+        with self._reaching() as connection:
+            with connection.pipeline():
+                connection.execute(_SCOPE, (scope,))
+                owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
+            return {str(wedding_id): committed_at for wedding_id, committed_at in owned.fetchall()}
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            self._connection = self._connection or _connect(self._url)
+            yield self._connection
+        except psycopg.Error as error:
+            # After an error in COMMIT nobody knows the outcome, and a broken connection stays broken.
+            with contextlib.suppress(psycopg.Error):
+                self.close()
+            raise Unavailable(
+                f"PostgreSQL cannot do this right now ({type(error).__name__}).", retry_after=_RETRY_SECONDS
+            ) from error
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=_CONNECT_SECONDS,
+        prepare_threshold=2,
+        application_name="wedsync-actor",
+        options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC",
+        # A server that vanished without a word is noticed before the service gives up on the call.
+        tcp_user_timeout=_STATEMENT_SECONDS * 1000,
+    )
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101  # a SELECT without FROM has one row
+    return row
+
+
+def _not_taken(row: tuple[Any, ...] | None) -> UnknownWedding | NotOwner:
+    return UnknownWedding() if row is None else NotOwner(retry_after=row[0] or 0.0)
+
+
+def _wedding(wedding_id: str, taken: tuple[Any, ...], items: Sequence[tuple[Any, ...]]) -> Wedding:
+    epoch, sequence, day, time_zone, members = taken
+    loaded = [load_item(orjson.loads(unseal(state).payload)) for (state,) in items]
+    return Wedding(
+        wedding_id=wedding_id,
+        epoch=epoch,
+        sequence=sequence,
+        day=day,
+        time_zone=time_zone,
+        member_ids=tuple(members),
+        items={item.item_id: item for item in loaded},
+    )
+
+
+def _known(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, KnownChange]]:
+    known: dict[str, dict[str, KnownChange]] = {}
+    for wedding_id, change_id, fingerprint, sealed, created_at in rows:
+        result = load_result(orjson.loads(unseal(sealed).payload))
+        if result.sequence:
+            result = replace(result, committed_at=created_at)
+        found = KnownChange(fingerprint=bytes(fingerprint), result=result)
+        known.setdefault(str(wedding_id), {})[str(change_id)] = found
+    return known

@@ -1,0 +1,109 @@
+"""The way of changes through this service: into the wedding's actor, and a trace of each for itself.
+
+A batch is one physical act, but every change has its own trace. The traceparents of its spans are
+given out before the work, because the commit's travels on with the facts; the spans are built
+afterwards, from stage times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from prometheus_client import Counter, Gauge
+
+from services.sync.batch import Answer
+from services.sync.facts import Fact
+from services.sync.live import Live
+from services.sync.mailbox import Applied
+from services.sync.outbox import Outbox
+from wedsync.model.changes import Change, ChangeResult, Outcome
+from wedsync.runtime.metrics import REGISTRY, observe_stage
+from wedsync.runtime.telemetry import Telemetry
+
+activations_total = Counter(
+    "wedsync_sync_activations", "Weddings taken over by an actor of this server.", registry=REGISTRY
+)
+fenced_total = Counter(
+    "wedsync_sync_fenced_writes", "Commits refused because another owner had taken over.", registry=REGISTRY
+)
+actors_gauge = Gauge("wedsync_sync_actors", "Actors of this server, by state.", ("state",), registry=REGISTRY)
+
+
+class Owners(Protocol):
+    """Whoever gets changes to the wedding's owner."""
+
+    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
+        """Have the wedding's owner apply the changes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """The traceparents of one change's spans."""
+
+    edit: str
+    apply: str
+    actor: str
+    commit: str
+
+
+class Edits:
+    """Applies changes and keeps their traces."""
+
+    def __init__(self, *, owners: Owners, telemetry: Telemetry) -> None:
+        self._owners, self._telemetry = owners, telemetry
+
+    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Sequence[ChangeResult]:
+        """Have the changes applied; raises what `Directory.apply` raises."""
+        start = time.time_ns()
+        traces = [self._trace(change) for change in changes]
+        carried = [
+            replace(change, trace_parent=trace.commit) for change, trace in zip(changes, traces, strict=True)
+        ]
+        applied = await self._owners.apply(wedding_id, carried)
+        end = time.time_ns()
+        for trace, result in zip(traces, applied.results, strict=True):
+            self._record(trace, result, applied, start, end)
+        return applied.results
+
+    def _trace(self, change: Change) -> _Trace:
+        edit = change.trace_parent or self._telemetry.new_traceparent()
+        apply = self._telemetry.child(edit)
+        actor = self._telemetry.child(apply)
+        return _Trace(edit, apply, actor, self._telemetry.child(actor))
+
+    def _record(self, trace: _Trace, result: ChangeResult, applied: Applied, start: int, end: int) -> None:
+        stages, record = applied.stages, self._telemetry.record
+        outcome = {"wedsync.outcome": result.outcome.value}
+        record("apply", trace.edit, start, end, outcome, traceparent=trace.apply)
+        process = {"process.pid": applied.pid}
+        record("actor", trace.apply, stages.received, stages.committed, process, traceparent=trace.actor)
+        if result.sequence and result.outcome is not Outcome.DUPLICATE:
+            record("commit", trace.actor, stages.planned, stages.committed, {}, traceparent=trace.commit)
+        for stage, nanoseconds in (
+            ("queue", applied.sent - applied.queued),
+            ("actor", stages.committed - stages.received),
+            ("commit", stages.committed - stages.planned),
+            ("apply", end - start),
+        ):
+            observe_stage("sync", stage, nanoseconds / 1e9, traceparent=trace.edit)
+
+
+class AfterCommit:
+    """What follows every answer of an actor: facts go out, watchers wake, numbers rise."""
+
+    def __init__(self, *, outbox: Outbox, live: Live) -> None:
+        self._outbox, self._live = outbox, live
+
+    def __call__(self, answer: Answer) -> None:
+        """Take the facts of an answer over."""
+        activations_total.inc(answer.activations)
+        fenced_total.inc(answer.fenced)
+        for wedding_id, done in answer.done.items():
+            facts: Sequence[Fact] = done.facts
+            if facts:
+                self._outbox.offer(facts)
+                self._live.committed(wedding_id)

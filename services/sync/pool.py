@@ -1,0 +1,239 @@
+"""The actors there are: started in the background, watched, replaced. A warm few wait for work.
+
+Starting one costs half a second of CPU, so nobody who wants a change applied ever waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.sync.batch import Answer, Batch, dump_batch, load_answer
+from services.sync.mailbox import ActorLost, Mailbox
+from wedsync.clock import Clock
+from wedsync.errors import Unavailable, WedSyncError
+from wedsync.model.ids import new_id
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS = 30.0
+_END_SECONDS = 2.0
+_PATROL_SECONDS = 5.0
+_FIRST_START_PAUSE, _LONGEST_START_PAUSE = 0.2, 15.0
+
+
+class Actor(Protocol):
+    """One owner process, wherever it runs. Every method but `kill` raises `ActorLost`."""
+
+    async def apply(self, batch: bytes, seconds: float) -> bytes:
+        """Return the answer to a batch."""
+        ...
+
+    async def ping(self, seconds: float) -> int:
+        """Return its process id."""
+        ...
+
+    async def retire(self, seconds: float) -> None:
+        """Have it give everything up."""
+        ...
+
+    async def kill(self, seconds: float) -> bool:
+        """End it; True once it is known to be dead."""
+        ...
+
+
+class Actors(Protocol):
+    """Where actors come from. Raises `ActorLost`."""
+
+    async def connect(self) -> None:
+        """Connect, anew where the connection was lost."""
+        ...
+
+    async def start(self, owner_id: str) -> Actor:
+        """Start an actor that owns under this id."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How weddings are spread over actors, and how long anything may take."""
+
+    capacity: int = 1
+    """Weddings of one actor."""
+    warm: int = 2
+    """Actors that wait for a first wedding."""
+    most: int = 16
+    idle_seconds: float = 600.0
+    call_seconds: float = 5.0
+    patience_seconds: float = 8.0
+    """How long a change waits for an owner; longer than a lease, so that a vanished owner's may end."""
+    queue_limit: int = 2000
+    window_seconds: float = 0.005
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Slot:
+    """One actor, what waits for it, and the weddings it owns."""
+
+    owner_id: str
+    actor: Actor
+    mailbox: Mailbox
+    weddings: dict[str, float] = field(default_factory=dict)
+    """When each was last asked for."""
+
+
+class Pool:
+    """Keeps `warm` free actors at hand, up to `most` in all."""
+
+    def __init__(
+        self,
+        *,
+        actors: Actors,
+        end_lease: Callable[[str], Awaitable[None]],
+        on_answer: Callable[[Answer], None],
+        placement: Placement,
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._actors, self._end_lease, self._on_answer = actors, end_lease, on_answer
+        self._placement, self._clock, self._jitter = placement, clock, jitter
+        self.slots: list[Slot] = []
+        self.room = asyncio.Event()
+        """Set whenever there may be room for a wedding that found none."""
+        self._wanted = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def used_and_free(self) -> tuple[int, int]:
+        """Return how many actors own something, and how many are free."""
+        used = sum(bool(slot.weddings) for slot in self.slots)
+        return used, len(self.slots) - used
+
+    async def check(self) -> None:
+        """Return if there is an actor to work with. Raises `Unavailable`."""
+        if not self.slots:
+            raise Unavailable("No wedding actor is up yet.", retry_after=1.0)
+
+    def start(self) -> None:
+        """Begin to fill the pool and to watch it, in the background."""
+        self._tasks = [
+            asyncio.create_task(self._fill_for_ever(), name="actor-pool"),
+            asyncio.create_task(self._patrol_for_ever(), name="actor-patrol"),
+        ]
+
+    async def stop(self) -> None:
+        """Give every wedding up, so that others need not wait for leases to end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        slots, self.slots = self.slots, []
+        for slot in slots:
+            slot.mailbox.close(ActorLost("the service is shutting down"))
+        await asyncio.gather(*(slot.actor.retire(_END_SECONDS) for slot in slots), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self._actors.close()
+
+    def look_at_demand(self) -> None:
+        """Notice that actors came into use: another warm one may be wanted."""
+        self._wanted.set()
+
+    async def _fill_for_ever(self) -> None:
+        pause = _FIRST_START_PAUSE
+        while True:
+            try:
+                if not self.slots:
+                    await self._actors.connect()
+                await self._fill()
+                pause = _FIRST_START_PAUSE
+                await self._wanted.wait()
+            except ActorLost as lost:
+                _log.warning("no actor could be started: %s", lost)
+                await self._clock.sleep(pause * (0.5 + self._jitter() / 2))
+                pause = min(pause * 2, _LONGEST_START_PAUSE)
+
+    async def _fill(self) -> None:
+        self._wanted.clear()
+        while self._wants_more():
+            self.slots.append(await self._start_one())
+            self.room.set()
+
+    def _wants_more(self) -> bool:
+        used, free = self.used_and_free
+        return free < self._placement.warm and used + free < self._placement.most
+
+    async def _start_one(self) -> Slot:
+        owner_id = new_id()
+        actor = await self._actors.start(owner_id)
+        try:
+            await actor.ping(_START_SECONDS)
+        except ActorLost:
+            await actor.kill(_END_SECONDS)
+            raise
+
+        async def call(batch: Batch) -> Answer:
+            return await self._call(slot, batch)
+
+        mailbox = Mailbox(
+            call,
+            clock=self._clock,
+            limit=self._placement.queue_limit,
+            window=self._placement.window_seconds,
+            on_idle=self.room.set,
+        )
+        slot = Slot(owner_id=owner_id, actor=actor, mailbox=mailbox)
+        return slot
+
+    async def _call(self, slot: Slot, batch: Batch) -> Answer:
+        try:
+            data = await slot.actor.apply(dump_batch(batch), self._placement.call_seconds)
+        except ActorLost as lost:
+            await self._bury(slot, lost)
+            raise
+        answer = load_answer(data)
+        self._on_answer(answer)
+        return answer
+
+    async def _bury(self, slot: Slot, lost: ActorLost) -> None:
+        if slot not in self.slots:
+            return
+        _log.warning("a wedding actor was lost (%s); its %d weddings move", lost, len(slot.weddings))
+        self.slots.remove(slot)
+        slot.weddings.clear()
+        self._wanted.set()
+        if await slot.actor.kill(_END_SECONDS):
+            # Known to be dead: its lease need not run out. Wrongly known: the fence still holds.
+            with contextlib.suppress(WedSyncError):
+                await self._end_lease(slot.owner_id)
+        slot.mailbox.close(lost)
+
+    async def _patrol_for_ever(self) -> None:
+        """Find actors that died while nobody called them, and let go of weddings nobody asks for."""
+        while True:
+            await self._clock.sleep(_PATROL_SECONDS * (0.5 + self._jitter()))
+            for slot in list(self.slots):
+                self._passivate_idle(slot)
+                if slot.mailbox.idle:
+                    await self._look_after(slot)
+
+    async def _look_after(self, slot: Slot) -> None:
+        try:
+            await slot.actor.ping(self._placement.call_seconds)
+        except ActorLost as lost:
+            await self._bury(slot, lost)
+
+    def _passivate_idle(self, slot: Slot) -> None:
+        too_old = self._clock.monotonic() - self._placement.idle_seconds
+        for wedding_id, used in list(slot.weddings.items()):
+            if used < too_old and not slot.mailbox.busy(wedding_id):
+                slot.weddings.pop(wedding_id)
+                slot.mailbox.release(wedding_id)

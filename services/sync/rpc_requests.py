@@ -1,0 +1,152 @@
+"""What callers may ask, checked; everything that is wrong with a request is said at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import date
+
+from services.sync.records import WeddingRecord
+from wedsync.api.sync.v1 import change_pb2, service_pb2, wedding_pb2
+from wedsync.convert import change_from_message, source_from_message
+from wedsync.convert.items import date_from_message
+from wedsync.errors import FieldViolation, InvalidRequest
+from wedsync.model.changes import Change, Source
+from wedsync.model.ids import is_id, new_id
+from wedsync.model.values import is_zone
+from wedsync.runtime.principal import Principal, Scope
+
+MAX_CHANGES = 500
+MAX_TITLE, MAX_MEMBERS, MAX_NAME = 200, 50, 200
+_ID = "must be a UUID in lower case: 0198c7a2-…"
+
+
+def refuse(problems: Sequence[FieldViolation]) -> None:
+    """Raise `InvalidRequest` if there are any problems."""
+    if problems:
+        raise InvalidRequest(violations=problems)
+
+
+def require_id(field: str, value: str) -> str:
+    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
+    if not is_id(value):
+        refuse([FieldViolation(field, _ID)])
+    return value
+
+
+def page_size(asked: int, *, default: int, most: int) -> int:
+    """Return how many entries a page has. Raises `InvalidRequest` for a negative number."""
+    if asked < 0:
+        refuse([FieldViolation("page_size", f"must be 0 to {most}")])
+    return min(asked or default, most)
+
+
+def page_token(place: Sequence[str]) -> str:
+    """Return the place where the next page starts, as a token."""
+    return base64.urlsafe_b64encode(json.dumps(list(place)).encode()).decode()
+
+
+def place_of(token: str, *, parts: int) -> list[str] | None:
+    """Return the place a token stands for, None for the first page. Raises `InvalidRequest`."""
+    if not token:
+        return None
+    try:
+        place = json.loads(base64.urlsafe_b64decode(token))
+    except (binascii.Error, ValueError):
+        place = None
+    if not isinstance(place, list) or len(place) != parts or not all(isinstance(p, str) for p in place):
+        raise InvalidRequest(violations=[FieldViolation("page_token", "is none of ours; start without one")])
+    return place
+
+
+def wedding_from(message: wedding_pb2.Wedding, caller: Principal) -> WeddingRecord:
+    """Return the wedding a caller wants to create; its own organization always takes part."""
+    problems: list[FieldViolation] = []
+    if message.wedding_id and not is_id(message.wedding_id):
+        problems.append(FieldViolation("wedding.wedding_id", _ID))
+    title = message.title.strip()
+    if not title or len(title) > MAX_TITLE or not title.isprintable():
+        problems.append(FieldViolation("wedding.title", f"must be a line of 1 to {MAX_TITLE} characters"))
+    day = _day(message, problems)
+    if not is_zone(message.time_zone):
+        problems.append(
+            FieldViolation("wedding.time_zone", "must be an IANA time zone, such as Europe/Paris")
+        )
+    members = _members(message, problems)
+    refuse(problems)
+    members.setdefault(caller.organization_id, caller.role)
+    return WeddingRecord(
+        wedding_id=message.wedding_id or new_id(),
+        title=title,
+        day=day,
+        time_zone=message.time_zone,
+        members=tuple(sorted(members.items())),
+    )
+
+
+def changes_from(
+    request: service_pb2.ApplyChangesRequest, caller: Principal, *, trace_parent: str
+) -> list[Change]:
+    """Return the changes a caller proposes; who proposes them is read from its proof."""
+    count = len(request.changes)
+    if not 1 <= count <= MAX_CHANGES:
+        refuse([FieldViolation("changes", f"holds {count} changes; send 1 to {MAX_CHANGES}")])
+    problems: list[FieldViolation] = []
+    changes = [
+        change_from_message(
+            message,
+            at=f"changes[{index}]",
+            source=_source(message, f"changes[{index}]", caller, problems),
+            trace_parent=trace_parent,
+            problems=problems,
+        )
+        for index, message in enumerate(request.changes)
+    ]
+    refuse(problems)
+    return [change for change in changes if change is not None]
+
+
+def _source(message: change_pb2.Change, at: str, caller: Principal, problems: list[FieldViolation]) -> Source:
+    if not message.HasField("source"):
+        return Source(organization_id=caller.organization_id, actor=caller.actor)
+    if Scope.INTERNAL not in caller.scopes:
+        problems.append(
+            FieldViolation(f"{at}.source", "must not be set: who changes something is read from the key")
+        )
+    elif not message.source.organization_id:
+        problems.append(FieldViolation(f"{at}.source.organization_id", "must not be empty"))
+    return source_from_message(message.source)
+
+
+def _day(message: wedding_pb2.Wedding, problems: list[FieldViolation]) -> date | None:
+    if not message.HasField("date"):
+        return None
+    try:
+        return date.fromisoformat(date_from_message(message.date))
+    except ValueError:
+        problems.append(FieldViolation("wedding.date", "must be a day of the calendar, or absent"))
+        return None
+
+
+def _members(message: wedding_pb2.Wedding, problems: list[FieldViolation]) -> dict[str, str]:
+    if len(message.members) > MAX_MEMBERS:
+        problems.append(FieldViolation("wedding.members", f"at most {MAX_MEMBERS} organizations take part"))
+    members: dict[str, str] = {}
+    for index, member in enumerate(message.members):
+        at = f"wedding.members[{index}]"
+        if not _is_name(member.organization_id) or "," in member.organization_id:
+            problems.append(FieldViolation(f"{at}.organization_id", "must name an organization"))
+        if not _is_name(member.role):
+            problems.append(
+                FieldViolation(f"{at}.role", "must say its part: planner, photographer, venue, …")
+            )
+        if member.organization_id in members:
+            problems.append(FieldViolation(f"{at}.organization_id", "is named twice"))
+        members[member.organization_id] = member.role
+    return members
+
+
+def _is_name(text: str) -> bool:
+    return bool(text.strip()) and len(text) <= MAX_NAME and text.isprintable()

@@ -1,0 +1,151 @@
+"""A wedding as a state machine: what a batch of changes makes of it. Pure.
+
+Nothing here is changed in place: a batch is planned against the state, committed by somebody else,
+and only then taken over. A batch whose commit failed leaves no trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from services.sync.plan import plan
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome, Priority
+from wedsync.model.codec import dump_change
+
+CHANGE_ID_REUSED = "CHANGE_ID_REUSED"
+
+# From noon of the day before to noon of the day after: set-up, the day itself, the morning's farewells.
+LIVE_WINDOW = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownChange:
+    """A change id that was used before, by which content, and what became of it."""
+
+    fingerprint: bytes
+    result: ChangeResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedChange:
+    """One entry for the log: the change, its result, and the item it leaves."""
+
+    change: Change
+    result: ChangeResult
+    item: ItemState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """What a batch does to a wedding; committed as one, or not at all."""
+
+    expected_sequence: int
+    sequence: int
+    results: tuple[ChangeResult, ...]
+    logged: tuple[LoggedChange, ...]
+    remember: Mapping[str, KnownChange]
+    """Change ids to keep, so that each is applied at most once."""
+
+    @property
+    def items(self) -> dict[str, ItemState]:
+        """The newest state of every item the batch touched."""
+        return {entry.item.item_id: entry.item for entry in self.logged}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wedding:
+    """The canonical state of one wedding, as its owner holds it."""
+
+    wedding_id: str
+    epoch: int
+    sequence: int
+    day: date | None = None
+    time_zone: str = "UTC"
+    member_ids: tuple[str, ...] = ()
+    items: Mapping[str, ItemState] = field(default_factory=dict)
+
+    def plan(
+        self, changes: Sequence[Change], known: Mapping[str, KnownChange], *, now: datetime
+    ) -> BatchPlan:
+        """Decide what the changes do, in order; one that is refused does not hold up the others."""
+        draft = _Draft(self, known)
+        lane = self.lane(now)
+        results = tuple(
+            draft.take(replace(change, priority=lane_of(change.priority, lane))) for change in changes
+        )
+        return BatchPlan(
+            expected_sequence=self.sequence,
+            sequence=draft.sequence,
+            results=results,
+            logged=tuple(draft.logged),
+            remember=draft.fresh,
+        )
+
+    def after(self, batch: BatchPlan) -> Wedding:
+        """Return the wedding as the committed batch leaves it."""
+        return replace(self, sequence=batch.sequence, items={**self.items, **batch.items})
+
+    def lane(self, now: datetime) -> Priority:
+        """Return the lane everyday edits travel in: `critical` in the wedding's live window."""
+        if self.day is None:
+            return Priority.NORMAL
+        midnight = datetime.combine(self.day, time(), ZoneInfo(self.time_zone))
+        starts, ends = midnight - LIVE_WINDOW, midnight + timedelta(days=1) + LIVE_WINDOW
+        return Priority.CRITICAL if starts <= now.astimezone(UTC) < ends else Priority.NORMAL
+
+
+def lane_of(asked: Priority, derived: Priority) -> Priority:
+    """Return the lane for an edit: backfill stays in its own, everyday edits follow the wedding."""
+    return derived if asked is Priority.NORMAL else asked
+
+
+def fingerprint(change: Change) -> bytes:
+    """Return a digest of what the change says, so that an id used twice for different things is seen."""
+    content = json.dumps(dump_change(change), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).digest()[:16]
+
+
+class _Draft:
+    """The wedding while a batch is being planned."""
+
+    def __init__(self, wedding: Wedding, known: Mapping[str, KnownChange]) -> None:
+        self.sequence = wedding.sequence
+        self.logged: list[LoggedChange] = []
+        self.fresh: dict[str, KnownChange] = {}
+        self._items = dict(wedding.items)
+        self._known = known
+
+    def take(self, change: Change) -> ChangeResult:
+        before = self.fresh.get(change.change_id) or self._known.get(change.change_id)
+        mark = fingerprint(change)
+        if before is not None:
+            return _repeated(change, before, mark)
+        planned = plan(self._items.get(change.item_id), change, self.sequence + 1)
+        result = ChangeResult(
+            change_id=change.change_id,
+            outcome=planned.outcome,
+            sequence=self.sequence + 1 if planned.item else 0,
+            fields=planned.fields,
+            reason=planned.reason,
+        )
+        if planned.item is not None:
+            self._log(change, result, planned.item)
+        if planned.outcome is not Outcome.REJECTED:
+            self.fresh[change.change_id] = KnownChange(fingerprint=mark, result=result)
+        return result
+
+    def _log(self, change: Change, result: ChangeResult, item: ItemState) -> None:
+        self.sequence += 1
+        self._items[item.item_id] = item
+        self.logged.append(LoggedChange(change=change, result=result, item=item))
+
+
+def _repeated(change: Change, before: KnownChange, mark: bytes) -> ChangeResult:
+    if before.fingerprint != mark:
+        return ChangeResult(change_id=change.change_id, outcome=Outcome.REJECTED, reason=CHANGE_ID_REUSED)
+    return replace(before.result, outcome=Outcome.DUPLICATE)

@@ -1,0 +1,254 @@
+"""A manifest is read whole, or refused by file, line and cure."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.gateway.vendors.field_rules import Direction
+from services.gateway.vendors.manifest import (
+    VENDORS,
+    DeliveryId,
+    Manifest,
+    ManifestError,
+    load_manifest,
+    load_vendors,
+)
+from services.gateway.vendors.port import Account
+from wedsync.model.items import ItemKind
+
+_GOOD = """\
+vendor: petalworks
+display_name: Petalworks
+bridge_class: rest_hook
+base_url: https://api.petalworks.example/v1
+timeout_seconds: 8
+delete_semantics: absence_sweep
+auth:
+  type: api_key
+  credentials:
+    - {name: api_key, description: The key., secret: true}
+inbound:
+  scheme: endpoint_key
+  content_types: [application/json]
+  events: [job.created]
+  delivery_id: header:X-Delivery
+poll: {interval_seconds: 30, sweep_interval_seconds: 3600}
+rate_limit: {requests_per_second: 2.5, concurrency: 3}
+kinds:
+  timeline_event:
+    create: true
+    update: true
+    delete: false
+    fields:
+      title: {direction: both, equivalence: trimmed, max_length: 5}
+      starts_at: {direction: in, equivalence: minute}
+      notes: {direction: out, equivalence: exact}
+scope:
+  job_id: The job.
+settings:
+  full_put: {default: "true", description: Whether PUT replaces.}
+"""
+
+
+def _write(folder: Path, text: str) -> Path:
+    folder = folder / "petalworks"
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.yaml").write_text(text, "utf-8")
+    return folder
+
+
+def _load(folder: Path, text: str = _GOOD) -> Manifest:
+    return load_manifest(_write(folder, text))
+
+
+def _problems(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ManifestError) as caught:
+        _load(folder, text)
+    assert "\n".join(caught.value.problems) == str(caught.value)
+    return caught.value.problems
+
+
+def test_every_part_of_a_manifest_is_read(tmp_path: Path) -> None:
+    """What is written in a manifest is what the program sees."""
+    manifest = _load(tmp_path)
+    assert manifest.vendor == "petalworks"
+    assert manifest.auth.credentials[0].secret
+    assert manifest.inbound is not None
+    assert manifest.inbound.events == {"job.created"}
+    assert manifest.inbound.delivery_id == DeliveryId(header="x-delivery")
+    assert manifest.poll.interval_seconds == 30
+    assert manifest.rate_limit.requests_per_second == 2.5
+    assert not manifest.kinds[ItemKind.TIMELINE_EVENT].delete
+    assert manifest.scope == {"job_id": "The job."}
+
+
+def test_a_rule_is_found_by_kind_and_path(tmp_path: Path) -> None:
+    """A mapped field has a rule with its direction; an unmapped field or kind has none."""
+    manifest = _load(tmp_path)
+    title = manifest.rule(ItemKind.TIMELINE_EVENT, "title")
+    assert title is not None
+    assert (title.direction, title.readable, title.writable) == (Direction.BOTH, True, True)
+    starts_at = manifest.rule(ItemKind.TIMELINE_EVENT, "starts_at")
+    notes = manifest.rule(ItemKind.TIMELINE_EVENT, "notes")
+    assert starts_at is not None
+    assert not starts_at.writable
+    assert notes is not None
+    assert not notes.readable
+    assert manifest.rule(ItemKind.TIMELINE_EVENT, "location") is None
+    assert manifest.rule(ItemKind.PAYMENT, "amount") is None
+
+
+def test_the_poll_interval_can_be_replaced_alone(tmp_path: Path) -> None:
+    """Another poll interval leaves everything else as it was."""
+    manifest = _load(tmp_path)
+    faster = manifest.with_poll_interval(1)
+    assert faster.poll.interval_seconds == 1
+    assert faster.with_poll_interval(30) == manifest
+
+
+def test_an_accounts_setting_wins_over_the_default(tmp_path: Path) -> None:
+    """An assumed fact can be changed per account."""
+    manifest = _load(tmp_path)
+    account = Account(integration_id="i", base_url="https://x.example")
+    changed = Account(integration_id="i", base_url="https://x.example", settings={"full_put": "false"})
+    assert manifest.setting(account, "full_put") == "true"
+    assert manifest.setting(changed, "full_put") == "false"
+
+
+def test_a_delivery_id_comes_from_a_header_or_from_the_body() -> None:
+    """The vendor's delivery id is read where the manifest says, and None where there is none."""
+    header, pointer = DeliveryId(header="x-delivery"), DeliveryId(pointer="/meta/id")
+    assert header.read({"x-delivery": "d1"}, {}) == "d1"
+    assert header.read({}, {}) is None
+    assert pointer.read({}, {"meta": {"id": 7}}) == "7"
+    assert pointer.read({}, {"meta": []}) is None
+    assert pointer.read({}, {"meta": {"id": ""}}) is None
+
+
+@pytest.mark.parametrize(("delivery_id", "read"), [("none", None), ("json:/id", DeliveryId(pointer="/id"))])
+def test_a_delivery_id_may_be_in_the_body_or_missing(
+    tmp_path: Path, delivery_id: str, read: DeliveryId | None
+) -> None:
+    """A manifest may name a JSON pointer, or say that there is no delivery id."""
+    manifest = _load(tmp_path, _GOOD.replace("header:X-Delivery", delivery_id))
+    assert manifest.inbound is not None
+    assert manifest.inbound.delivery_id == read
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("timeout_seconds: 8", "timeout_seconds: 0", 5, "more than 0, at most 120"),
+        ("bridge_class: rest_hook", "bridge_class: magic", 3, "webhook, poll, caldav"),
+        ("vendor: petalworks", "vendor: petals", 1, "write the folder's name, 'petalworks'"),
+        ("delivery_id: header:X-Delivery", "delivery_id: cookie:x", 15, "none, header:<Header-Name>"),
+        ("interval_seconds: 30, ", "", 16, "lacks interval_seconds: Write the seconds between"),
+        ("concurrency: 3", "concurency: 3", 17, "concurency is not known here: choose from"),
+        ("timeline_event:", "party:", 19, "is no kind of item: choose from timeline_event"),
+        ("      notes:", "      note:", 26, "is no field of timeline_event: choose from title"),
+        ("equivalence: minute", "equivalence: trimmed", 25, "choose from exact, minute"),
+        ("{name: api_key,", "{name: API key,", 10, "lower-case letters"),
+        ("{name: api_key, ", "{", 10, "lacks name: Use lower-case letters"),
+        ("  job_id: The job.", "  job_id: ''", 28, "sentence"),
+        ("display_name: Petalworks", "display_name: [", 4, "is not YAML"),
+        ("display_name: Petalworks", "vendor: petalworks", 2, "vendor is written twice"),
+        ("    - {name: api_key,", "    - {name: a, name: api_key,", 10, "name is written twice"),
+    ],
+)
+def test_a_mistake_is_shown_by_file_line_and_cure(
+    tmp_path: Path, old: str, new: str, line: int, says: str
+) -> None:
+    """A manifest with a mistake is refused, and the problem names the file, the line and the cure."""
+    assert old in _GOOD
+    problems = _problems(tmp_path, _GOOD.replace(old, new))
+    place = f"{tmp_path}/petalworks/manifest.yaml:{line}: "
+    assert any(problem.startswith(place) and says in problem for problem in problems), problems
+
+
+def test_all_mistakes_are_shown_at_once(tmp_path: Path) -> None:
+    """Two mistakes are two problems, so that one run mends both."""
+    text = _GOOD.replace("timeout_seconds: 8", "timeout_seconds: 0").replace(
+        "concurrency: 3", "concurrency: 0"
+    )
+    assert len(_problems(tmp_path, text)) == 2
+
+
+def test_a_hook_vendor_needs_an_inbound_section(tmp_path: Path) -> None:
+    """A bridge class that promises webhooks without describing them is refused."""
+    start, end = _GOOD.index("inbound:"), _GOOD.index("poll:")
+    (problem,) = _problems(tmp_path, _GOOD[:start] + _GOOD[end:])
+    assert "lacks inbound: Add an inbound section" in problem
+    poll = _load(tmp_path, (_GOOD[:start] + _GOOD[end:]).replace("rest_hook", "poll"))
+    assert poll.inbound is None
+
+
+def test_a_mistake_in_merged_keys_is_shown_near_its_place(tmp_path: Path) -> None:
+    """A problem in what a YAML merge key brought in is shown at the mapping that it came into."""
+    rules = "      title: &rule {direction: both, equivalence: minute}\n      notes: {<<: *rule}\n"
+    start, end = _GOOD.index("      title:"), _GOOD.index("scope:")
+    problems = _problems(tmp_path, _GOOD[:start] + rules + _GOOD[end:])
+    assert [problem.rpartition("manifest.yaml:")[2].split(":")[0] for problem in problems] == ["24", "25"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\xff\xfe\xfa", "is not UTF-8"),
+        (b"- a\n", "is not of type 'object'"),
+        (b"#" * (256 * 1024 + 1), "is larger than"),
+        (b"a: \x00", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    """An empty, binary, oversize or shapeless file is refused with what is wrong."""
+    folder = _write(tmp_path, "")
+    (folder / "manifest.yaml").write_bytes(content)
+    with pytest.raises(ManifestError, match=says):
+        load_manifest(folder)
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
+    """A missing manifest is named, with the cure."""
+    with pytest.raises(ManifestError, match=r"manifest\.yaml:1: cannot be read"):
+        load_manifest(tmp_path)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A vendors package of our own."""
+    root = tmp_path / "some_vendors"
+    root.mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield root
+    for name in [name for name in sys.modules if name.startswith("some_vendors")]:
+        del sys.modules[name]
+
+
+def test_a_vendor_is_its_manifest_and_its_entry_point(package: Path) -> None:
+    """Every folder with a manifest becomes a vendor, and create_adapter comes from its adapter.py."""
+    folder = _write(package, _GOOD)
+    (folder / "adapter.py").write_text("def create_adapter(http, manifest, account, scope): return 'port'\n")
+    vendors = load_vendors(package, "some_vendors")
+    assert list(vendors) == ["petalworks"]
+    assert vendors["petalworks"].manifest.display_name == "Petalworks"
+    assert callable(vendors["petalworks"].create_adapter)
+
+
+@pytest.mark.parametrize("adapter", [None, "x = 1\n"])
+def test_a_vendor_without_entry_point_is_refused(package: Path, adapter: str | None) -> None:
+    """A folder whose adapter.py is missing or lacks create_adapter is refused with the cure."""
+    folder = _write(package, _GOOD)
+    if adapter is not None:
+        (folder / "adapter.py").write_text(adapter)
+    with pytest.raises(ManifestError, match="define create_adapter"):
+        load_vendors(package, "some_vendors")
+
+
+def test_the_calendar_manifest_is_valid() -> None:
+    """Apple Calendar's own manifest loads and maps every field of a timeline event."""
+    manifest = load_manifest(VENDORS / "apple_calendar")
+    assert manifest.bridge_class == "caldav"
+    assert len(manifest.kinds[ItemKind.TIMELINE_EVENT].fields) == 8
