@@ -6,7 +6,6 @@ from datetime import datetime
 
 from services.conflicts.conflict import Claim, Collision, State
 from services.conflicts.paging import Place, place_of
-from wedsync.api.common.v1 import item_pb2
 from wedsync.api.conflicts.v1 import service_pb2
 from wedsync.convert import kind_from_message, source_from_message, value_from_message
 from wedsync.convert.changes import moment
@@ -94,41 +93,57 @@ def state_from(number: service_pb2.ConflictState.ValueType) -> State | None:
 
 def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Collision | None:
     before = len(checks.violations)
-    for field in ("wedding_id", "item_id"):
-        checks.require(is_id(getattr(message, field)), f"{at}.{field}", _ID)
-    checks.require(message.sequence > 0, f"{at}.sequence", "must be the collision's place in the log")
-    checks.require(
-        1 <= len(message.organization_ids) <= MAX_ORGANIZATIONS
-        and all(map(_named, message.organization_ids)),
-        f"{at}.organization_ids",
-        f"must name 1 to {MAX_ORGANIZATIONS} organizations, without commas",
-    )
+    _place(message, at, checks)
     committed_at = _moment(message, f"{at}.commit_time", checks)
-    kind = _kind(message.item_kind, f"{at}.item_kind", checks)
-    if kind is None or committed_at is None:
+    kind = _kind(message, at, checks)
+    if kind is None or committed_at is None or len(checks.violations) > before:
         return None
-    checks.require(
-        message.path == LIFE or message.path in CATALOGUE[kind],
-        f"{at}.path",
-        f"is no field of a {kind}; it has {', '.join(CATALOGUE[kind])}",
-    )
-    if len(checks.violations) > before:
-        return None
-    claims = {
-        side: _claim(kind, message.path, getattr(message, side), f"{at}.{side}", checks)
-        for side in ("current", "proposed")
-    }
     return Collision(
         wedding_id=message.wedding_id,
         sequence=message.sequence,
         item_id=message.item_id,
         item_kind=kind,
         path=message.path,
+        current=_claim(kind, message.path, message.current, f"{at}.current", checks),
+        proposed=_claim(kind, message.path, message.proposed, f"{at}.proposed", checks),
         committed_at=committed_at,
         organization_ids=tuple(message.organization_ids),
         trace_parent=message.trace_parent,
-        **claims,
     )
+
+
+def _place(message: service_pb2.Collision, at: str, checks: Checks) -> None:
+    for field in ("wedding_id", "item_id"):
+        checks.require(is_id(getattr(message, field)), f"{at}.{field}", _ID)
+    checks.require(message.sequence > 0, f"{at}.sequence", "must be the collision's place in the log")
+    count, named = len(message.organization_ids), all(map(_is_name, message.organization_ids))
+    checks.require(
+        named and 1 <= count <= MAX_ORGANIZATIONS,
+        f"{at}.organization_ids",
+        f"must name 1 to {MAX_ORGANIZATIONS} organizations, without commas",
+    )
+
+
+def _moment(message: service_pb2.Collision, at: str, checks: Checks) -> datetime | None:
+    try:
+        committed_at = moment(message.commit_time)
+    except ValueError:
+        checks.refuse(at, "is out of range")
+        return None
+    checks.require(message.HasField("commit_time"), at, "must say when the collision was committed")
+    return committed_at
+
+
+def _kind(message: service_pb2.Collision, at: str, checks: Checks) -> ItemKind | None:
+    try:
+        kind = kind_from_message(message.item_kind)
+    except ValueError:
+        checks.refuse(f"{at}.item_kind", "must be a kind of item")
+        return None
+    fields = CATALOGUE[kind]
+    known = message.path == LIFE or message.path in fields
+    checks.require(known, f"{at}.path", f"is no field of a {kind}; it has {', '.join(fields)}")
+    return kind
 
 
 def _claim(kind: ItemKind, path: str, message: service_pb2.Claim, at: str, checks: Checks) -> Claim:
@@ -150,23 +165,5 @@ def _value(kind: ItemKind, path: str, value: FieldValue, at: str, checks: Checks
         return None
 
 
-def _kind(number: item_pb2.ItemKind.ValueType, at: str, checks: Checks) -> ItemKind | None:
-    try:
-        return kind_from_message(number)
-    except ValueError:
-        checks.refuse(at, "must be a kind of item")
-        return None
-
-
-def _moment(message: service_pb2.Collision, at: str, checks: Checks) -> datetime | None:
-    try:
-        committed_at = moment(message.commit_time)
-    except ValueError:
-        checks.refuse(at, "is out of range")
-        return None
-    checks.require(message.HasField("commit_time"), at, "must say when the collision was committed")
-    return committed_at
-
-
-def _named(organization_id: str) -> bool:
+def _is_name(organization_id: str) -> bool:
     return bool(organization_id) and "," not in organization_id and organization_id.isprintable()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import typer
@@ -19,7 +19,7 @@ def up() -> None:
     start()
 
 
-def start(launcher: str = LAUNCHER, become: Callable[[str, Sequence[str]], object] = os.execv) -> None:
+def start(launcher: str = LAUNCHER, become: Callable[[str, list[str]], object] = os.execv) -> None:
     """Become the launcher: a signal sent to `wedsync up` then reaches it without a go-between."""
     if not _importable(launcher):
         complain(

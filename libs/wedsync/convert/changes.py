@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -19,8 +20,10 @@ from wedsync.convert.items import (
 from wedsync.errors import FieldViolation
 from wedsync.model.changes import Change, ChangeKind, ChangeResult, FieldResult, Outcome, Priority, Source
 from wedsync.model.ids import is_id
-from wedsync.model.items import CATALOGUE, FieldValue, ItemKind
+from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
 from wedsync.model.values import BadValue, canonical
+
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 MAX_MASK = 64
 """Paths in one mask; no kind of item has as many fields."""
@@ -65,6 +68,8 @@ def change_from_message(
     kind = reader.change_kind(message)
     reader.ids(message)
     item_kind, values = reader.values(message, kind)
+    reader.bases(message, item_kind)
+    reader.trace(message)
     if reader.failed or kind is None:
         return None
     return Change(
@@ -115,6 +120,21 @@ class _Reader:
             return item_kind, {}
         return item_kind, self._masked(message, kind, item_kind, found)
 
+    def bases(self, message: change_pb2.Change, item_kind: ItemKind) -> None:
+        bases = message.base_revisions
+        if min([*bases.values(), message.default_base_revision]) < 0:
+            self.refuse("base_revisions", "holds a negative revision; 0 means nothing was seen")
+        # A misspelt field would silently mean that the author insists.
+        fields = {*CATALOGUE[item_kind], LIFE}
+        if message.content.WhichOneof("content") and (unknown := sorted(set(bases) - fields)):
+            self.refuse("base_revisions", f"names {_few(unknown)}, which a {item_kind} does not have")
+        if len(bases) > MAX_MASK:
+            self.refuse("base_revisions", f"names {len(bases)} fields; at most {MAX_MASK}")
+
+    def trace(self, message: change_pb2.Change) -> None:
+        if message.trace_parent and not _TRACE_PARENT.fullmatch(message.trace_parent):
+            self.refuse("trace_parent", "is no W3C traceparent; leave it out for the call's own")
+
     def _masked(
         self,
         message: change_pb2.Change,
@@ -129,7 +149,7 @@ class _Reader:
             self.refuse("update_mask.paths", f"names {len(paths)} fields; at most {MAX_MASK}")
             return {}
         if outside := sorted(set(found) - set(paths)):
-            self.refuse("update_mask.paths", f"does not name {', '.join(outside)}, which the content sets")
+            self.refuse("update_mask.paths", f"does not name {_few(outside)}, which the content sets")
         checked = {path: self._value(item_kind, path, found.get(path)) for path in dict.fromkeys(paths)}
         self._required(kind, item_kind, checked)
         return checked
@@ -147,6 +167,10 @@ class _Reader:
             meant = kind is ChangeKind.CREATE or path in values
             if spec.required and meant and values.get(path) is None and not self.failed:
                 self.refuse(f"content.{item_kind}.{path}", "must not be empty")
+
+
+def _few(paths: list[str]) -> str:
+    return ", ".join(path[:40] for path in paths[:5])
 
 
 def result_to_message(item_kind: ItemKind, result: ChangeResult) -> change_pb2.ChangeResult:

@@ -13,8 +13,9 @@ MAX_TEXT, MAX_LINES, MAX_TAGS = 2_000, 20_000, 64
 """Characters of a text, characters of lines of text, and labels of a set; vendors hold less."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_ZONED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\[([A-Za-z0-9_+\-/]+)\]")
-_MONEY = re.compile(r"(-?\d{1,18}) ([A-Z]{3})")
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+_ZONED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\[([A-Za-z0-9_+\-/]+)\]", re.ASCII)
+_MONEY = re.compile(r"(-?\d{1,18}) ([A-Z]{3})", re.ASCII)
 _INT64 = 1 << 63
 
 
@@ -27,7 +28,7 @@ def canonical(kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
     spec = CATALOGUE[kind].get(path)
     if spec is None:
         raise BadValue(f"a {kind} has no field {path!r}; it has {', '.join(CATALOGUE[kind])}")
-    if value is None or value in {"", ()}:
+    if value is None or value in ("", ()):
         return None
     return _CHECKS[spec.type](spec, value)
 
@@ -77,6 +78,8 @@ def _text(spec: FieldSpec, value: FieldValue) -> FieldValue:
         raise BadValue("must be a single line without tabs")
     if _CONTROL.search(text):
         raise BadValue("holds control characters; remove them")
+    if _HALF_CHARACTER.search(text):
+        raise BadValue("holds half a character (a lone surrogate); send whole ones")
     if len(text) > limit:
         raise BadValue(f"has {len(text)} characters; at most {limit} are kept")
     return text

@@ -101,7 +101,7 @@ def _set(entry: LoggedChange) -> set[str]:
 async def _path(entry: LoggedChange, edited_at: datetime, stage: Stage) -> Path:
     async def look() -> Journey | None:
         journey = await stage.gateway.get_journey(entry.change_id)
-        return journey if journey.complete else None
+        return journey if journey.complete and journey.stages else None
 
     what = f"the journey of change {entry.change_id} does not end"
     journey = await eventually(look, what, stage.clock)

@@ -48,5 +48,5 @@ def find_sandbox(connection: Connection) -> Sandbox:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FailedPrecondition(
-            f"The sandbox of {connection.run_file} cannot be read ({error}): start the system again, `make run`."
+            f"The sandbox of {connection.run_file} cannot be read ({error}): start the system again."
         ) from error

@@ -64,9 +64,8 @@ class Terminal:
         arrivals = ", ".join(f"{vendor} {spent:.0f} ms" for vendor, spent in measured.arrived_ms.items())
         self._say("")
         self._say(f"{number}. {measured.title}")
-        self._say(
-            f"   end to end {measured.end_to_end_ms:.0f} ms (seen: {arrivals}, log {measured.logged_ms:.0f} ms)"
-        )
+        seen = f"seen: {arrivals}, log {measured.logged_ms:.0f} ms"
+        self._say(f"   end to end {measured.end_to_end_ms:.0f} ms ({seen})")
         for path in measured.journeys:
             self._say(_said(path))
             print_waterfall(list(path.stages))

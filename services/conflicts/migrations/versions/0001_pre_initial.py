@@ -22,9 +22,12 @@ CREATE TABLE conflicts.integration_conflicts (
   proposed_claim   bytea NOT NULL,
   PRIMARY KEY (wedding_id, sequence, path)
 );
-COMMENT ON COLUMN conflicts.integration_conflicts.committed_at IS 'When the collision was logged.';
-COMMENT ON COLUMN conflicts.integration_conflicts.organization_ids IS 'Members of the wedding then: who may see it.';
-COMMENT ON COLUMN conflicts.integration_conflicts.current_claim IS 'Envelope of JSON: the value, and who set it.';
+COMMENT ON COLUMN conflicts.integration_conflicts.committed_at
+  IS 'When the collision was logged.';
+COMMENT ON COLUMN conflicts.integration_conflicts.organization_ids
+  IS 'Members of the wedding then: who may see it.';
+COMMENT ON COLUMN conflicts.integration_conflicts.current_claim
+  IS 'Envelope of JSON: the value, and who set it.';
 CREATE INDEX integration_conflicts_by_organization
   ON conflicts.integration_conflicts USING gin (organization_ids);
 CREATE INDEX integration_conflicts_newest
