@@ -15,7 +15,7 @@ from wedsync.client import SyncClient
 from wedsync.errors import FieldViolation
 from wedsync.model.ids import is_id, new_id
 from wedsync.runtime.principal import Principal, Scope
-from wedsync.runtime.telemetry import Telemetry
+from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +97,8 @@ class Accounts:
             time_zone=wedding.time_zone,
         )
         await self._try(link)
-        made = await self._links.link(
-            link, request_id=request_id, trace_parent=self._telemetry.new_traceparent()
-        )
+        trace_parent = current_traceparent() or self._telemetry.new_traceparent()
+        made = await self._links.link(link, request_id=request_id, trace_parent=trace_parent)
         self._on_link()
         return made
 
@@ -128,7 +127,10 @@ class Accounts:
     async def _try(self, link: Link) -> None:
         try:
             port = await self._ports.build(link)
-            await port.check()
+            try:
+                await port.check()
+            finally:
+                await port.aclose()
         except (VendorAuthFailed, VendorRejected) as error:
             raise errors.FailedPrecondition(f"{link.vendor}: {error}.") from error
         except VendorError as error:

@@ -40,7 +40,8 @@ class Arrivals:
             while True:
                 await self._commit([await self._waiting.get(), *self._more()])
         finally:
-            self._refuse([*self._more()])
+            while waiting := self._more():
+                self._refuse(waiting)
 
     def _more(self) -> list[tuple[Arrival, asyncio.Future[bool]]]:
         taken: list[tuple[Arrival, asyncio.Future[bool]]] = []

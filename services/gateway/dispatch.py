@@ -18,6 +18,14 @@ BATCH = 200
 
 _APPLY_SECONDS = 10.0
 
+_REFUSALS = (
+    errors.InvalidRequest,
+    errors.ChangeIdReused,
+    errors.AlreadyExists,
+    errors.FailedPrecondition,
+)
+"""What is wrong with the change itself; anything else is our own trouble and no reason to lose an edit."""
+
 
 class Dispatcher:
     """Sends what `Inspector` committed, exactly as it was committed, until the sync service answers."""
@@ -51,8 +59,8 @@ class Dispatcher:
             for activity in activities:
                 await self.send([activity])
             return
-        attempts = max(activity.attempts for activity in activities)
-        if error.retryable or isinstance(error, errors.NotFound):
+        if not isinstance(error, _REFUSALS):
+            attempts = max(activity.attempts for activity in activities)
             seconds = error.retry_after or backoff(attempts, random.random())  # noqa: S311 - jitter
             await self._store.retry(activities, seconds=seconds, reason=f"{error.reason}: {error}")
             return

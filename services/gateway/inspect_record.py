@@ -16,7 +16,7 @@ from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorPort, VendorRecord, VendorUnavailable
 from wedsync import errors
 from wedsync.clock import Clock
-from wedsync.model.changes import Change, Source
+from wedsync.model.changes import Change, ChangeKind, Source
 from wedsync.model.ids import change_id, is_id, item_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.telemetry import Telemetry
@@ -64,6 +64,9 @@ class Inspector:
             known, kind = await self._name(link, first_sight), first_sight.kind
         held = await self._take(self._key(link, known), kind)
         try:
+            if held.shadow.present and held.shadow.record_id != record_id:
+                # The item was made anew under another record meanwhile: this one says nothing about it.
+                return Seen()
             return await self._compare(held, link, port, record_id, cause)
         finally:
             await self._leases.release(held)
@@ -153,6 +156,7 @@ def _change(
         ),
         values=observation.values,
         base=observation.base,
-        default_base=0,
+        # A delete names the base of everything this vendor is told; what it never sees cannot collide.
+        default_base=None if observation.change is ChangeKind.DELETE else 0,
         trace_parent=trace_parent,
     )

@@ -92,7 +92,9 @@ def complete(steps: Steps) -> bool:
 
 def trace_id(steps: Steps) -> str:
     """Return the trace that holds the journey's spans."""
-    recorded = [step.trace_parent for step in (steps.webhook, *steps.changes, *steps.deliveries) if step]
+    recorded = [
+        s.trace_parent for s in (steps.webhook, *steps.changes, *steps.deliveries) if s and s.trace_parent
+    ]
     return recorded[0].split("-")[1] if recorded else ""
 
 

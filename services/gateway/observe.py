@@ -45,7 +45,7 @@ def observe(
 ) -> Observation:
     """Compare the record as the vendor shows it (None: it says the record is gone) with what we know."""
     if record is None:
-        return _gone(shadow, intents)
+        return _gone(shadow, intents, rules)
     seen = _Comparison(shadow, intents, rules)
     for path, value in record.fields.items():
         seen.compare(path, value)
@@ -142,9 +142,11 @@ class _Comparison:
         return Observation(shadow=after, change=ChangeKind.UPDATE, values=self._values, base=self._base)
 
 
-def _gone(shadow: Shadow, intents: Sequence[Intent]) -> Observation:
+def _gone(shadow: Shadow, intents: Sequence[Intent], rules: Mapping[str, FieldRule]) -> Observation:
     after = replace(shadow, gone=True, generation=shadow.generation + 1)
     if not shadow.present or any(intent.kind is IntentKind.DELETE for intent in intents):
         return Observation(shadow=after)
-    base = {path: shown.revision for path, shown in shadow.fields.items()}
+    # Of a field the vendor is never told, no newer value was there to be seen.
+    told = [LIFE, *(path for path, rule in rules.items() if rule.writable)]
+    base = {path: shadow.fields[path].revision if path in shadow.fields else 0 for path in told}
     return Observation(shadow=after, change=ChangeKind.DELETE, base=base)

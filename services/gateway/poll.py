@@ -120,7 +120,7 @@ class Poller:
             await self._look_at(link, record_id, detected_at)
 
     async def _look_at(self, link: Link, record_id: str, detected_at: datetime) -> None:
-        with self._telemetry.span("detected", self._telemetry.new_traceparent(), vendor=link.vendor) as span:
+        with self._telemetry.span("detected", new_trace=True, vendor=link.vendor) as span:
             cause = Cause(trace_parent=span.traceparent, detected_at=detected_at)
             try:
                 seen = await self._inspector.look(link, record_id, cause)
@@ -165,7 +165,9 @@ class Poller:
         lost = isinstance(error, CursorLost)
         if isinstance(error, VendorAuthFailed):
             await self._links.set_state(link, active=False, reason=f"{error}. Connect the account again.")
-        seconds = 0.0 if lost else _pause(error, due.failures + 1)
+        # A cursor lost on a scan from the start would be lost again at once.
+        at_once = lost and due.cursor is not None
+        seconds = 0.0 if at_once else _pause(error, due.failures + 1)
         await self._links.poll_failed(link, seconds=seconds, cursor_lost=lost)
 
     def _interval(self, link: Link) -> float:

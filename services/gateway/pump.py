@@ -38,6 +38,7 @@ class Pump(Generic[Task]):
     ) -> None:
         self._name, self._claim, self._handle = name, claim, handle
         self._slots, self._clock, self._idle_seconds = slots, clock, idle_seconds
+        self._slot = asyncio.Semaphore(slots)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -50,7 +51,7 @@ class Pump(Generic[Task]):
         while True:
             self._wake.clear()
             free = self._slots - len(self._running)
-            tasks = await self._claimed(free) if free else []
+            tasks = await self._claimed(free) if free > 0 else []
             for task in tasks:
                 self._start(task)
             if not tasks or len(self._running) >= self._slots:
@@ -82,7 +83,9 @@ class Pump(Generic[Task]):
 
     async def _guarded(self, task: Task) -> None:
         try:
-            await self._handle(task)
+            # A claim may return more tasks than slots were free: the rest wait for theirs.
+            async with self._slot:
+                await self._handle(task)
         except Exception:  # noqa: BLE001 - one bad task waits for its lease to end; the others go on
             _log.exception("a task failed", pump=self._name)
 

@@ -15,6 +15,7 @@ from services.gateway.records import Link
 from services.gateway.store.inbound import Cause, InboundStore, Received
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.port import OutOfScope, VendorError
+from wedsync.runtime.traceparent import within
 
 
 class Translator:
@@ -59,7 +60,9 @@ class Translator:
         concerned = False
         for record_id in port.hints(event):
             try:
-                await self._inspector.look(link, record_id, cause)
+                # The vendor is asked on behalf of this webhook: the call belongs to its trace.
+                with within(webhook.trace_parent):
+                    await self._inspector.look(link, record_id, cause)
                 concerned = True
             except OutOfScope:
                 continue

@@ -63,7 +63,7 @@ class Photographer:
     async def events(self) -> dict[str, dict[str, Any]]:
         """Return the job's events by name."""
         found = await self.call("GET", f"/event?jobId={self.job_id}&pageSize=100")
-        return {event["name"]: event for event in found["items"]}
+        return {event["name"].strip(): event for event in found["items"]}
 
     async def writes(self) -> int:
         """Return how many writes the vendor has seen from anybody."""
@@ -118,11 +118,11 @@ class Couple:
         await asyncio.to_thread(self._cancel, title)
 
     def _make(self, name: str) -> str:
-        with self._client() as client:
+        with self.client() as client:
             return str(client.principal().make_calendar(name=name).url)
 
     def _with_calendar(self, work: Any) -> Any:
-        with self._client() as client:
+        with self.client() as client:
             return work(client.calendar(url=self.calendar_url))
 
     def _events(self) -> dict[str, Any]:
@@ -150,7 +150,8 @@ class Couple:
     def _cancel(self, title: str) -> None:
         self._with_calendar(lambda calendar: self._find(calendar, title).delete())
 
-    def _client(self) -> Any:
+    def client(self) -> Any:
+        """Return a CalDAV client of the couple's account."""
         return caldav.DAVClient(
             url=self.account["url"], username=self.account["username"], password=self.account["password"]
         )

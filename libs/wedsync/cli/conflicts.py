@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Disagreements between sources.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Disagreements between sources."""
-
-
 @app.command("list")
 def list_conflicts(
     wedding: Annotated[str | None, typer.Option(callback=identifier, help="Only this wedding's.")] = None,

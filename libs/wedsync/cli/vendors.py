@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Vendors' systems that can be connected.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Vendors' systems that can be connected."""
-
-
 @app.command("list")
 def list_vendors(as_json: AsJson = False) -> None:
     """List the vendors, how each tells us of edits, and what we can write there."""

@@ -79,15 +79,18 @@ class Telemetry:
         name: str,
         parent: str | None = None,
         *,
+        new_trace: bool = False,
         kind: SpanKind = SpanKind.INTERNAL,
         links: Sequence[str] = (),
         **attributes: Attribute,
     ) -> Iterator[OpenSpan]:
         """Live through a span; without a parent it is a child of the current one. It is current inside.
 
+        With `new_trace` it has no parent: an edit begins here.
+
         An exception marks it as failed with the exception's type (its text may be personal) and goes on.
         """
-        parent = parent or current_traceparent()
+        parent = None if new_trace else parent or current_traceparent()
         span = OpenSpan(self.child(parent), attributes)
         start = time.time_ns()
         try:

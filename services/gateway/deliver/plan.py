@@ -57,6 +57,8 @@ def confirmed(item: ItemState, shadow: Shadow, rules: KindRule | None) -> Shadow
     fields = dict(shadow.fields)
     if shadow.present and not item.deleted:
         fields[LIFE] = Shown(value=None, revision=item.life.revision)
+    elif shadow.gone and item.deleted:
+        fields[LIFE] = Shown(value=True, revision=item.life.revision)
     for path, state in item.fields.items():
         rule, shown = rules.fields.get(path), fields.get(path)
         if rule and shown and state.revision > shown.revision and _shows(shown, state.value, rule):

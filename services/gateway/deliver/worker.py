@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.gateway.deliver.confirm import written
 from services.gateway.deliver.plan import DELIVERED, NOTHING_TO_DO, Rest, Write, confirmed, plan_delivery
 from services.gateway.deliver.retry import Park, after_failure
 from services.gateway.inspect_record import Inspector
+from services.gateway.observe import echoed
 from services.gateway.ports import Ports
 from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
@@ -38,6 +39,8 @@ class _Job:
     item: ItemState
     port: VendorPort
     rules: KindRule | None
+    echoed: Sequence[str]
+    """Earlier intents that the vendor shows as carried out."""
 
 
 class Deliverer:
@@ -113,7 +116,8 @@ class Deliverer:
         """Read, compare, write: never over a record that moved since its shadow."""
         port = await self._ports.open(link)
         record = await self._read(held, port)
-        shadow = held.shadow
+        rules = self._ports.rules(link.vendor, item.kind)
+        shadow, seen = held.shadow, list[str]()
         if record is not None or shadow.present:
             cause = Cause(trace_parent=trace_parent, detected_at=self._clock.now())
             settled = await self._inspector.settle(held, link, record, cause)
@@ -121,18 +125,21 @@ class Deliverer:
                 self._on_change()
                 await self._later(held.key, "the vendor's record moved; its edit goes first")
                 return
-            shadow = settled.shadow
-        rules = self._ports.rules(link.vendor, item.kind)
+            shadow, seen = settled.shadow, echoed(held.intents, record, rules.fields if rules else {})
         plan = plan_delivery(item, shadow, rules)
         if isinstance(plan, Rest):
-            state = DELIVERED if shadow.present != held.shadow.present or held.intents else plan.state
+            arrived = shadow.present != held.shadow.present or held.intents
+            state = DELIVERED if arrived and plan.state == NOTHING_TO_DO else plan.state
             after = _newer(confirmed(item, shadow, rules), held)
-            await self._store.close(held, state=state, reason=plan.reason, shadow=after)
+            await self._store.close(held, state=state, reason=plan.reason, shadow=after, echoed=seen)
         elif record is not None and not record.writable:
             reason = "the vendor allows no changes of this record"
-            await self._store.close(held, state=NOTHING_TO_DO, reason=reason, shadow=_newer(shadow, held))
+            await self._store.close(
+                held, state=NOTHING_TO_DO, reason=reason, shadow=_newer(shadow, held), echoed=seen
+            )
         else:
-            await self._carry_out(_Job(held=held, item=item, port=port, rules=rules), plan, record, shadow)
+            job = _Job(held=held, item=item, port=port, rules=rules, echoed=seen)
+            await self._carry_out(job, plan, record, shadow)
 
     async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:
@@ -153,6 +160,7 @@ class Deliverer:
             state=DELIVERED,
             shadow=confirmed(job.item, after, job.rules),
             intent_id=intent.intent_id,
+            echoed=job.echoed,
             called_at=called_at,
         )
 

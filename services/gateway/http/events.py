@@ -15,6 +15,8 @@ from wedsync.client import SyncClient
 from wedsync.errors import Overloaded, WedSyncError
 
 _PING_SECONDS = 15
+_DIGITS = 18
+"""A sequence is a 64 bit number."""
 _SEND_SECONDS = 30.0
 """A reader that takes nothing for this long is let go; it resumes where it was."""
 
@@ -29,7 +31,7 @@ class EventStream:
         """Stream the log; refusals are answered before the stream begins."""
         wedding_id = require_id("wedding_id", request.path_params["wedding_id"])
         after, key = _last_seen(request), request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._free == 0:
+        if self._free <= 0:
             raise Overloaded("Too many event streams at once.", retry_after=5.0)
         await self._sync.get_wedding(wedding_id, api_key=key or "none")
         events = self._events(wedding_id, after, key)
@@ -55,6 +57,6 @@ def _last_seen(request: Request) -> int | None:
     given = request.headers.get("last-event-id") or request.query_params.get("after")
     if given is None:
         return None
-    if not given.isdecimal():
+    if not (given.isascii() and given.isdecimal() and len(given) <= _DIGITS):
         raise Problem(400, "WRONG_TYPE", "Last-Event-ID must be a sequence: a whole number from 0 on.")
     return int(given)

@@ -23,6 +23,9 @@ from wedsync.model.ids import new_id
 from wedsync.runtime.metrics import timed_stage
 from wedsync.runtime.telemetry import Telemetry
 
+MAX_DELIVERY_KEY = 255
+"""Characters of a vendor's own id of a delivery."""
+
 _UNKNOWN = Problem(404, "UNKNOWN_ENDPOINT", "There is no such webhook address; connect the vendor again.")
 
 
@@ -79,17 +82,15 @@ class Webhooks:
         event = json_object(body)
         _check_event(request, event, inbound)
         await self._check_shape(endpoint, event)
-        delivery_id = inbound.delivery_id
-        with self._telemetry.span(
-            "accept", self._telemetry.new_traceparent(), vendor=endpoint.vendor
-        ) as span:
+        delivery_key = _delivery_key(request, event, inbound)
+        with self._telemetry.span("accept", new_trace=True, vendor=endpoint.vendor) as span:
             arrival = Arrival(
                 webhook_id=new_id(),
                 endpoint=endpoint,
                 body=body,
                 trace_parent=span.traceparent,
                 detected_at=detected_at,
-                delivery_key=delivery_id.read(request.headers, event) if delivery_id else None,
+                delivery_key=delivery_key,
             )
             fresh = await self._arrivals.accept(arrival)
         self._saw(endpoint)
@@ -128,8 +129,19 @@ def _check_content_type(request: Request, inbound: Inbound) -> None:
         raise Problem(415, "WRONG_CONTENT_TYPE", f"Send {wanted}, not {given or 'nothing'}.")
 
 
+def _delivery_key(request: Request, event: Mapping[str, Any], inbound: Inbound) -> str | None:
+    """Return the vendor's id of the delivery. One that cannot be stored would fail its whole batch."""
+    key = inbound.delivery_id.read(request.headers, event) if inbound.delivery_id else None
+    if key is not None and (len(key) > MAX_DELIVERY_KEY or not key.isprintable()):
+        detail = f"The delivery's id must be at most {MAX_DELIVERY_KEY} printable characters."
+        raise Problem(400, "WRONG_SHAPE", detail)
+    return key
+
+
 def _check_event(request: Request, event: Mapping[str, Any], inbound: Inbound) -> None:
     """Refuse an event we never asked for; a vendor that names none is read as a hint."""
     name = request.query_params.get("event") or event.get("event")
+    if name is not None and not isinstance(name, str):
+        raise Problem(400, "WRONG_TYPE", "event must be text.")
     if name is not None and name not in inbound.events:
         raise Problem(422, "UNKNOWN_EVENT", f"Known events: {', '.join(sorted(inbound.events))}.")

@@ -157,13 +157,14 @@ class DeliveryStore:
         reason: str = "",
         shadow: Shadow | None = None,
         intent_id: str | None = None,
+        echoed: Sequence[str] = (),
         called_at: datetime | None = None,
     ) -> None:
         """Record the outcome with what the vendor showed, and release the record."""
         async with self._scope(held.key) as conn:
             if shadow is not None:
                 await save_shadow(conn, held, shadow)
-            await confirm_intents(conn, held, [intent_id] if intent_id else [])
+            await confirm_intents(conn, held, [*echoed, *([intent_id] if intent_id else [])])
             outcome = {"state": state, "reason": reason, "called_at": called_at, "sequence": held.sequence}
             await conn.execute(_CLOSE, {**_names(held.key), **outcome})
             await release(conn, held)

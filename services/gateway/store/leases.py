@@ -43,7 +43,10 @@ _INTENTS = text("""
 """)
 _CONTEXT = text("""
     SELECT EXISTS (SELECT 1 FROM gateway.vendor_activities
-                   WHERE link_id = :link_id AND item_id = :item_id AND state = 'pending') AS pending,
+                   WHERE link_id = :link_id AND item_id = :item_id
+                     AND (state = 'pending' OR sequence > coalesce(
+                         (SELECT sequence FROM gateway.canonical_items
+                          WHERE wedding_id = :wedding_id AND item_id = :item_id), 0))) AS pending,
            (SELECT state FROM gateway.canonical_items
             WHERE wedding_id = :wedding_id AND item_id = :item_id) AS item,
            coalesce((SELECT sequence FROM gateway.canonical_items
@@ -85,7 +88,8 @@ class Held:
     shadow: Shadow
     intents: Sequence[Intent]
     pending: bool
-    """A change of this record is on its way to the sync service: what it does is not known yet."""
+    """A change of this record is on its way, or its commit is not in the projection yet: what it did is
+    not known, and a write would undo it."""
     item: ItemState | None
     sequence: int
     """The newest commit the projection of the item has seen."""

@@ -20,7 +20,9 @@ def write_run_file(home: Path, **changes: Any) -> Path:
     """Write what a running system writes, with its key beside it."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "demo_key").write_text("wsk_from_file\n")
-    content = run_file_content(**{"pid": os.getpid(), "demo_key_file": str(home / "demo_key"), **changes})
+    content = run_file_content(
+        **{"pid": os.getpid(), "home": str(home), "demo_key_file": str(home / "demo_key"), **changes}
+    )
     (home / "run.json").write_text(json.dumps(content))
     return home / "run.json"
 

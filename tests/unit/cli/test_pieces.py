@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from tests.unit.cli.fakes import journey
-from wedsync.cli import waterfall
+from wedsync.cli import main, waterfall
 from wedsync.cli.output import clean, take
 from wedsync.cli.session import explain, run
 from wedsync.cli.up import start
@@ -86,3 +86,12 @@ def test_up_without_a_checkout(launcher: str, capsys: pytest.CaptureFixture[str]
         start(launcher, lambda *words: pytest.fail(f"became {words}"))
     assert ended.value.exit_code == 1
     assert "make run" in capsys.readouterr().err
+
+
+def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The installed command runs the command line and ends the process with its status."""
+    monkeypatch.setattr(sys, "argv", ["wedsync", "vendor", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "list" in capsys.readouterr().out

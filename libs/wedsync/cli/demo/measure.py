@@ -114,6 +114,6 @@ async def _path(entry: LoggedChange, edited_at: datetime, stage: Stage) -> Path:
         trace_id=journey.trace_id,
         # A poll under way sees what comes while it runs, so it may have begun before the edit.
         detected_ms=round(max(0.0, (began - edited_at).total_seconds() * 1000), 1),
-        processed_ms=max(row.end_ms for row in rows),
+        processed_ms=round(max(row.end_ms for row in rows), 1),
         stages=rows,
     )

@@ -172,7 +172,7 @@ CREATE TABLE gateway.vendor_activities (
 );
 COMMENT ON COLUMN gateway.vendor_activities.id IS 'The change id, derived from link, record and generation.';
 CREATE INDEX activities_waiting ON gateway.vendor_activities (created_at) WHERE state = 'pending';
-CREATE INDEX activities_of_record ON gateway.vendor_activities (link_id, item_id) WHERE state = 'pending';
+CREATE INDEX activities_of_record ON gateway.vendor_activities (link_id, item_id);
 CREATE INDEX activities_of_webhook ON gateway.vendor_activities (webhook_id);
 """
 

@@ -1,0 +1,204 @@
+"""The webhook log on a real PostgreSQL: accepted once, claimed by one, kept until somebody has read it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.gateway.records import Shadow
+from services.gateway.store.inbound import Received
+from services.gateway.store.links import endpoint_hash, new_endpoint_key
+from tests.support.database import MigratedDatabase
+from tests.support.gateway_store import (
+    EVENT,
+    TRACE,
+    Stores,
+    Tenant,
+    a_cause,
+    a_change,
+    an_edit,
+    new_tenant,
+    opened_stores,
+    seen,
+)
+from wedsync.errors import StaleRevision
+from wedsync.model.ids import change_id
+from wedsync.runtime.envelope import unseal
+
+
+async def accepted(stores: Stores, tenant: Tenant, body: bytes = b"{}") -> str:
+    """Accept one webhook; return its id."""
+    arrival = tenant.arrival(body)
+    assert await stores.inbound.accept([arrival]) == [True]
+    return arrival.webhook_id
+
+
+async def claimed(stores: Stores) -> Received:
+    """Claim the one webhook that waits."""
+    [webhook] = await stores.inbound.claim(10)
+    return webhook
+
+
+async def test_an_endpoint_key_leads_to_its_tenant(stores: Stores, tenant: Tenant) -> None:
+    """The hash of a key names organization, integration and vendor; an unknown key names nobody."""
+    found = await stores.inbound.endpoint(endpoint_hash(tenant.endpoint_key))
+    assert found is not None
+    assert (found.organization_id, found.integration_id, found.vendor) == (
+        tenant.link.organization_id,
+        tenant.link.integration_id,
+        "tave",
+    )
+    assert await stores.inbound.endpoint(endpoint_hash(new_endpoint_key())) is None
+
+
+async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> None:
+    """The same delivery id is stored once, within a batch and later; without an id nothing is compared."""
+    keyed = [tenant.arrival(delivery_key="d1"), tenant.arrival(delivery_key="d1"), tenant.arrival()]
+    assert await stores.inbound.accept(keyed) == [True, False, True]
+    assert await stores.inbound.accept([tenant.arrival(delivery_key="d1")]) == [False]
+    assert await stores.inbound.accept([tenant.arrival(), tenant.arrival(delivery_key="d2")]) == [True, True]
+    [kept] = stores.sql(
+        "SELECT count(*) AS rows FROM gateway.webhook_log WHERE organization_id = %s",
+        tenant.link.organization_id,
+    )
+    assert kept["rows"] == 4
+
+
+async def test_another_integration_may_use_the_same_delivery_id(stores: Stores, tenant: Tenant) -> None:
+    """Delivery ids of two organizations do not meet, though one transaction accepts both."""
+    other = await new_tenant(stores)
+    both = [tenant.arrival(delivery_key="same"), other.arrival(delivery_key="same")]
+    assert await stores.inbound.accept(both) == [True, True]
+
+
+async def test_the_raw_body_comes_back_byte_for_byte(stores: Stores, tenant: Tenant) -> None:
+    """A claimed webhook has the bytes that were accepted, whatever they are, and its trace."""
+    body = b'{"name": "\xc3\xa9", "nul": "\\u0000"}  \n'
+    webhook_id = await accepted(stores, tenant, body)
+    webhook = await claimed(stores)
+    assert (webhook.webhook_id, webhook.body, webhook.trace_parent) == (webhook_id, body, TRACE)
+    assert (webhook.attempts, webhook.integration_id) == (1, tenant.link.integration_id)
+    [row] = stores.sql("SELECT body FROM gateway.webhook_log WHERE id = %s", webhook_id)
+    assert unseal(bytes(row["body"])).payload == body
+
+
+async def test_a_parked_arrival_is_not_worked_on(stores: Stores, tenant: Tenant) -> None:
+    """What is accepted as parked keeps its reason and is never claimed."""
+    await stores.inbound.accept([tenant.arrival(parked="no start", origin="poll")])
+    assert await stores.inbound.claim(10) == []
+    [row] = await stores.journeys.webhooks(
+        tenant.link.organization_id, state="parked", vendor="tave", after=None, limit=5
+    )
+    assert row["reason"] == "no start"
+
+
+async def test_a_claim_ends_with_its_lease(stores: Stores, tenant: Tenant) -> None:
+    """A claimed webhook is nobody else's until the claim's time is over; then it counts as another try."""
+    webhook_id = await accepted(stores, tenant)
+    assert (await claimed(stores)).attempts == 1
+    assert await stores.inbound.claim(10) == []
+    stores.leases_end()
+    again = await claimed(stores)
+    assert (again.webhook_id, again.attempts) == (webhook_id, 2)
+
+
+async def test_two_replicas_never_claim_the_same_webhook(
+    stores: Stores, tenant: Tenant, migrated_database: MigratedDatabase
+) -> None:
+    """Many claims at once by two replicas share 60 webhooks out without a repeat and without a rest."""
+    await stores.inbound.accept([tenant.arrival() for _ in range(60)])
+    async with opened_stores(migrated_database) as other:
+        calls = [replica.inbound.claim(7) for _ in range(8) for replica in (stores, other)]
+        shares = await asyncio.gather(*calls)
+        while more := await other.inbound.claim(7):
+            shares.append(more)
+    ids = [webhook.webhook_id for share in shares for webhook in share]
+    assert len(ids) == len(set(ids)) == 60
+
+
+async def test_a_claimed_row_does_not_hold_up_the_next_claim(stores: Stores, tenant: Tenant) -> None:
+    """A replica in the middle of claiming a row is passed by, not waited for."""
+    first, second = await accepted(stores, tenant), await accepted(stores, tenant)
+    async with stores.worker.transaction() as conn:
+        await conn.exec_driver_sql(
+            "SELECT id FROM gateway.webhook_log WHERE state = 'received' ORDER BY accepted_at LIMIT 1 FOR UPDATE"
+        )
+        async with asyncio.timeout(5):
+            assert [w.webhook_id for w in await stores.inbound.claim(10)] == [second]
+    assert (await claimed(stores)).webhook_id == first
+
+
+async def test_a_finished_webhook_rests(stores: Stores, tenant: Tenant) -> None:
+    """A webhook that was read is never claimed again, and says what became of it and when."""
+    webhook_id = await accepted(stores, tenant)
+    await stores.inbound.finish(await claimed(stores), state="processed", reason="no active link")
+    stores.leases_end()
+    assert await stores.inbound.claim(10) == []
+    [row] = stores.sql("SELECT * FROM gateway.webhook_log WHERE id = %s", webhook_id)
+    assert (row["state"], row["reason"]) == ("processed", "no active link")
+    assert row["translated_at"] >= row["accepted_at"]
+
+
+async def test_a_postponed_webhook_waits_its_time(stores: Stores, tenant: Tenant) -> None:
+    """A postponed webhook is free but not due until its time has come."""
+    await accepted(stores, tenant)
+    await stores.inbound.postpone(await claimed(stores), seconds=3600, reason="busy")
+    assert await stores.inbound.claim(10) == []
+    stores.sql("UPDATE gateway.webhook_log SET not_before = '-infinity'")
+    webhook = await claimed(stores)
+    assert webhook.attempts == 2
+    await stores.inbound.postpone(webhook, seconds=0, reason="busy")
+    assert (await claimed(stores)).attempts == 3
+
+
+async def test_shadow_and_change_are_committed_together(stores: Stores, tenant: Tenant) -> None:
+    """A committed edit has moved the shadow, waits to be sent, and has freed the record."""
+    change = await an_edit(stores, tenant, title="Vows")
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    assert (held.shadow.generation, held.shadow.fields["title"].value, held.pending) == (1, "Vows", True)
+    [activity] = await stores.activities.claim(10)
+    assert activity.change == change
+
+
+async def test_an_echo_moves_the_shadow_only(stores: Stores, tenant: Tenant) -> None:
+    """Without a change nothing waits to be sent, though the shadow learned."""
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    await stores.inbound.commit_observation(held, seen(held, title="Vows"), None, a_cause(), [])
+    assert await stores.activities.claim(10) == []
+    assert (await stores.links.shadows(tenant.link, ["event/1"]))["event/1"].generation == 1
+
+
+async def test_a_shadow_that_moved_on_refuses_the_commit(stores: Stores, tenant: Tenant) -> None:
+    """Compare-and-set: after the lease was lost, neither the shadow nor the change is written."""
+    late = await stores.leases.take(tenant.key(), EVENT)
+    assert late is not None
+    stores.leases_end()
+    await an_edit(stores, tenant, title="First")
+    change = a_change(tenant, late, {"title": "Late"})
+    with pytest.raises(StaleRevision):
+        await stores.inbound.commit_observation(late, seen(late, title="Late"), change, a_cause(), [])
+    assert (await known(stores, tenant)).fields["title"].value == "First"
+    [waiting] = stores.sql(
+        "SELECT id::text FROM gateway.vendor_activities WHERE link_id = %s", tenant.link.link_id
+    )
+    assert waiting["id"] == change_id(tenant.link.link_id, "event/1", 1)
+
+
+async def known(stores: Stores, tenant: Tenant) -> Shadow:
+    """Return the shadow of the tenant's item."""
+    shadow = await stores.links.record_of(tenant.link, tenant.item_id)
+    assert shadow is not None
+    return shadow
+
+
+async def test_a_lost_lease_refuses_the_commit_though_nobody_wrote(stores: Stores, tenant: Tenant) -> None:
+    """The token counts, not only the generation: who lost the lease writes nothing."""
+    late = await stores.leases.take(tenant.key(), EVENT)
+    assert late is not None
+    stores.leases_end()
+    assert await stores.leases.take(tenant.key(), EVENT) is not None
+    with pytest.raises(StaleRevision):
+        await stores.inbound.commit_observation(late, seen(late, title="Late"), None, a_cause(), [])

@@ -1,0 +1,484 @@
+"""The gateway's stores in memory: the same promises as the ones on PostgreSQL, chosen by argument.
+
+`Memory` holds the tables; each store is a view of it. Nothing here waits, so a test decides who runs when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from services.gateway.observe import Observation
+from services.gateway.records import Intent, Link, RecordKey, Shadow
+from services.gateway.store.activities import _TAKEN, ActivityStore, _based
+from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
+from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
+from services.gateway.store.leases import Held, RecordLeases
+from services.gateway.store.links import DueLink, Integration, LinkStore, endpoint_hash
+from services.gateway.vendors.port import Account
+from wedsync.errors import StaleRevision
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
+from wedsync.model.ids import delivery_id, new_id
+from wedsync.model.items import ItemKind
+
+Place = tuple[str, str]
+"""Link and item."""
+
+
+@dataclass(kw_only=True)
+class DueRow:
+    """One delivery."""
+
+    delivery_id: str
+    key: RecordKey
+    kind: ItemKind
+    sequence: int
+    change_id: str | None
+    state: str = "due"
+    reason: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
+class IntentRow:
+    """One intent and what became of it."""
+
+    place: Place
+    intent: Intent
+    state: str = "open"
+
+
+@dataclass(kw_only=True)
+class ActivityRow:
+    """One translated change and what became of it."""
+
+    activity: Activity
+    generation: int
+    cause: Cause
+    state: str = "pending"
+    result: ChangeResult | None = None
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass
+class Memory:
+    """The gateway's tables."""
+
+    links: dict[str, Link] = field(default_factory=dict)
+    integrations: dict[str, tuple[Integration, Account]] = field(default_factory=dict)
+    requests: dict[str, str] = field(default_factory=dict)
+    endpoints: dict[bytes, Endpoint] = field(default_factory=dict)
+    shadows: dict[Place, Shadow] = field(default_factory=dict)
+    leases: dict[Place, str] = field(default_factory=dict)
+    intents: list[IntentRow] = field(default_factory=list)
+    activities: list[ActivityRow] = field(default_factory=list)
+    projection: dict[str, tuple[int, ItemState]] = field(default_factory=dict)
+    deliveries: dict[str, DueRow] = field(default_factory=dict)
+    webhooks: list[Arrival] = field(default_factory=list)
+    finished: dict[str, tuple[str, str]] = field(default_factory=dict)
+    cursors: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    polls: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, held: Held, shadow: Shadow) -> None:
+        """Compare and set."""
+        place = place_of(held.key)
+        if self.leases.get(place) != held.token or self.shadows[place].generation != held.shadow.generation:
+            raise StaleRevision("The vendor record's shadow moved on.")
+        self.shadows[place] = shadow
+
+    def confirm(self, intent_ids: Sequence[str]) -> None:
+        """Close intents."""
+        for row in self.intents:
+            if row.intent.intent_id in intent_ids:
+                row.state = "confirmed"
+
+    def release(self, held: Held) -> None:
+        """Give a record back."""
+        if self.leases.get(place_of(held.key)) == held.token:
+            del self.leases[place_of(held.key)]
+
+    def due(self, key: RecordKey) -> list[DueRow]:
+        """Return what is due for the record."""
+        return [row for row in self.deliveries.values() if row.key == key and row.state == "due"]
+
+    def reasons(self) -> list[str]:
+        """Return why the deliveries are as they are."""
+        return [row.reason for row in self.deliveries.values()]
+
+
+def place_of(key: RecordKey) -> Place:
+    """Return where the record is kept."""
+    return key.link_id, key.item_id
+
+
+class MemoryLeases(RecordLeases):
+    """Leases, shadows and intents."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def take(self, key: RecordKey, kind: ItemKind) -> Held | None:
+        """Lease the record; None while somebody else has it."""
+        memory, place = self._memory, place_of(key)
+        if place in memory.leases:
+            return None
+        token = memory.leases[place] = new_id()
+        fresh = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
+        sequence, item = memory.projection.get(key.item_id, (0, None))
+        return Held(
+            key=key,
+            token=token,
+            shadow=memory.shadows.setdefault(place, fresh),
+            intents=[r.intent for r in memory.intents if r.place == place and r.state != "confirmed"],
+            pending=any(_in_flight(row, key, sequence) for row in memory.activities),
+            item=item,
+            sequence=sequence,
+        )
+
+    async def release(self, held: Held) -> None:
+        """Give the record back."""
+        self._memory.release(held)
+
+    async def intend(self, held: Held, intent: Intent) -> None:
+        """Commit what is about to be written."""
+        if self._memory.leases.get(place_of(held.key)) != held.token:
+            raise StaleRevision("The lease of the vendor record ran out.")
+        for row in self._memory.intents:
+            if row.place == place_of(held.key) and row.state == "open":
+                row.state = "superseded"
+        self._memory.intents.append(IntentRow(place=place_of(held.key), intent=intent))
+
+
+def _in_flight(row: ActivityRow, key: RecordKey, sequence: int) -> bool:
+    mine = (row.activity.link_id, row.activity.item_id) == place_of(key)
+    committed = row.result.sequence if row.result else 0
+    return mine and (row.state == "pending" or committed > sequence)
+
+
+class MemoryInbound(InboundStore):
+    """The webhook log."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.batches: list[int] = []
+        self.failing: Exception | None = None
+
+    async def endpoint(self, key_hash: bytes) -> Endpoint | None:
+        """Return whose endpoint this is."""
+        return self._memory.endpoints.get(key_hash)
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Keep webhooks."""
+        if self.failing is not None:
+            raise self.failing
+        self.batches.append(len(arrivals))
+        fresh = []
+        for arrival in arrivals:
+            known = {w.delivery_key for w in self._memory.webhooks if w.delivery_key is not None}
+            fresh.append(arrival.delivery_key not in known)
+            self._memory.webhooks += [arrival] if fresh[-1] else []
+        return fresh
+
+    async def claim(self, limit: int) -> list[Received]:
+        """Return webhooks that wait."""
+        waiting = [w for w in self._memory.webhooks if w.webhook_id not in self._memory.finished]
+        return [received(arrival) for arrival in waiting[:limit]]
+
+    async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
+        """Say what became of a webhook."""
+        self._memory.finished[webhook.webhook_id] = (state, reason)
+
+    async def postpone(self, webhook: Received, *, seconds: float, reason: str) -> None:
+        """Work on it later."""
+        self._memory.finished[webhook.webhook_id] = (f"again in {seconds:.1f}", reason)
+
+    async def commit_observation(
+        self,
+        held: Held,
+        observation: Observation,
+        change: Change | None,
+        cause: Cause,
+        echoed: Sequence[str],
+    ) -> None:
+        """Commit shadow and change together, and release the record."""
+        self._memory.save(held, observation.shadow)
+        self._memory.confirm(echoed)
+        if change is not None:
+            activity = Activity(
+                organization_id=held.key.organization_id,
+                wedding_id=held.key.wedding_id,
+                link_id=held.key.link_id,
+                item_id=held.key.item_id,
+                change=change,
+                attempts=1,
+            )
+            generation = observation.shadow.generation
+            self._memory.activities.append(ActivityRow(activity=activity, generation=generation, cause=cause))
+        self._memory.release(held)
+
+
+def received(arrival: Arrival, *, attempts: int = 1) -> Received:
+    """Return an arrival as the translator gets it."""
+    return Received(
+        webhook_id=arrival.webhook_id,
+        accepted_at=arrival.detected_at,
+        organization_id=arrival.endpoint.organization_id,
+        integration_id=arrival.endpoint.integration_id,
+        vendor=arrival.endpoint.vendor,
+        body=arrival.body,
+        attempts=attempts,
+        trace_parent=arrival.trace_parent,
+    )
+
+
+class MemoryActivities(ActivityStore):
+    """Changes on their way."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def claim(self, limit: int) -> list[Activity]:
+        """Return changes that wait, of each record only the oldest."""
+        oldest: dict[Place, ActivityRow] = {}
+        for row in sorted(self._memory.activities, key=lambda row: row.generation):
+            if row.state == "pending":
+                oldest.setdefault((row.activity.link_id, row.activity.item_id), row)
+        return [row.activity for row in oldest.values()][:limit]
+
+    async def resolve(self, activity: Activity, result: ChangeResult, *, corrected: bool) -> None:
+        """Record what became of a change, and what it teaches."""
+        row = self._row(activity)
+        if row.state != "pending":
+            return
+        row.state = "rejected" if result.outcome is Outcome.REJECTED else "applied"
+        row.result, row.reason = result, result.reason
+        self._advance(activity, result)
+        if corrected:
+            self._correct(activity)
+
+    async def retry(self, activities: Sequence[Activity], *, seconds: float, reason: str) -> None:
+        """Send changes again later."""
+        for activity in activities:
+            row = self._row(activity)
+            row.seconds, row.reason = seconds, reason
+
+    def _row(self, activity: Activity) -> ActivityRow:
+        wanted = activity.change.change_id
+        return next(r for r in self._memory.activities if r.activity.change.change_id == wanted)
+
+    def _advance(self, activity: Activity, result: ChangeResult) -> None:
+        place = activity.link_id, activity.item_id
+        shadow = self._memory.shadows[place]
+        taken = [f for f in result.fields if f.outcome in _TAKEN and f.path in shadow.fields]
+        advanced = {f.path: _based(shadow.fields[f.path], f) for f in taken}
+        self._memory.shadows[place] = replace(shadow, fields={**shadow.fields, **advanced})
+
+    def _correct(self, activity: Activity) -> None:
+        cause = activity.change.change_id
+        row = DueRow(
+            delivery_id=delivery_id(activity.link_id, cause),
+            key=RecordKey(
+                organization_id=activity.organization_id,
+                wedding_id=activity.wedding_id,
+                link_id=activity.link_id,
+                item_id=activity.item_id,
+            ),
+            kind=activity.change.item_kind,
+            sequence=0,
+            change_id=cause,
+        )
+        self._memory.deliveries.setdefault(row.delivery_id + "#again", row)
+
+
+class MemoryDeliveries(DeliveryStore):
+    """The projection and what is due."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.commits: list[Commit] = []
+
+    async def accept(self, commits: Sequence[Commit]) -> int:
+        """Take over commits."""
+        before = len(self._memory.deliveries)
+        for commit in commits:
+            self.commits.append(commit)
+            if self._memory.projection.get(commit.item.item_id, (0, None))[0] < commit.sequence:
+                self._memory.projection[commit.item.item_id] = (commit.sequence, commit.item)
+            for link in self._memory.links.values():
+                row = _due(commit, link)
+                self._memory.deliveries.setdefault(row.delivery_id, row)
+        return len(self._memory.deliveries) - before
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Return records with due deliveries."""
+        due = {row.key: row.kind for row in self._memory.deliveries.values() if row.state == "due"}
+        return [Claimed(key=key, kind=kind) for key, kind in due.items()][:limit]
+
+    async def begin(self, key: RecordKey) -> Attempt:
+        """Count one more try."""
+        due = self._memory.due(key)
+        for row in due:
+            row.attempts += 1
+        return Attempt(number=max((row.attempts for row in due), default=1), trace_parent="")
+
+    async def close(
+        self,
+        held: Held,
+        *,
+        state: str,
+        reason: str = "",
+        shadow: Shadow | None = None,
+        intent_id: str | None = None,
+        echoed: Sequence[str] = (),
+        called_at: datetime | None = None,
+    ) -> None:
+        """Record the outcome, and release the record."""
+        if shadow is not None:
+            self._memory.save(held, shadow)
+        self._memory.confirm([*echoed, *([intent_id] if intent_id else [])])
+        for row in self._memory.due(held.key):
+            if row.sequence <= held.sequence:
+                row.state, row.reason = state, reason
+        self._memory.release(held)
+
+    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
+        """Try again later."""
+        for row in self._memory.due(key):
+            row.seconds, row.reason = seconds, reason
+
+    async def park(self, key: RecordKey, *, reason: str) -> None:
+        """Stop trying."""
+        for row in self._memory.due(key):
+            row.state, row.reason = "parked", reason
+
+
+def _due(commit: Commit, link: Link) -> DueRow:
+    key = RecordKey(
+        organization_id=link.organization_id,
+        wedding_id=commit.wedding_id,
+        link_id=link.link_id,
+        item_id=commit.item.item_id,
+    )
+    return DueRow(
+        delivery_id=delivery_id(link.link_id, commit.change_id),
+        key=key,
+        kind=commit.item.kind,
+        sequence=commit.sequence,
+        change_id=commit.change_id,
+    )
+
+
+class MemoryLinks(LinkStore):
+    """Integrations and links."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def connect(
+        self, *, organization_id: str, request_id: str, vendor: str, account: Account, endpoint_key: str
+    ) -> Integration:
+        """Keep an account; the same request again returns the first one's."""
+        memory = self._memory
+        wanted = memory.requests.setdefault(request_id, account.integration_id)
+        if wanted == account.integration_id:
+            integration = Integration(
+                integration_id=wanted,
+                organization_id=organization_id,
+                vendor=vendor,
+                base_url=account.base_url,
+                created_at=datetime.fromisoformat("2027-01-01T00:00:00+00:00"),
+                sealed=b"",
+            )
+            memory.integrations[wanted] = (integration, account)
+            owner = Endpoint(organization_id=organization_id, integration_id=wanted, vendor=vendor)
+            memory.endpoints[endpoint_hash(endpoint_key)] = owner
+        return memory.integrations[wanted][0]
+
+    async def integration(self, organizations: Sequence[str], integration_id: str) -> Integration | None:
+        """Return one integration."""
+        found = self._memory.integrations.get(integration_id)
+        return found[0] if found and found[0].organization_id in organizations else None
+
+    async def integrations(self, organization_id: str, *, after: str | None, limit: int) -> list[Integration]:
+        """Return a page of them."""
+        mine = [i for i, _ in self._memory.integrations.values() if i.organization_id == organization_id]
+        ordered = sorted(mine, key=lambda i: i.integration_id)
+        return [i for i in ordered if after is None or i.integration_id > after][:limit]
+
+    def account(self, integration: Integration) -> Account:
+        """Return the account."""
+        return self._memory.integrations[integration.integration_id][1]
+
+    async def link(self, link: Link, *, request_id: str, trace_parent: str) -> Link:
+        """Keep a link; idempotent by request."""
+        wanted = self._memory.requests.setdefault(request_id, link.link_id)
+        return self._memory.links.setdefault(wanted, link)
+
+    async def links(
+        self,
+        organizations: Sequence[str],
+        *,
+        wedding_id: str | None = None,
+        integration_id: str | None = None,
+    ) -> list[Link]:
+        """Return links."""
+        return [
+            link
+            for link in self._memory.links.values()
+            if link.organization_id in organizations
+            and wedding_id in (None, link.wedding_id)
+            and integration_id in (None, link.integration_id)
+        ]
+
+    async def find_link(self, organizations: Sequence[str], link_id: str) -> Link | None:
+        """Return one link."""
+        link = self._memory.links.get(link_id)
+        return link if link and link.organization_id in organizations else None
+
+    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
+        """Pause a link or let it go on."""
+        self._memory.links[link.link_id] = replace(link, active=active, reason=reason)
+
+    async def poll_now(self, link: Link) -> None:
+        """Make the link due."""
+        self._memory.polls.append({"now": link.link_id})
+
+    async def claim_polls(self, limit: int) -> list[DueLink]:
+        """Return links to look at."""
+        active = [link for link in self._memory.links.values() if link.active][:limit]
+        return [DueLink(link=link, cursor=self._memory.cursors.get(link.link_id)) for link in active]
+
+    async def polled(self, link: Link, *, cursor: Mapping[str, Any], seconds: float) -> None:
+        """Keep where the scan ended."""
+        self._memory.cursors[link.link_id] = cursor
+        self._memory.polls.append({"seconds": seconds})
+
+    async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
+        """Look again later."""
+        if cursor_lost:
+            self._memory.cursors[link.link_id] = None
+        self._memory.polls.append({"failed": seconds})
+
+    async def log_scan(
+        self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""
+    ) -> None:
+        """Note a scan."""
+        self._memory.polls.append({"records": records, "looked_at": looked_at, "error": error})
+
+    async def record_of(self, link: Link, item_id: str) -> Shadow | None:
+        """Return the shadow of an item at this link."""
+        return self._memory.shadows.get((link.link_id, item_id))
+
+    async def shadows(self, link: Link, record_ids: Sequence[str]) -> dict[str, Shadow]:
+        """Return the shadows of these records."""
+        mine = [shadow for (owner, _), shadow in self._memory.shadows.items() if owner == link.link_id]
+        return {s.record_id: s for s in mine if s.record_id is not None and s.record_id in record_ids}
+
+    async def present(self, link: Link) -> frozenset[str]:
+        """Return the records that the vendor has."""
+        mine = [shadow for (owner, _), shadow in self._memory.shadows.items() if owner == link.link_id]
+        return frozenset(s.record_id for s in mine if s.record_id and s.present)
