@@ -20,7 +20,7 @@ from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A new integration and the webhook address that is shown only now; empty when it was made before."""
+    """An integration and its webhook address, empty for a vendor that sends none."""
 
     integration: Integration
     webhook_path: str
@@ -58,17 +58,15 @@ class Accounts:
             base_url=base_url or manifest.base_url,
             credentials=dict(credentials),
         )
-        key = new_endpoint_key()
         integration = await self._links.connect(
             organization_id=principal.organization_id,
             request_id=request_id,
             vendor=vendor,
             account=account,
-            endpoint_key=key,
+            endpoint_key=new_endpoint_key(),
         )
-        fresh = integration.integration_id == account.integration_id
-        path = f"/api/integrations/webhooks/{vendor}/{key}"
-        return Connected(integration=integration, webhook_path=path if fresh and manifest.inbound else "")
+        path = f"/api/integrations/webhooks/{vendor}/{self._links.endpoint_key(integration)}"
+        return Connected(integration=integration, webhook_path=path if manifest.inbound else "")
 
     async def link(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
@@ -81,7 +81,12 @@ class Inspector:
         observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
         if not observation.learned:
             return observation
-        await self._commit(held, link, observation, record, cause)
+        # The vendor's edit is a journey of its own, although a delivery met it.
+        with self._telemetry.span(
+            "detected", new_trace=True, links=[cause.trace_parent], vendor=link.vendor
+        ) as span:
+            own = replace(cause, trace_parent=span.traceparent)
+            await self._commit(held, link, observation, record, own)
         return None
 
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from services.gateway.records import Link
 from services.gateway.store.links import LinkStore
 from services.gateway.vendor_http import VendorHttp
-from services.gateway.vendors.manifest import KindRule, Manifest, Vendor
+from services.gateway.vendors.field_rules import KindRule
+from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import VendorPort, VendorRejected
 from wedsync.model.items import ItemKind
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import grpc
+
 from services.gateway.accounts import Accounts
 from services.gateway.arrivals import Arrivals
 from services.gateway.deliver.worker import Deliverer
@@ -90,7 +92,8 @@ async def build(
             journeys=JourneyStore(database),
         )
         key = settings.internal_key()
-        sync = SyncClient(await stack.enter_async_context(open_channel(settings.sync_target, api_key=key)))
+        sync_channel = await stack.enter_async_context(open_channel(settings.sync_target, api_key=key))
+        sync = SyncClient(sync_channel)
         health_channel = await stack.enter_async_context(open_channel(settings.health_target, api_key=key))
         report = HealthReport(reports=HealthReports(HealthClient(health_channel)), clock=clock)
 
@@ -154,7 +157,7 @@ async def build(
             rest=Rest(keys=keys, accounts=accounts, links=stores.links, journeys=stores.journeys),
             events=EventStream(sync=sync, max_at_once=settings.max_event_streams),
             ready=lambda: server.readiness.ready,
-            degraded=dict,
+            degraded=_degraded({"sync": sync_channel, "health": health_channel}),
         )
         # Taken down in the reverse order: no new calls, then no new work, then no reports.
         stack.push_async_callback(report.flush)
@@ -277,6 +280,20 @@ async def _databases(
     )
     stack.push_async_callback(worker.dispose)
     return database, worker
+
+
+def _degraded(peers: Mapping[str, grpc.aio.Channel]) -> Callable[[], dict[str, str]]:
+    """Return which peers are away: edits wait for them, but none is lost."""
+
+    def away() -> dict[str, str]:
+        failing = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return {
+            name: "not reachable"
+            for name, channel in peers.items()
+            if channel.get_state(try_to_connect=True) is failing
+        }
+
+    return away
 
 
 def _vendors(settings: GatewaySettings) -> Mapping[str, Vendor]:

@@ -88,6 +88,9 @@ class Memory:
         place = place_of(held.key)
         if self.leases.get(place) != held.token or self.shadows[place].generation != held.shadow.generation:
             raise StaleRevision("The vendor record's shadow moved on.")
+        others = [s for at, s in self.shadows.items() if at[0] == place[0] and at != place]
+        if shadow.record_id is not None and shadow.record_id in {other.record_id for other in others}:
+            raise AssertionError(f"two items of one link claim the record {shadow.record_id}")
         self.shadows[place] = shadow
 
     def confirm(self, intent_ids: Sequence[str]) -> None:

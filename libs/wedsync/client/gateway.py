@@ -41,7 +41,7 @@ class GatewayClient:
         request_id: str = "",
         **options: Unpack[CallOptions],
     ) -> integration_pb2.ConnectVendorResponse:
-        """Connect the caller's account at a vendor; the credentials are tried before anything is kept."""
+        """Connect the caller's account at a vendor; they are tried when a wedding is linked."""
         request = integration_pb2.ConnectVendorRequest(
             request_id=request_id or new_id(), vendor=vendor, credentials=credentials, base_url=base_url
         )

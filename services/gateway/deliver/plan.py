@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.gateway.records import IntentKind, Shadow, Shown
-from services.gateway.vendors.field_rules import FieldRule
-from services.gateway.vendors.manifest import KindRule
+from services.gateway.vendors.field_rules import FieldRule, KindRule
 from wedsync.model.changes import FieldState, ItemState
 from wedsync.model.items import LIFE, FieldValue
 

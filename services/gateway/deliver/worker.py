@@ -17,7 +17,7 @@ from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
-from services.gateway.vendors.manifest import KindRule
+from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.port import RecordGone, VendorError, VendorPort, VendorRecord
 from wedsync.clock import Clock
 from wedsync.model.changes import ItemState

@@ -12,8 +12,8 @@ from services.gateway.accounts import Accounts, writer
 from services.gateway.records import Link
 from services.gateway.rpc.paging import page_size, require_id
 from services.gateway.store.links import Integration, LinkStore
-from services.gateway.vendors.field_rules import Equivalence
-from services.gateway.vendors.manifest import KindRule, Vendor
+from services.gateway.vendors.field_rules import Equivalence, KindRule
+from services.gateway.vendors.manifest import Vendor
 from wedsync import errors
 from wedsync.api.gateway.v1 import integration_pb2, integration_pb2_grpc, link_pb2, link_pb2_grpc
 from wedsync.convert import kind_to_message

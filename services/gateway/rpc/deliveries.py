@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
-from sqlalchemy import RowMapping
 
 from services.gateway.journey import Stage, complete, stages, trace_id
 from services.gateway.rpc.paging import page_size, place, require_id, token
@@ -80,7 +80,7 @@ def _next(found: Any, size: int, column: str) -> str:
     return token(found[size - 1][column], str(found[size - 1]["id"])) if len(found) > size else ""
 
 
-def _webhook(row: RowMapping) -> delivery_pb2.Webhook:
+def _webhook(row: Mapping[Any, Any]) -> delivery_pb2.Webhook:
     return delivery_pb2.Webhook(
         webhook_id=str(row["id"]),
         vendor=row["vendor"],
@@ -92,7 +92,7 @@ def _webhook(row: RowMapping) -> delivery_pb2.Webhook:
     )
 
 
-def _delivery(row: RowMapping) -> delivery_pb2.Delivery:
+def _delivery(row: Mapping[Any, Any]) -> delivery_pb2.Delivery:
     return delivery_pb2.Delivery(
         delivery_id=str(row["id"]),
         link_id=str(row["link_id"]),

@@ -143,7 +143,9 @@ class LinkStore:
         self, *, organization_id: str, request_id: str, vendor: str, account: Account, endpoint_key: str
     ) -> Integration:
         """Keep an account and its endpoint; the same request again returns the first one's."""
-        sealed = self._vault.encrypt(orjson.dumps(dict(account.credentials)), account.integration_id)
+        # The key in the webhook address is kept too, sealed, so that a repeated request gets the same answer.
+        secrets = {"credentials": dict(account.credentials), "endpoint_key": endpoint_key}
+        sealed = self._vault.encrypt(orjson.dumps(secrets), account.integration_id)
         named = {"organization_id": organization_id, "id": account.integration_id, "vendor": vendor}
         async with self._database.transaction(organizations=[organization_id]) as conn:
             created = await first(
@@ -172,12 +174,15 @@ class LinkStore:
 
     def account(self, integration: Integration) -> Account:
         """Return the account with its credentials opened."""
-        opened = self._vault.decrypt(integration.sealed, integration.integration_id)
         return Account(
             integration_id=integration.integration_id,
             base_url=integration.base_url,
-            credentials=orjson.loads(opened),
+            credentials=self._opened(integration)["credentials"],
         )
+
+    def endpoint_key(self, integration: Integration) -> str:
+        """Return the secret part of the integration's webhook address."""
+        return str(self._opened(integration)["endpoint_key"])
 
     async def link(self, link: Link, *, request_id: str, trace_parent: str) -> Link:
         """Join an integration to a wedding and make every item due for it; idempotent by request."""
@@ -287,6 +292,11 @@ class LinkStore:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             found = await rows(conn, _PRESENT, {"link_id": link.link_id})
         return frozenset(row["record_id"] for row in found)
+
+    def _opened(self, integration: Integration) -> Mapping[str, Any]:
+        opened = self._vault.decrypt(integration.sealed, integration.integration_id)
+        secrets: Mapping[str, Any] = orjson.loads(opened)
+        return secrets
 
     async def _shadows(self, link: Link, query: TextClause, values: Mapping[str, Any]) -> list[Shadow]:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:

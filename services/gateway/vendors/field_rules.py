@@ -80,6 +80,16 @@ class FieldRule:
         return held
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindRule:
+    """What can be done to one kind of item at this vendor, and its fields."""
+
+    create: bool
+    update: bool
+    delete: bool
+    fields: Mapping[str, FieldRule]
+
+
 def suits(equivalence: Equivalence, type_: FieldType) -> bool:
     """Say whether the equivalence makes sense for a field of this type."""
     return type_ in _SUITED[equivalence]

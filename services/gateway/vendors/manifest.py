@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from services.gateway.vendor_http import VendorHttp
-from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, suits
+from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
 from wedsync.model.items import CATALOGUE, ItemKind
 
-__all__ = ["FieldRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
+__all__ = ["FieldRule", "KindRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
 
 VENDORS = Path(__file__).parent
 """The folder that holds one folder per vendor."""
@@ -78,16 +78,6 @@ class RateLimit:
 
     requests_per_second: float
     concurrency: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KindRule:
-    """What can be done to one kind of item at this vendor, and its fields."""
-
-    create: bool
-    update: bool
-    delete: bool
-    fields: Mapping[str, FieldRule]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,8 @@ async def running(migrated_database: MigratedDatabase, tmp_path: Path) -> AsyncI
 def a_claim(title: str, actor: str) -> service_pb2.Claim:
     """Return a wish for a title."""
     return service_pb2.Claim(
-        value=value_pb2.FieldValue(text=title), source=source_pb2.Source(organization_id="studio", actor=actor)
+        value=value_pb2.FieldValue(text=title),
+        source=source_pb2.Source(organization_id="studio", actor=actor),
     )
 
 

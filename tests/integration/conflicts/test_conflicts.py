@@ -48,7 +48,9 @@ async def test_fields_of_one_change_are_conflicts_of_their_own(running: Running)
     """Two fields that collided in the same change give two conflicts; a delete against an edit is one too."""
     wedding, item = new_id(), new_id()
     title = a_collision(wedding_id=wedding, item_id=item)
-    source = source_pb2.Source(organization_id="studio", actor="ada", link_id="l", vendor="tave", record_id="r")
+    source = source_pb2.Source(
+        organization_id="studio", actor="ada", link_id="l", vendor="tave", record_id="r"
+    )
     life = a_collision(
         wedding_id=wedding,
         item_id=item,
@@ -79,7 +81,9 @@ async def test_lists_come_newest_first_in_pages(running: Running) -> None:
     """Pages joined hold every conflict once, newest first, also where several are of one moment."""
     wedding, start = new_id(), datetime(2027, 6, 1, tzinfo=UTC)
     collisions = [
-        a_collision(wedding_id=wedding, sequence=i + 1, commit_time=timestamp(start + timedelta(hours=i // 3)))
+        a_collision(
+            wedding_id=wedding, sequence=i + 1, commit_time=timestamp(start + timedelta(hours=i // 3))
+        )
         for i in range(11)
     ]
     await running.client("sync").adjudicate(collisions)

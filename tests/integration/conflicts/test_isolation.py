@@ -15,7 +15,8 @@ _UNPROTECTED = """
 _INSERT = """
     INSERT INTO integration_conflicts (wedding_id, sequence, path, conflict_id, item_id, item_kind, state,
         committed_at, organization_ids, current_claim, proposed_claim)
-    VALUES (gen_random_uuid(), 1, 'title', gen_random_uuid(), gen_random_uuid(), 'task', 'open', now(), %s, '', '')
+    VALUES (gen_random_uuid(), 1, 'title', gen_random_uuid(), gen_random_uuid(), 'task', 'open',
+        now(), %s, '', '')
 """
 
 

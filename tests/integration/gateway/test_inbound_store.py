@@ -135,7 +135,9 @@ async def test_a_finished_webhook_rests(stores: Stores, tenant: Tenant) -> None:
     await stores.inbound.finish(await claimed(stores), state="processed", reason="no active link")
     stores.leases_end()
     assert await stores.inbound.claim(10) == []
-    [row] = stores.sql("SELECT * FROM gateway.webhook_log WHERE id = %s", webhook_id)
+    [row] = stores.sql(
+        "SELECT state, reason, accepted_at, translated_at FROM gateway.webhook_log WHERE id = %s", webhook_id
+    )
     assert (row["state"], row["reason"]) == ("processed", "no active link")
     assert row["translated_at"] >= row["accepted_at"]
 

@@ -1,4 +1,4 @@
-"""The gateway's rows under row level security: each organization's are its own, and sweepers see no content."""
+"""The gateway's rows: each organization sees its own, and sweepers see no content."""
 
 from __future__ import annotations
 

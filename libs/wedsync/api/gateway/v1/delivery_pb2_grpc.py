@@ -57,7 +57,7 @@ class DeliveryServiceServicer:
     """
 
     def ListWebhooks(self, request, context):
-        """List webhooks and polled observations, newest first.
+        """List webhooks, and polled records that had to be parked, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class DeliveryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeliveryServiceAsyncStub: ...
     ListWebhooks: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListWebhooksRequest, _delivery_pb2.ListWebhooksResponse]
-    """List webhooks and polled observations, newest first."""
+    """List webhooks, and polled records that had to be parked, newest first."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]
     """List deliveries to vendors, newest first."""
     GetJourney: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]
@@ -46,7 +46,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListWebhooks: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListWebhooksRequest, _delivery_pb2.ListWebhooksResponse]  # type: ignore[assignment]
-    """List webhooks and polled observations, newest first."""
+    """List webhooks, and polled records that had to be parked, newest first."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """List deliveries to vendors, newest first."""
     GetJourney: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.ListWebhooksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.ListWebhooksResponse, _abc.Awaitable[_delivery_pb2.ListWebhooksResponse]]:
-        """List webhooks and polled observations, newest first."""
+        """List webhooks, and polled records that had to be parked, newest first."""
 
     @_abc_1.abstractmethod
     def ListDeliveries(

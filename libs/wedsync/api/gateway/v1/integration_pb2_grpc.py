@@ -69,7 +69,7 @@ class IntegrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConnectVendor(self, request, context):
-        """Connect an organization's account at a vendor. The credentials are tried before anything is kept.
+        """Connect an organization's account at a vendor. The credentials are tried when a wedding is linked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class IntegrationServiceStub:
     ListVendors: _grpc.UnaryUnaryMultiCallable[_integration_pb2.ListVendorsRequest, _integration_pb2.ListVendorsResponse]
     """List the vendors that can be connected and what each can do."""
     ConnectVendor: _grpc.UnaryUnaryMultiCallable[_integration_pb2.ConnectVendorRequest, _integration_pb2.ConnectVendorResponse]
-    """Connect an organization's account at a vendor. The credentials are tried before anything is kept."""
+    """Connect an organization's account at a vendor. The credentials are tried when a wedding is linked."""
     GetIntegration: _grpc.UnaryUnaryMultiCallable[_integration_pb2.GetIntegrationRequest, _integration_pb2.Integration]
     """Return one integration."""
     ListIntegrations: _grpc.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]
@@ -50,7 +50,7 @@ class IntegrationServiceAsyncStub(IntegrationServiceStub):
     ListVendors: _aio.UnaryUnaryMultiCallable[_integration_pb2.ListVendorsRequest, _integration_pb2.ListVendorsResponse]  # type: ignore[assignment]
     """List the vendors that can be connected and what each can do."""
     ConnectVendor: _aio.UnaryUnaryMultiCallable[_integration_pb2.ConnectVendorRequest, _integration_pb2.ConnectVendorResponse]  # type: ignore[assignment]
-    """Connect an organization's account at a vendor. The credentials are tried before anything is kept."""
+    """Connect an organization's account at a vendor. The credentials are tried when a wedding is linked."""
     GetIntegration: _aio.UnaryUnaryMultiCallable[_integration_pb2.GetIntegrationRequest, _integration_pb2.Integration]  # type: ignore[assignment]
     """Return one integration."""
     ListIntegrations: _aio.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integration_pb2.ConnectVendorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integration_pb2.ConnectVendorResponse, _abc.Awaitable[_integration_pb2.ConnectVendorResponse]]:
-        """Connect an organization's account at a vendor. The credentials are tried before anything is kept."""
+        """Connect an organization's account at a vendor. The credentials are tried when a wedding is linked."""
 
     @_abc_1.abstractmethod
     def GetIntegration(
