@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 GENERATED := libs/wedsync/api
 BASELINE := protos/baseline.binpb
+# buf finds imports in folders below this one only, and fetching them would need a network.
+IMPORTED := $(VENV)/protos/google/type/date.proto
 
 # Without compiled bytecode every actor process starts a second later.
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,13 +54,13 @@ coverage: $(STAMP) ## all tests, with the lines and branches they miss
 	$(BIN)/coverage report
 
 ##@ Keep it in order
-check: $(STAMP) protos-check ## lint, format, types, import rule, contracts
+check: $(STAMP) $(IMPORTED) protos-check ## lint, format, types, import rule, contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/buf lint
-	$(BIN)/buf breaking --against $(BASELINE)
+	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against $(BASELINE)
 
 format: $(STAMP) ## format the code and mend what the linter can mend
 	$(BIN)/ruff format
@@ -74,8 +76,8 @@ protos-check: $(STAMP) ## fail if the generated code is not what protos/ says
 	  diff -r -x __pycache__ "$$fresh/wedsync/api" $(GENERATED) || \
 	  { echo "$(GENERATED) is not what protos/ says: run 'make protos' and commit"; exit 1; }
 
-protos-baseline: $(STAMP) ## accept the present contracts as what `buf breaking` compares with
-	$(BIN)/buf build -o $(BASELINE)
+protos-baseline: $(STAMP) $(IMPORTED) ## accept the present contracts as what `buf breaking` compares with
+	$(BIN)/buf build protos --exclude-source-info -o $(BASELINE)
 
 ##@ Clear away
 clean: ## remove caches; keeps .venv and the data in .wedsync
@@ -91,4 +93,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes a few minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(IMPORTED): $(STAMP)
+	@cd $(VENV) && for folder in api type; do \
+	  mkdir -p protos/google/$$folder && cp lib/python*/site-packages/google/$$folder/*.proto protos/google/$$folder; done
 	@touch $@

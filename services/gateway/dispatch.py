@@ -13,8 +13,8 @@ from wedsync import errors
 from wedsync.client import SyncClient
 from wedsync.model.changes import ChangeResult, Outcome
 
-BATCH = 200
-"""Changes sent to one wedding in one call."""
+PER_SLOT = 25
+"""Changes claimed for each wedding that can be sent some now; what waits for one wedding goes in one call."""
 
 _APPLY_SECONDS = 10.0
 
@@ -35,7 +35,7 @@ class Dispatcher:
 
     async def claim(self, limit: int) -> list[list[Activity]]:
         """Claim changes that wait, one list per wedding."""
-        claimed = await self._store.claim(limit * BATCH)
+        claimed = await self._store.claim(limit * PER_SLOT)
         by_wedding = sorted(claimed, key=lambda activity: activity.wedding_id)
         return [list(group) for _, group in groupby(by_wedding, key=lambda activity: activity.wedding_id)]
 

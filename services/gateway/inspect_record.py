@@ -114,6 +114,10 @@ class Inspector:
         the copy carries the marker too.
         """
         own = item_id(link.link_id, record.record_id)
+        first = await self._links.record_of(link, own)
+        if first is not None and first.present:
+            # Its item was restored meanwhile and lives in another record: back from the bin, this is a new one.
+            own = item_id(link.link_id, f"{record.record_id} beside {first.record_id}")
         if record.marker is None or not is_id(record.marker):
             return own
         taken = await self._links.record_of(link, record.marker)

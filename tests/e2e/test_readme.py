@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -69,7 +70,7 @@ async def test_the_grpcurl_line_works_through_reflection(stack: Stack) -> None:
         described = pool.FindMethodByName(f"wedsync.api.sync.v1.SyncService.{name}")
         answer_type = message_factory.GetMessageClass(described.output_type)
         question = message_factory.GetMessageClass(described.input_type)(**json.loads(request))
-        call = channel.unary_unary(
+        call: Any = channel.unary_unary(
             f"/wedsync.api.sync.v1.SyncService/{name}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer_type.FromString,
@@ -80,7 +81,7 @@ async def test_the_grpcurl_line_works_through_reflection(stack: Stack) -> None:
 
 async def _described(channel: grpc.aio.Channel, service: str) -> descriptor_pool.DescriptorPool:
     """Fetch the service's files and everything they import, as grpcurl does."""
-    pool, known = descriptor_pool.DescriptorPool(), set()
+    pool, known = descriptor_pool.DescriptorPool(), set[str]()
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     first = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
     waiting: list[reflection_pb2.ServerReflectionRequest] = [first]

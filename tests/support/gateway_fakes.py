@@ -72,6 +72,7 @@ class Memory:
     integrations: dict[str, tuple[Integration, Account]] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
     endpoints: dict[bytes, Endpoint] = field(default_factory=dict)
+    endpoint_keys: dict[str, str] = field(default_factory=dict)
     shadows: dict[Place, Shadow] = field(default_factory=dict)
     leases: dict[Place, str] = field(default_factory=dict)
     intents: list[IntentRow] = field(default_factory=list)
@@ -399,6 +400,7 @@ class MemoryLinks(LinkStore):
             memory.integrations[wanted] = (integration, account)
             owner = Endpoint(organization_id=organization_id, integration_id=wanted, vendor=vendor)
             memory.endpoints[endpoint_hash(endpoint_key)] = owner
+            memory.endpoint_keys[wanted] = endpoint_key
         return memory.integrations[wanted][0]
 
     async def integration(self, organizations: Sequence[str], integration_id: str) -> Integration | None:
@@ -415,6 +417,10 @@ class MemoryLinks(LinkStore):
     def account(self, integration: Integration) -> Account:
         """Return the account."""
         return self._memory.integrations[integration.integration_id][1]
+
+    def endpoint_key(self, integration: Integration) -> str:
+        """Return the secret part of the webhook address."""
+        return self._memory.endpoint_keys[integration.integration_id]
 
     async def link(self, link: Link, *, request_id: str, trace_parent: str) -> Link:
         """Keep a link; idempotent by request."""

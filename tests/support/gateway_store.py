@@ -196,14 +196,19 @@ def a_cause(webhook_id: str | None = None) -> Cause:
     return Cause(trace_parent=TRACE, detected_at=SEEN_AT, webhook_id=webhook_id)
 
 
-def seen(held: Held, record_id: str = "event/1", **values: FieldValue) -> Observation:
+def record_id(item_id: str) -> str:
+    """Return the vendor's name of the record that stands for an item."""
+    return f"event/{item_id}"
+
+
+def seen(held: Held, **values: FieldValue) -> Observation:
     """Return what looking at the held record brought: these values, all the vendor's own edits."""
     shown = {path: Shown(value=value, revision=0) for path, value in values.items()}
     shadow = Shadow(
         link_id=held.key.link_id,
         item_id=held.key.item_id,
         kind=EVENT,
-        record_id=record_id,
+        record_id=record_id(held.key.item_id),
         version="v1",
         generation=held.shadow.generation + 1,
         fields={**held.shadow.fields, **shown},
@@ -214,7 +219,7 @@ def seen(held: Held, record_id: str = "event/1", **values: FieldValue) -> Observ
 def a_change(tenant: Tenant, held: Held, values: Mapping[str, FieldValue]) -> Change:
     """Return the change that the observation asks for."""
     return Change(
-        change_id=change_id(tenant.link.link_id, "event/1", held.shadow.generation + 1),
+        change_id=change_id(tenant.link.link_id, record_id(held.key.item_id), held.shadow.generation + 1),
         item_id=held.key.item_id,
         item_kind=EVENT,
         kind=ChangeKind.UPDATE,
@@ -223,7 +228,7 @@ def a_change(tenant: Tenant, held: Held, values: Mapping[str, FieldValue]) -> Ch
             actor="integration:1",
             link_id=tenant.link.link_id,
             vendor="tave",
-            record_id="event/1",
+            record_id=record_id(held.key.item_id),
         ),
         values=values,
         default_base=0,
@@ -238,8 +243,5 @@ async def an_edit(
     held = await stores.leases.take(tenant.key(item_id), EVENT)
     assert held is not None
     change = a_change(tenant, held, values)
-    record = f"event/{held.key.item_id}"
-    await stores.inbound.commit_observation(
-        held, seen(held, record, **values), change, a_cause(webhook_id), []
-    )
+    await stores.inbound.commit_observation(held, seen(held, **values), change, a_cause(webhook_id), [])
     return change

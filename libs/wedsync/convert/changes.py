@@ -145,6 +145,7 @@ class _Reader:
         paths = list(message.update_mask.paths) or (list(found) if kind is ChangeKind.CREATE else [])
         if not paths:
             self.refuse("update_mask.paths", "is empty; name the fields to set, such as starts_at")
+            return {}
         if len(paths) > MAX_MASK:
             self.refuse("update_mask.paths", f"names {len(paths)} fields; at most {MAX_MASK}")
             return {}

@@ -7,17 +7,24 @@ a policy, so that reaching one directly shows nothing even if somebody grants it
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from wedsync.runtime.roles import app_role, worker_role
 
 ORGANIZATIONS = "app.organizations"
 WEDDINGS = "app.weddings"
 
+_BY_DAY = """
+    SELECT n.nspname || '.' || c.relname FROM pg_partitioned_table p
+    JOIN pg_class c ON c.oid = p.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :schema AND p.partstrat = 'r' ORDER BY 1
+"""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DAY = "%Y%m%d"
 
@@ -99,6 +106,18 @@ def ensure_days(connection: Connection, table: str, start: date, days: int) -> N
     for day in (start + timedelta(days=i) for i in range(days)):
         if day not in existing:
             connection.execute(text(day_partition(table, day)))
+
+
+def prepare_days(connection: Connection, schema: str, days: int) -> None:
+    """Create the partitions from yesterday on of every table of the schema that is kept by day.
+
+    A day some of whose rows already landed in the default partition stays there.
+    """
+    for table in connection.execute(text(_BY_DAY), {"schema": _checked(schema)}).scalars().all():
+        yesterday = connection.execute(text("SELECT (now() AT TIME ZONE 'UTC')::date - 1")).scalar_one()
+        for offset in range(days):
+            with contextlib.suppress(IntegrityError), connection.begin_nested():
+                ensure_days(connection, table, yesterday + timedelta(days=offset), 1)
 
 
 def drop_days_before(connection: Connection, table: str, day: date) -> list[date]:

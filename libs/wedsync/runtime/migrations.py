@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from wedsync.errors import Unavailable
 from wedsync.runtime.database import libpq_url, sqlalchemy_url
+from wedsync.runtime.ddl import prepare_days
 from wedsync.runtime.roles import OWNER, ROLES, SERVICES, roles_of
 
 _CONNECT_SECONDS = 10
@@ -36,6 +37,10 @@ _TABLE_LOCK_SECONDS = 10
 
 _EXCLUSIVE = zlib.crc32(b"wedsync roles and migrations")
 _MAINTENANCE_DATABASE = "postgres"
+
+
+DAYS_AHEAD = 30
+"""Days whose partitions every run prepares: run it at least that often, or later days share one partition."""
 
 
 def bootstrap_roles(admin_url: str | SecretStr, passwords: Mapping[str, str]) -> None:
@@ -79,6 +84,8 @@ def upgrade(service: str, script_location: Path, owner_url: str | SecretStr, rev
         connection.commit()
         config.attributes.update(connection=connection, service=service)
         command.upgrade(config, revision)
+        prepare_days(connection, service, DAYS_AHEAD)
+        connection.commit()
 
 
 def run_env() -> None:

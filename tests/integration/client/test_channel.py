@@ -66,7 +66,7 @@ async def plainly(_: dict[str, str]) -> str:
 @asynccontextmanager
 async def serving(answer: Answer = plainly) -> AsyncIterator[tuple[Sync, str]]:
     """A server on a free port."""
-    sync, server = Sync(answer), grpc.aio.server()
+    sync, server = Sync(answer), grpc.aio.server()  # type: ignore[abstract]  # the rest is not asked for
     service_pb2_grpc.add_SyncServiceServicer_to_server(sync, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.database import MigratedDatabase
+from tests.support.database import MigratedDatabase, copy_of_template
+from tests.support.fake_sync import FakeSync, running_sync
+from tests.support.gateway_process import (
+    ORGANIZATION,
+    Gateway,
+    Secrets,
+    Studio,
+    built_gateway,
+    make_secrets,
+    open_studio,
+)
 from tests.support.gateway_store import Stores, Tenant, new_tenant, opened_stores
 
 
@@ -24,3 +34,43 @@ async def stores(migrated_database: MigratedDatabase) -> AsyncIterator[Stores]:
 async def tenant(stores: Stores) -> Tenant:
     """A fresh organization with an account linked to a wedding."""
     return await new_tenant(stores)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
+    """Keys for every kind of caller."""
+    return make_secrets(tmp_path_factory.mktemp("secrets"))
+
+
+@pytest.fixture
+def database(database_template: MigratedDatabase, postgres_admin_url: str) -> Iterator[MigratedDatabase]:
+    """A database of the test's own: a gateway works on whatever it finds in one."""
+    with copy_of_template(database_template, postgres_admin_url) as copy:
+        yield copy
+
+
+@pytest.fixture
+async def sync(secrets: Secrets) -> AsyncIterator[FakeSync]:
+    """The sync service, scripted."""
+    async with running_sync(secrets.api_keys) as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(database: MigratedDatabase, secrets: Secrets, sync: FakeSync) -> AsyncIterator[Gateway]:
+    """A whole gateway within the test's own process."""
+    async with built_gateway(database, secrets, sync) as built:
+        yield built
+
+
+@pytest.fixture
+async def studio() -> AsyncIterator[Studio]:
+    """A Tave studio with one job."""
+    async with open_studio() as opened:
+        yield opened
+
+
+@pytest.fixture
+def wedding_id(sync: FakeSync) -> str:
+    """A wedding the studio works for."""
+    return sync.add_wedding(ORGANIZATION)

@@ -77,7 +77,7 @@ async def test_a_repeated_hand_over_doubles_nothing(stores: Stores, tenant: Tena
 async def test_hand_overs_at_once_agree(
     stores: Stores, tenant: Tenant, migrated_database: MigratedDatabase
 ) -> None:
-    """Two replicas told the same at the same time, in opposite orders, neither wait in a circle nor double."""
+    """Two replicas told the same at once, in opposite orders, neither wait in a circle nor double."""
     batch = [
         a_commit(tenant.link.wedding_id, an_item(new_id(), title="x"), number) for number in range(1, 30)
     ]

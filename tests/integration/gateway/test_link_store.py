@@ -210,7 +210,8 @@ async def test_scans_are_logged(stores: Stores, tenant: Tenant) -> None:
     await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=3, looked_at=1)
     await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=0, looked_at=0, error="busy")
     rows = stores.sql(
-        "SELECT records, looked_at, error FROM gateway.integration_sync_log WHERE link_id = %s ORDER BY error",
+        "SELECT records, looked_at, error FROM gateway.integration_sync_log"
+        " WHERE link_id = %s ORDER BY error",
         tenant.link.link_id,
     )
     assert [tuple(row.values()) for row in rows] == [(3, 1, ""), (0, 0, "busy")]

@@ -1,14 +1,12 @@
 """Accounts, links, shadows, intents, the projection, and what came in and goes out."""
 
 from alembic import op
-from sqlalchemy import text
 
 from wedsync.runtime.ddl import (
     ORGANIZATIONS,
     WEDDINGS,
     app_access,
     default_partition,
-    ensure_days,
     hash_partitions,
     row_policy,
     tenant_policy,
@@ -21,8 +19,6 @@ down_revision = None
 
 # A power of two, so that it can be doubled by splitting each.
 _HASHED = 8
-# Days prepared at once; later days land in the default partition until somebody prepares them.
-_DAYS = 14
 
 _ACCOUNTS = """
 CREATE TABLE gateway.vendor_integrations (
@@ -252,8 +248,6 @@ def upgrade() -> None:
         op.execute(statements)
     for table in _BY_DAY:
         op.execute(default_partition(table))
-        yesterday = op.get_bind().execute(text("SELECT (now() AT TIME ZONE 'UTC')::date - 1")).scalar_one()
-        ensure_days(op.get_bind(), table, yesterday, _DAYS)
     op.execute(hash_partitions("gateway.delivery_keys", _HASHED))
     for table, scope in _TENANT_TABLES.items():
         column = "wedding_id" if scope == WEDDINGS else "organization_id"
