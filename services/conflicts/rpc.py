@@ -18,6 +18,7 @@ from wedsync.convert import kind_to_message, source_to_message, value_to_message
 from wedsync.convert.changes import timestamp
 from wedsync.runtime.metrics import observe_stage
 from wedsync.runtime.principal import Scope, require
+from wedsync.runtime.requests import page_size, require_id
 from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,18 +46,18 @@ class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
     ) -> service_pb2.Conflict:
         """Return one conflict."""
         caller = require(Scope.READ)
-        conflict_id = requests.checked_id("conflict_id", request.conflict_id)
+        conflict_id = require_id("conflict_id", request.conflict_id)
         return _conflict(await self._store.get(caller.organization_id, conflict_id))
 
     async def ListConflicts(
         self, request: service_pb2.ListConflictsRequest, context: Context
     ) -> service_pb2.ListConflictsResponse:
         """List conflicts, newest first."""
-        caller, size = require(Scope.READ), requests.page_size(request.page_size)
+        caller, size = require(Scope.READ), page_size(request.page_size)
         found = await self._store.newest(
             caller.organization_id,
             limit=size + 1,
-            wedding_id=requests.checked_id("wedding_id", request.wedding_id) if request.wedding_id else None,
+            wedding_id=require_id("wedding_id", request.wedding_id) if request.wedding_id else None,
             state=requests.state_from(request.state),
             after=requests.page_start(request.page_token),
         )

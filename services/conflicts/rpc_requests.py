@@ -9,36 +9,13 @@ from services.conflicts.paging import Place, place_of
 from wedsync.api.conflicts.v1 import service_pb2
 from wedsync.convert import kind_from_message, source_from_message, value_from_message
 from wedsync.convert.changes import moment
-from wedsync.errors import FieldViolation, InvalidRequest
 from wedsync.model.ids import is_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
 from wedsync.model.values import BadValue, canonical
+from wedsync.runtime.requests import ID_HINT, Checks, foreign_token, refuse
 
 MAX_COLLISIONS = 500
 MAX_ORGANIZATIONS = 100
-DEFAULT_PAGE, MAX_PAGE = 50, 200
-_ID = "must be a UUID in lower case: 0198c7a2-…"
-
-
-class Checks:
-    """Collects what is wrong with a request."""
-
-    def __init__(self) -> None:
-        self.violations: list[FieldViolation] = []
-
-    def refuse(self, field: str, description: str) -> None:
-        """Note a violation."""
-        self.violations.append(FieldViolation(field, description))
-
-    def require(self, condition: bool, field: str, description: str) -> None:
-        """Note a violation unless the condition holds."""
-        if not condition:
-            self.refuse(field, description)
-
-    def finish(self) -> None:
-        """Raise `InvalidRequest` if anything was wrong."""
-        if self.violations:
-            raise InvalidRequest(violations=self.violations)
 
 
 def collisions_from(request: service_pb2.AdjudicateRequest) -> list[Collision]:
@@ -53,22 +30,6 @@ def collisions_from(request: service_pb2.AdjudicateRequest) -> list[Collision]:
     return [collision for collision in found if collision is not None]
 
 
-def checked_id(field: str, value: str) -> str:
-    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
-    checks = Checks()
-    checks.require(is_id(value), field, _ID)
-    checks.finish()
-    return value
-
-
-def page_size(asked: int) -> int:
-    """Return how many conflicts a page has. Raises `InvalidRequest` for a negative number."""
-    checks = Checks()
-    checks.require(asked >= 0, "page_size", f"must be 0 to {MAX_PAGE}")
-    checks.finish()
-    return min(asked or DEFAULT_PAGE, MAX_PAGE)
-
-
 def page_start(token: str) -> Place | None:
     """Return the place a page starts at, None for the first. Raises `InvalidRequest`."""
     if not token:
@@ -76,8 +37,7 @@ def page_start(token: str) -> Place | None:
     try:
         return place_of(token)
     except ValueError:
-        violation = FieldViolation("page_token", "is none of ours; start without one")
-        raise InvalidRequest(violations=[violation]) from None
+        raise foreign_token() from None
 
 
 def state_from(number: service_pb2.ConflictState.ValueType) -> State | None:
@@ -87,8 +47,7 @@ def state_from(number: service_pb2.ConflictState.ValueType) -> State | None:
     try:
         return State(service_pb2.ConflictState.Name(number).removeprefix("CONFLICT_STATE_").lower())
     except ValueError:
-        violation = FieldViolation("state", "is no state of a conflict; leave it out for all")
-        raise InvalidRequest(violations=[violation]) from None
+        raise refuse("state", "is no state of a conflict; leave it out for all") from None
 
 
 def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Collision | None:
@@ -114,7 +73,7 @@ def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Colli
 
 def _place(message: service_pb2.Collision, at: str, checks: Checks) -> None:
     for field in ("wedding_id", "item_id"):
-        checks.require(is_id(getattr(message, field)), f"{at}.{field}", _ID)
+        checks.require(is_id(getattr(message, field)), f"{at}.{field}", ID_HINT)
     checks.require(message.sequence > 0, f"{at}.sequence", "must be the collision's place in the log")
     count, named = len(message.organization_ids), all(map(_is_name, message.organization_ids))
     checks.require(

@@ -103,5 +103,7 @@ class HealthReport:
             await self._reports.send(self._unsent)
         except WedSyncError as error:
             _log.warning("the health service takes no reports", reason=error.reason)
-            return
+            if error.retryable:
+                return
+            # What it refuses now it refuses for ever, and it must not hold up the reports to come.
         self._unsent = []

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
@@ -100,12 +101,21 @@ class Inspector:
         rules = self._rules(link, held, record)
         ours = echoed(held.intents, record, rules)
         if not observation.learned:
-            await self._inbound.commit_observation(held, observation, None, cause, ours)
+            again = self._landed_late(held, link, observation)
+            await self._inbound.commit_observation(held, observation, None, cause, ours, again=again)
             return None
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             change = _change(held, link, observation, record, span.traceparent)
             await self._inbound.commit_observation(held, observation, change, cause, ours)
         return change.change_id
+
+    def _landed_late(self, held: Held, link: Link, observation: Observation) -> bool:
+        """Say whether an echo is of an older write of ours, over which the truth must be written again."""
+        before, after = held.shadow, observation.shadow
+        if held.item is None or (before.present == after.present and before.fields == after.fields):
+            return False
+        rules = self._ports.rules(link.vendor, held.item.kind)
+        return isinstance(plan_delivery(held.item, after, rules), Write)
 
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.
@@ -116,7 +126,7 @@ class Inspector:
         own = item_id(link.link_id, record.record_id)
         first = await self._links.record_of(link, own)
         if first is not None and first.present:
-            # Its item was restored meanwhile and lives in another record: back from the bin, this is a new one.
+            # Its item was restored meanwhile and lives in another record: this one is back from the bin.
             own = item_id(link.link_id, f"{record.record_id} beside {first.record_id}")
         if record.marker is None or not is_id(record.marker):
             return own

@@ -14,6 +14,7 @@ from wedsync.api.health.v1 import service_pb2, service_pb2_grpc
 from wedsync.clock import Clock
 from wedsync.convert.changes import timestamp
 from wedsync.runtime.principal import Scope, require
+from wedsync.runtime.requests import page_size, require_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,14 +39,14 @@ class HealthRpc(service_pb2_grpc.HealthServiceServicer):
     ) -> service_pb2.IntegrationHealth:
         """Return how one integration is doing."""
         caller = require(Scope.READ)
-        integration_id = requests.checked_id("integration_id", request.integration_id)
+        integration_id = require_id("integration_id", request.integration_id)
         return _message(await self._store.get(caller.organization_id, integration_id, self._clock.now()))
 
     async def ListIntegrationHealth(
         self, request: service_pb2.ListIntegrationHealthRequest, context: Context
     ) -> service_pb2.ListIntegrationHealthResponse:
         """List how the caller's integrations are doing."""
-        caller, size = require(Scope.READ), requests.page_size(request.page_size)
+        caller, size = require(Scope.READ), page_size(request.page_size)
         after = requests.page_start(request.page_token)
         found = await self._store.page(caller.organization_id, self._clock.now(), limit=size + 1, after=after)
         page, more = found[:size], len(found) > size

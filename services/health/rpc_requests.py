@@ -7,34 +7,11 @@ from datetime import datetime
 from services.health.score import Observation, readable
 from wedsync.api.health.v1 import service_pb2
 from wedsync.convert.changes import moment
-from wedsync.errors import FieldViolation, InvalidRequest
 from wedsync.model.ids import is_id
+from wedsync.runtime.requests import ID_HINT, Checks, foreign_token
 
 MAX_OBSERVATIONS = 500
 MAX_NAME = 200
-DEFAULT_PAGE, MAX_PAGE = 50, 200
-_ID = "must be a UUID in lower case: 0198c7a2-…"
-
-
-class Checks:
-    """Collects what is wrong with a request."""
-
-    def __init__(self) -> None:
-        self.violations: list[FieldViolation] = []
-
-    def refuse(self, field: str, description: str) -> None:
-        """Note a violation."""
-        self.violations.append(FieldViolation(field, description))
-
-    def require(self, condition: bool, field: str, description: str) -> None:
-        """Note a violation unless the condition holds."""
-        if not condition:
-            self.refuse(field, description)
-
-    def finish(self) -> None:
-        """Raise `InvalidRequest` if anything was wrong."""
-        if self.violations:
-            raise InvalidRequest(violations=self.violations)
 
 
 def observations_from(request: service_pb2.RecordObservationsRequest, now: datetime) -> list[Observation]:
@@ -54,27 +31,10 @@ def observations_from(request: service_pb2.RecordObservationsRequest, now: datet
     return [observation for observation in found if observation is not None]
 
 
-def checked_id(field: str, value: str) -> str:
-    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
-    checks = Checks()
-    checks.require(is_id(value), field, _ID)
-    checks.finish()
-    return value
-
-
-def page_size(asked: int) -> int:
-    """Return how many integrations a page has. Raises `InvalidRequest` for a negative number."""
-    checks = Checks()
-    checks.require(asked >= 0, "page_size", f"must be 0 to {MAX_PAGE}")
-    checks.finish()
-    return min(asked or DEFAULT_PAGE, MAX_PAGE)
-
-
 def page_start(token: str) -> str | None:
     """Return the integration id a page starts after, None for the first. Raises `InvalidRequest`."""
-    checks = Checks()
-    checks.require(not token or is_id(token), "page_token", "is none of ours; start without one")
-    checks.finish()
+    if token and not is_id(token):
+        raise foreign_token()
     return token or None
 
 
@@ -83,7 +43,7 @@ def _observation(
 ) -> Observation | None:
     before = len(checks.violations)
     for field in ("observation_id", "integration_id"):
-        checks.require(is_id(getattr(message, field)), f"{at}.{field}", _ID)
+        checks.require(is_id(getattr(message, field)), f"{at}.{field}", ID_HINT)
     for field in ("organization_id", "vendor"):
         checks.require(_is_name(getattr(message, field)), f"{at}.{field}", "must be a name without commas")
     checks.require(_counts(message), f"{at}.successes", "with the failures: not negative, and at least one")

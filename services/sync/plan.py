@@ -219,10 +219,7 @@ def _edit_of_deleted(item: ItemState, change: Change, sequence: int) -> Plan:
     collision = _life_collision(
         item, change, sequence, proposed=None, reason="the item was deleted meanwhile"
     )
-    kept = tuple(
-        _result(path, Outcome.CONFLICTED, _revision(item, path), item.value(path), value, ITEM_DELETED)
-        for path, value in change.values.items()
-    )
+    kept = tuple(_lost(item, path, value) for path, value in change.values.items())
     return replace(collision, fields=collision.fields + kept)
 
 
@@ -232,6 +229,15 @@ def _life_stays(item: ItemState, change: Change, sequence: int) -> Plan:
     return Plan(
         outcome=result.outcome, fields=(result,), item=replace(item, life=life) if life is not None else None
     )
+
+
+def _lost(item: ItemState, path: str, value: FieldValue) -> FieldResult:
+    """A value that the delete kept out: in the log it is not lost."""
+    state = item.fields.get(path)
+    revision, current = (state.revision, state.value) if state else (0, None)
+    if value == current:
+        return _result(path, Outcome.UNCHANGED, revision, current, value)
+    return _result(path, Outcome.CONFLICTED, revision, current, value, ITEM_DELETED)
 
 
 def _life_collides(item: ItemState, change: Change) -> bool:
@@ -254,11 +260,6 @@ def _life_collision(
 
 def _alive(item: ItemState, change: Change, sequence: int) -> ItemState:
     return replace(item, life=FieldState(value=None, revision=sequence, source=change.source))
-
-
-def _revision(item: ItemState, path: str) -> int:
-    state = item.fields.get(path)
-    return state.revision if state else 0
 
 
 def _result(

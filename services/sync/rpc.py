@@ -25,6 +25,7 @@ from wedsync.convert.changes import timestamp
 from wedsync.convert.items import date_to_message
 from wedsync.errors import FieldViolation, InvalidRequest, Overloaded
 from wedsync.runtime.principal import Principal, Scope, require
+from wedsync.runtime.requests import page_size, page_token, place_of, require_id
 from wedsync.runtime.telemetry import current_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -65,7 +66,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> wedding_pb2.Wedding:
         """Return one wedding."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
+        wedding_id = require_id("wedding_id", request.wedding_id)
         return _wedding(await self._store.get_wedding(wedding_id, viewer=viewer))
 
     async def ListWeddings(
@@ -73,7 +74,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> service_pb2.ListWeddingsResponse:
         """List the caller's weddings."""
         caller = require(Scope.READ)
-        size = requests.page_size(request.page_size, default=50, most=200)
+        size = page_size(request.page_size, default=50, most=200)
         found = await self._store.list_weddings(
             organization_id=caller.organization_id, after=_wedding_place(request.page_token), limit=size + 1
         )
@@ -88,7 +89,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> service_pb2.ApplyChangesResponse:
         """Apply changes to one wedding."""
         caller = require(Scope.WRITE)
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
+        wedding_id = require_id("wedding_id", request.wedding_id)
         changes = requests.changes_from(request, caller, trace_parent=current_traceparent() or "")
         await self._visibility.require(wedding_id, viewer=_viewer(caller))
         results = await self._edits.apply(wedding_id, changes)
@@ -102,8 +103,8 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     async def GetItem(self, request: service_pb2.GetItemRequest, context: Context) -> item_pb2.Item:
         """Return one item."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
-        item_id = requests.require_id("item_id", request.item_id)
+        wedding_id = require_id("wedding_id", request.wedding_id)
+        item_id = require_id("item_id", request.item_id)
         return item_to_message(wedding_id, await self._store.get_item(wedding_id, item_id, viewer=viewer))
 
     async def ListItems(
@@ -111,20 +112,20 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> service_pb2.ListItemsResponse:
         """List a wedding's items."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
-        size = requests.page_size(request.page_size, default=100, most=500)
-        place = requests.place_of(request.page_token, parts=1)
+        wedding_id = require_id("wedding_id", request.wedding_id)
+        size = page_size(request.page_size, default=100, most=500)
+        place = place_of(request.page_token, parts=1)
         found = await self._store.list_items(
             wedding_id,
             viewer=viewer,
-            after=requests.require_id("page_token", place[0]) if place else _FIRST_ID,
+            after=require_id("page_token", place[0]) if place else _FIRST_ID,
             deleted=request.show_deleted,
             limit=size + 1,
         )
         page, more = found[:size], found[size:]
         return service_pb2.ListItemsResponse(
             items=[item_to_message(wedding_id, item) for item in page],
-            next_page_token=requests.page_token([page[-1].item_id]) if more else "",
+            next_page_token=page_token([page[-1].item_id]) if more else "",
         )
 
     async def ListChanges(
@@ -132,10 +133,10 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> service_pb2.ListChangesResponse:
         """List a wedding's log."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
+        wedding_id = require_id("wedding_id", request.wedding_id)
         if request.item_id:
-            requests.require_id("item_id", request.item_id)
-        size = requests.page_size(request.page_size, default=100, most=500)
+            require_id("item_id", request.item_id)
+        size = page_size(request.page_size, default=100, most=500)
         after = _after(request.after_sequence)
         found = await self._store.list_changes(
             wedding_id, viewer=viewer, after=after, item_id=request.item_id, limit=size + 1
@@ -151,7 +152,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     ) -> None:
         """Stream a wedding's log, then what comes, from Postgres by sequence."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = requests.require_id("wedding_id", request.wedding_id)
+        wedding_id = require_id("wedding_id", request.wedding_id)
         with self._live.watching(wedding_id) as grown:
             reached = await self._store.sequence(wedding_id, viewer=viewer)
             if request.HasField("after_sequence"):
@@ -195,18 +196,18 @@ def _after(sequence: int) -> int:
 
 
 def _wedding_place(token: str) -> tuple[datetime, str] | None:
-    place = requests.place_of(token, parts=2)
+    place = place_of(token, parts=2)
     if place is None:
         return None
     try:
-        return datetime.fromisoformat(place[0]), requests.require_id("page_token", place[1])
+        return datetime.fromisoformat(place[0]), require_id("page_token", place[1])
     except ValueError:
         raise InvalidRequest(violations=[FieldViolation("page_token", "is none of ours")]) from None
 
 
 def _wedding_token(wedding: WeddingRecord) -> str:
     created = wedding.created_at.isoformat() if wedding.created_at else ""
-    return requests.page_token([created, wedding.wedding_id])
+    return page_token([created, wedding.wedding_id])
 
 
 def _wedding(wedding: WeddingRecord) -> wedding_pb2.Wedding:

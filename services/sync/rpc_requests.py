@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
 from datetime import date
 
@@ -17,10 +14,10 @@ from wedsync.model.changes import Change, Source
 from wedsync.model.ids import is_id, new_id
 from wedsync.model.values import is_zone
 from wedsync.runtime.principal import Principal, Scope
+from wedsync.runtime.requests import ID_HINT
 
 MAX_CHANGES = 500
 MAX_TITLE, MAX_MEMBERS, MAX_NAME = 200, 50, 200
-_ID = "must be a UUID in lower case: 0198c7a2-…"
 
 
 def refuse(problems: Sequence[FieldViolation]) -> None:
@@ -29,43 +26,11 @@ def refuse(problems: Sequence[FieldViolation]) -> None:
         raise InvalidRequest(violations=problems)
 
 
-def require_id(field: str, value: str) -> str:
-    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
-    if not is_id(value):
-        refuse([FieldViolation(field, _ID)])
-    return value
-
-
-def page_size(asked: int, *, default: int, most: int) -> int:
-    """Return how many entries a page has. Raises `InvalidRequest` for a negative number."""
-    if asked < 0:
-        refuse([FieldViolation("page_size", f"must be 0 to {most}")])
-    return min(asked or default, most)
-
-
-def page_token(place: Sequence[str]) -> str:
-    """Return the place where the next page starts, as a token."""
-    return base64.urlsafe_b64encode(json.dumps(list(place)).encode()).decode()
-
-
-def place_of(token: str, *, parts: int) -> list[str] | None:
-    """Return the place a token stands for, None for the first page. Raises `InvalidRequest`."""
-    if not token:
-        return None
-    try:
-        place = json.loads(base64.urlsafe_b64decode(token))
-    except (binascii.Error, ValueError):
-        place = None
-    if not isinstance(place, list) or len(place) != parts or not all(isinstance(p, str) for p in place):
-        raise InvalidRequest(violations=[FieldViolation("page_token", "is none of ours; start without one")])
-    return place
-
-
 def wedding_from(message: wedding_pb2.Wedding, caller: Principal) -> WeddingRecord:
     """Return the wedding a caller wants to create; its own organization always takes part."""
     problems: list[FieldViolation] = []
     if message.wedding_id and not is_id(message.wedding_id):
-        problems.append(FieldViolation("wedding.wedding_id", _ID))
+        problems.append(FieldViolation("wedding.wedding_id", ID_HINT))
     title = message.title.strip()
     if not title or len(title) > MAX_TITLE or not title.isprintable():
         problems.append(FieldViolation("wedding.title", f"must be a line of 1 to {MAX_TITLE} characters"))

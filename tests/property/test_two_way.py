@@ -49,7 +49,7 @@ class TwoWay(RuleBasedStateMachine):
     @rule(side=sides, value=values)
     def people_create(self, side: int, value: tuple[str, FieldValue]) -> None:
         """Somebody makes a new event."""
-        self.world.vendors[self._link(side).vendor].put(**dict([value]))
+        self.world.vendors[self._link(side).vendor].put("", **dict([value]))
 
     @rule(side=sides, pick=picks, value=values)
     def people_edit(self, side: int, pick: int, value: tuple[str, FieldValue]) -> None:
@@ -168,7 +168,8 @@ class TwoWay(RuleBasedStateMachine):
 
     def _come_to_rest(self) -> None:
         self.world.settle()
-        assert self.world.differences() == []
+        differences = self.world.differences()
+        assert not differences, differences
         for link in self.world.links:
             present = {s.record_id for s in self.world.memory.shadows.values() if s.link_id == link.link_id}
             assert set(self.world.vendors[link.vendor].records) <= present

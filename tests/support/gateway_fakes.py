@@ -207,6 +207,8 @@ class MemoryInbound(InboundStore):
         change: Change | None,
         cause: Cause,
         echoed: Sequence[str],
+        *,
+        again: bool = False,
     ) -> None:
         """Commit shadow and change together, and release the record."""
         self._memory.save(held, observation.shadow)
@@ -222,6 +224,11 @@ class MemoryInbound(InboundStore):
             )
             generation = observation.shadow.generation
             self._memory.activities.append(ActivityRow(activity=activity, generation=generation, cause=cause))
+        if again:
+            row = DueRow(
+                delivery_id=new_id(), key=held.key, kind=observation.shadow.kind, sequence=0, change_id=None
+            )
+            self._memory.deliveries[row.delivery_id] = row
         self._memory.release(held)
 
 

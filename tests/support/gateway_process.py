@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import aiohttp
 
@@ -268,9 +268,13 @@ async def open_studio() -> AsyncIterator[Studio]:
         yield studio
 
 
+@overload
 async def until(
-    condition: Callable[[], _Found | Awaitable[_Found]], what: str, seconds: float = 20.0
-) -> _Found:
+    condition: Callable[[], Awaitable[_Found | None]], what: str, seconds: float = ...
+) -> _Found: ...
+@overload
+async def until(condition: Callable[[], _Found | None], what: str, seconds: float = ...) -> _Found: ...
+async def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
     """Return the condition's answer once it is true; fail, saying what was waited for, if it takes longer."""
     clock = asyncio.get_running_loop()
     deadline = clock.time() + seconds

@@ -255,6 +255,8 @@ class World:
             vendor.lost_answers, vendor.late = 0, False
             vendor.land()
         self.leases.die = self.deliveries.die = self.canon.lose_answer = False
+        # A list that was empty when it was read may have paused a link; people look and let it go on.
+        self.memory.links |= {link.link_id: link for link in self.links}
         for _ in range(20):
             if self.round():
                 return

@@ -91,7 +91,7 @@ class Deliverer:
             await self._store.close(held, state=NOTHING_TO_DO, reason="nothing is known of the item")
             return
         plan = plan_delivery(held.item, held.shadow, self._ports.rules(link.vendor, held.item.kind))
-        if isinstance(plan, Rest):
+        if isinstance(plan, Rest) and not _create_unheard_of(held):
             await self._rest(held, link, held.item, plan)
             return
         attempt = await self._store.begin(held.key)
@@ -144,8 +144,7 @@ class Deliverer:
     async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:
             return await port.read(held.shadow.record_id)
-        if any(intent.kind is IntentKind.CREATE for intent in held.intents):
-            # An earlier create may have been carried out although we never heard so.
+        if _create_unheard_of(held):
             return await port.find(held.shadow.kind, held.key.item_id)
         return None
 
@@ -175,6 +174,11 @@ class Deliverer:
 
     async def _later(self, key: RecordKey, reason: str) -> None:
         await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason)
+
+
+def _create_unheard_of(held: Held) -> bool:
+    """Say whether an earlier create may have been carried out although we never heard so."""
+    return not held.shadow.present and any(intent.kind is IntentKind.CREATE for intent in held.intents)
 
 
 def _newer(shadow: Shadow, held: Held) -> Shadow:

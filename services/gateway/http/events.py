@@ -10,9 +10,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
 from services.gateway.http.problems import Problem
-from services.gateway.rpc.paging import require_id
 from wedsync.client import SyncClient
 from wedsync.errors import Overloaded, WedSyncError
+from wedsync.runtime.requests import require_id
 
 _PING_SECONDS = 15
 _DIGITS = 18

@@ -11,11 +11,11 @@ from services.gateway.accounts import Accounts, writer
 from services.gateway.http.bodies import json_object, read_body
 from services.gateway.http.problems import Problem
 from services.gateway.records import Link
-from services.gateway.rpc.paging import require_id
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.links import LinkStore
 from wedsync.errors import NotFound, PermissionDenied
 from wedsync.runtime.principal import KeyRing, Principal, Scope
+from wedsync.runtime.requests import require_id
 
 
 class Rest:

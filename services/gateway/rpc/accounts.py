@@ -10,7 +10,6 @@ import grpc
 
 from services.gateway.accounts import Accounts, writer
 from services.gateway.records import Link
-from services.gateway.rpc.paging import page_size, require_id
 from services.gateway.store.links import Integration, LinkStore
 from services.gateway.vendors.field_rules import Equivalence, KindRule
 from services.gateway.vendors.manifest import Vendor
@@ -20,6 +19,7 @@ from wedsync.convert import kind_to_message
 from wedsync.convert.changes import timestamp
 from wedsync.model.items import ItemKind
 from wedsync.runtime.principal import Scope, require
+from wedsync.runtime.requests import page_size, require_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -9,12 +9,13 @@ from typing import Any
 import grpc
 
 from services.gateway.journey import Stage, complete, stages, trace_id
-from services.gateway.rpc.paging import page_size, place, require_id, token
+from services.gateway.rpc.paging import page_start, token_after
 from services.gateway.store.journeys import JourneyStore
 from wedsync import errors
 from wedsync.api.gateway.v1 import delivery_pb2, delivery_pb2_grpc
 from wedsync.convert.changes import timestamp
 from wedsync.runtime.principal import Scope, require
+from wedsync.runtime.requests import page_size, require_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,7 +35,7 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
             principal.organization_id,
             state=request.state,
             vendor=request.vendor,
-            after=place(request.page_token),
+            after=page_start(request.page_token),
             limit=size + 1,
         )
         return delivery_pb2.ListWebhooksResponse(
@@ -51,7 +52,7 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
             principal.organization_id,
             wedding_id=require_id("wedding_id", request.wedding_id),
             state=request.state,
-            after=place(request.page_token),
+            after=page_start(request.page_token),
             limit=size + 1,
         )
         return delivery_pb2.ListDeliveriesResponse(
@@ -77,7 +78,7 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
 
 
 def _next(found: Any, size: int, column: str) -> str:
-    return token(found[size - 1][column], str(found[size - 1]["id"])) if len(found) > size else ""
+    return token_after(found[size - 1][column], str(found[size - 1]["id"])) if len(found) > size else ""
 
 
 def _webhook(row: Mapping[Any, Any]) -> delivery_pb2.Webhook:

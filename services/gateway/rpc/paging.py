@@ -1,46 +1,29 @@
-"""Page sizes and page tokens (AIP-158)."""
+"""Where a page of webhooks or deliveries starts: newest first, the id settling ties."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 
 from services.gateway.store.journeys import Place
-from wedsync.errors import FieldViolation, InvalidRequest
 from wedsync.model.ids import is_id
-
-DEFAULT_SIZE, MAX_SIZE = 50, 200
-
-
-def page_size(asked: int) -> int:
-    """Return how many entries a page has. Raises `InvalidRequest` for a negative number."""
-    if asked < 0:
-        raise InvalidRequest(violations=[FieldViolation("page_size", f"must be 0 to {MAX_SIZE}")])
-    return min(asked or DEFAULT_SIZE, MAX_SIZE)
+from wedsync.runtime.requests import foreign_token, page_token, place_of
 
 
-def token(at: datetime, entry_id: str) -> str:
+def token_after(at: datetime, entry_id: str) -> str:
     """Return the token of the page after this entry."""
-    return base64.urlsafe_b64encode(f"{at.isoformat()} {entry_id}".encode()).decode()
+    return page_token([at.isoformat(), entry_id])
 
 
-def place(page_token: str) -> Place | None:
+def page_start(token: str) -> Place | None:
     """Return where a page starts, None for the first. Raises `InvalidRequest`."""
-    if not page_token:
+    place = place_of(token, parts=2)
+    if place is None:
         return None
+    moment, entry_id = place
     try:
-        moment, entry_id = base64.urlsafe_b64decode(page_token).decode().split(" ")
-        found = Place(at=datetime.fromisoformat(moment), id=entry_id)
-    except (binascii.Error, ValueError):
-        found = None
-    if found is None or not is_id(found.id):
-        raise InvalidRequest(violations=[FieldViolation("page_token", "is none of ours; start without one")])
-    return found
-
-
-def require_id(field: str, value: str) -> str:
-    """Return a UUID that a request must carry. Raises `InvalidRequest`."""
-    if not is_id(value):
-        raise InvalidRequest(violations=[FieldViolation(field, "must be a UUID in lower case: 0198c7a2-…")])
-    return value
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        raise foreign_token() from None
+    if at.tzinfo is None or not is_id(entry_id):
+        raise foreign_token()
+    return Place(at=at, id=entry_id)

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.records import RecordKey, Shown
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
 from services.gateway.store.deliveries import deliver_again
-from services.gateway.store.inbound import CLAIM_SECONDS, Activity
-from services.gateway.store.sql import first, rows
+from services.gateway.store.inbound import Activity
+from services.gateway.store.sql import CLAIM_SECONDS, first, rows
 from wedsync.clock import Clock
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 from wedsync.model.codec import dump_result, load_change

@@ -12,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.records import RecordKey, Shadow
 from services.gateway.store.blobs import pack
-from services.gateway.store.inbound import CLAIM_SECONDS
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import rows
+from services.gateway.store.sql import CLAIM_SECONDS, rows
 from wedsync.model.changes import ItemState, Priority
 from wedsync.model.codec import dump_item
 from wedsync.model.ids import delivery_id

@@ -12,15 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.observe import Observation
 from services.gateway.store.blobs import pack
+from services.gateway.store.deliveries import deliver_again
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import first, rows
+from services.gateway.store.sql import CLAIM_SECONDS, first, rows
 from wedsync.model.changes import Change
 from wedsync.model.codec import dump_change
+from wedsync.model.ids import change_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
-
-CLAIM_SECONDS = 20
-"""How long a claimed row is its worker's own; after a crash it is free again then."""
 
 _ENDPOINT = text("SELECT * FROM gateway.resolve_endpoint(:hash)")
 _KEY = text("""
@@ -181,8 +180,13 @@ class InboundStore:
         change: Change | None,
         cause: Cause,
         echoed: Sequence[str],
+        *,
+        again: bool = False,
     ) -> None:
-        """Commit shadow and translated change together, before anything is sent, and release the record."""
+        """Commit shadow and translated change together, before anything is sent, and release the record.
+
+        With `again` the record is made due: an old write of ours has landed late.
+        """
         key = held.key
         async with self._database.transaction(
             organizations=[key.organization_id], weddings=[key.wedding_id]
@@ -191,6 +195,16 @@ class InboundStore:
             await confirm_intents(conn, held, echoed)
             if change is not None:
                 await conn.execute(_ACTIVITY, _activity_row(held, observation, change, cause))
+            if again:
+                shadow = observation.shadow
+                await deliver_again(
+                    conn,
+                    key,
+                    kind=shadow.kind,
+                    cause=change_id(key.link_id, shadow.record_id or "", shadow.generation),
+                    at=cause.detected_at,
+                    trace_parent=cause.trace_parent,
+                )
             await release(conn, held)
 
 

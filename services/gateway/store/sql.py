@@ -8,6 +8,9 @@ from typing import Any
 from sqlalchemy import RowMapping, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+CLAIM_SECONDS = 20
+"""How long a claimed row is its worker's own; after a crash it is free again then."""
+
 
 async def rows(
     conn: AsyncConnection, statement: TextClause, values: Mapping[str, Any] | None = None

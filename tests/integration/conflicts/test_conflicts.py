@@ -72,6 +72,9 @@ async def test_only_members_of_the_wedding_see_a_conflict(running: Running) -> N
     await running.client("sync").adjudicate([mine, ours])
     [hidden] = await listed(running, wedding_id=mine.wedding_id)
     assert await listed(running, "florist", wedding_id=mine.wedding_id) == []
+    weddings = {conflict.wedding_id for conflict in await listed(running, "florist")}
+    assert ours.wedding_id in weddings
+    assert mine.wedding_id not in weddings
     assert len(await listed(running, "florist", wedding_id=ours.wedding_id)) == 1
     with pytest.raises(NotFound):
         await running.client("florist").get_conflict(hidden.conflict_id)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.database import MigratedDatabase, copy_of_template
+from tests.support.external_servers import POSTGRES_BINS, REDIS_SERVER
 from tests.support.fake_sync import FakeSync, running_sync
 from tests.support.gateway_process import (
     ORGANIZATION,
@@ -18,6 +19,12 @@ from tests.support.gateway_process import (
     open_studio,
 )
 from tests.support.gateway_store import Stores, Tenant, new_tenant, opened_stores
+
+# A server that is not installed is not tested, and nothing claims that it was.
+collect_ignore = [
+    *([] if POSTGRES_BINS else ["test_external_postgres.py"]),
+    *([] if REDIS_SERVER else ["test_external_redis.py"]),
+]
 
 
 @pytest.fixture
@@ -74,3 +81,10 @@ async def studio() -> AsyncIterator[Studio]:
 def wedding_id(sync: FakeSync) -> str:
     """A wedding the studio works for."""
     return sync.add_wedding(ORGANIZATION)
+
+
+@pytest.fixture
+async def slow(database: MigratedDatabase, secrets: Secrets, sync: FakeSync) -> AsyncIterator[Gateway]:
+    """A gateway that polls once only: what it learns later, it learns by webhook."""
+    async with built_gateway(database, secrets, sync, vendor_poll_seconds=3600) as built:
+        yield built

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,7 @@ async def test_attempts_are_counted(stores: Stores, tenant: Tenant) -> None:
     assert (nothing.number, nothing.trace_parent) == (1, "")
 
 
-def _values(commit: Commit) -> dict[str, object]:
+def _values(commit: Commit) -> dict[str, Any]:
     return {name: getattr(commit, name) for name in commit.__slots__}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def test_credentials_are_stored_sealed(
     """The password is in no column, log line or error of connecting; it opens for its own record only."""
     caplog.set_level(logging.DEBUG)
     account, organization = an_account(), new_id()
-    values = {"organization_id": organization, "vendor": "tave", "account": account}
+    values: dict[str, Any] = {"organization_id": organization, "vendor": "tave", "account": account}
     kept = await stores.links.connect(**values, request_id=new_id(), endpoint_key=new_endpoint_key())
     with pytest.raises(Exception, match=r"duplicate key|unique") as clash:
         await stores.links.connect(**values, request_id=new_id(), endpoint_key=new_endpoint_key())

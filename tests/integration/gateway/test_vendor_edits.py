@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
-import pytest
-
-from tests.support.database import MigratedDatabase
-from tests.support.fake_sync import FakeSync
-from tests.support.gateway_process import Gateway, Secrets, Studio, built_gateway, open_studio, until
+from tests.support.gateway_process import Gateway, Studio, open_studio, until
 from wedsync.errors import InvalidRequest, NotFound, Unavailable
 from wedsync.model.changes import ChangeKind
 from wedsync.model.items import ItemKind
@@ -21,13 +16,6 @@ _NO_EVENTS = json.dumps(
         "items": [],
     }
 )
-
-
-@pytest.fixture
-async def slow(database: MigratedDatabase, secrets: Secrets, sync: FakeSync) -> AsyncIterator[Gateway]:
-    """A gateway that polls once only: what it learns later, it learns by webhook."""
-    async with built_gateway(database, secrets, sync, vendor_poll_seconds=3600) as built:
-        yield built
 
 
 async def test_a_webhook_becomes_a_change(slow: Gateway, studio: Studio, wedding_id: str) -> None:

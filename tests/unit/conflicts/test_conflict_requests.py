@@ -106,12 +106,6 @@ def test_a_good_collision_is_read_whole() -> None:
     assert collision.trace_parent == "00-1-2-01"
 
 
-def test_pages_have_bounds() -> None:
-    """No size means 50, more than 200 means 200, and a negative one is refused."""
-    assert [requests.page_size(asked) for asked in (0, 1, 200, 9999)] == [50, 1, 200, 200]
-    assert refused(lambda: requests.page_size(-1)) == ["page_size"]
-
-
 def test_states_are_filters() -> None:
     """An unset state means any; one that does not exist is refused."""
     assert requests.state_from(service_pb2.CONFLICT_STATE_UNSPECIFIED) is None
@@ -119,8 +113,7 @@ def test_states_are_filters() -> None:
     assert refused(lambda: requests.state_from(77)) == ["state"]  # type: ignore[arg-type]
 
 
-def test_ids_and_tokens_are_checked() -> None:
-    """A bad id and a bad token are named."""
-    assert refused(lambda: requests.checked_id("conflict_id", "x")) == ["conflict_id"]
+def test_tokens_are_checked() -> None:
+    """A bad token is named; none means the first page."""
     assert refused(lambda: requests.page_start("x")) == ["page_token"]
     assert requests.page_start("") is None

@@ -92,10 +92,7 @@ def test_a_good_observation_is_read_whole(operation: service_pb2.Operation.Value
     assert (observation.last_error, observation.observed_at) == ("VendorUnavailable", NOW)
 
 
-def test_pages_have_bounds_and_tokens_are_ids() -> None:
-    """No size means 50, more than 200 means 200; a negative size and a foreign token are refused."""
-    assert [requests.page_size(asked) for asked in (0, 1, 200, 9999)] == [50, 1, 200, 200]
-    assert refused(lambda: requests.page_size(-1)) == ["page_size"]
+def test_page_tokens_are_ids() -> None:
+    """A token that is no integration id is refused; none means the first page."""
     assert refused(lambda: requests.page_start("x")) == ["page_token"]
     assert requests.page_start("") is None
-    assert refused(lambda: requests.checked_id("integration_id", "x")) == ["integration_id"]

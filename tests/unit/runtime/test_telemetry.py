@@ -85,6 +85,18 @@ def test_without_an_exporter_traceparents_are_still_given_out() -> None:
     assert telemetry.shutdown()
 
 
+def test_an_edit_begins_a_trace_of_its_own() -> None:
+    """A span of a new trace has no parent, even within another span, and is the parent of what follows."""
+    it = Recorded()
+    with it.telemetry.span("scan") as scan, it.telemetry.span("detected", new_trace=True) as detected:
+        it.telemetry.record("translate", current_traceparent(), 1, 2)
+    assert it.spans["detected"].parent is None
+    assert detected.traceparent.split("-")[1] != scan.traceparent.split("-")[1]
+    above = it.spans["translate"].parent
+    assert above is not None
+    assert f"{above.span_id:016x}" == detected.traceparent.split("-")[2]
+
+
 def test_a_span_has_its_parent_times_and_attributes() -> None:
     """A lived span is a child of the given parent; attributes may be added while it lives."""
     it = Recorded()

@@ -255,7 +255,7 @@ class ConnectVendorResponse(_message.Message):
     WEBHOOK_PATH_FIELD_NUMBER: _builtins.int
     webhook_path: _builtins.str
     """Path under the gateway's public address where the vendor must send its webhooks. It holds a
-    secret and is shown only here.
+    secret; keep it like one.
     """
     @_builtins.property
     def integration(self) -> Global___Integration:

@@ -1,0 +1,148 @@
+"""The loop behind all background work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from services.gateway.pump import Pump
+from wedsync.clock import FakeClock
+
+LIMIT = 5.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others run until the condition holds."""
+    async with asyncio.timeout(LIMIT):
+        while not condition():  # noqa: ASYNC110 - whatever the condition is about
+            await asyncio.sleep(0)
+
+
+class Work:
+    """Tasks to hand out, and a gate each handler waits at."""
+
+    def __init__(self, *batches: list[int]) -> None:
+        self.batches = list(batches)
+        self.asked: list[int] = []
+        self.begun: list[int] = []
+        self.done: list[int] = []
+        self.gate = asyncio.Event()
+        self.failures = 0
+
+    async def claim(self, free: int) -> Sequence[int]:
+        """Hand out the next batch."""
+        self.asked.append(free)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("no database")
+        return self.batches.pop(0) if self.batches else []
+
+    async def handle(self, task: int) -> None:
+        """Wait at the gate; odd luck for negative tasks."""
+        self.begun.append(task)
+        await self.gate.wait()
+        if task < 0:
+            raise RuntimeError("a bad task")
+        self.done.append(task)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    work: Work, *, slots: int = 2, idle_seconds: float = 60, clock: FakeClock | None = None
+) -> AsyncIterator[Pump[int]]:
+    """A pump at work."""
+    pump: Pump[int] = Pump(
+        "test",
+        claim=work.claim,
+        handle=work.handle,
+        slots=slots,
+        clock=clock or FakeClock(),
+        idle_seconds=idle_seconds,
+    )
+    loop = asyncio.create_task(pump.run())
+    try:
+        yield pump
+    finally:
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+        await pump.drain(LIMIT)
+
+
+async def settled(work: Awaitable[None] | None = None) -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_no_more_tasks_run_than_there_are_slots() -> None:
+    """Even a claim that returns too much does not run too much, and nothing is claimed without a slot."""
+    work = Work([1, 2, 3, 4, 5], [6])
+    async with running(work) as pump:
+        await until(lambda: len(work.begun) == 2)
+        pump.wake()
+        await settled()
+        assert work.begun == [1, 2]
+        assert work.asked == [2]
+        work.gate.set()
+        await until(lambda: work.done == [1, 2, 3, 4, 5, 6])
+        assert min(work.asked) > 0
+
+
+async def test_a_wake_up_ends_the_wait() -> None:
+    """New work is claimed when somebody says so, not when the pause is over."""
+    work = Work([])
+    work.gate.set()
+    async with running(work) as pump:
+        await until(lambda: len(work.asked) == 1)
+        work.batches.append([1])
+        await settled()
+        assert work.done == []
+        pump.wake()
+        await until(lambda: work.done == [1])
+
+
+async def test_without_a_wake_up_the_table_is_asked_now_and_then() -> None:
+    """A lost hint costs the idle time, no more."""
+    work = Work([], [], [1])
+    work.gate.set()
+    async with running(work, idle_seconds=0.001):
+        await until(lambda: work.done == [1])
+
+
+async def test_a_failing_claim_is_tried_again_after_a_while() -> None:
+    """The loop outlives a lost database, and does not hammer it."""
+    work, clock = Work([1]), FakeClock()
+    work.gate.set()
+    work.failures = 1
+    async with running(work, clock=clock, idle_seconds=0.001):
+        await settled()
+        assert work.asked == [2]
+        clock.advance(3.0)
+        await until(lambda: work.done == [1])
+
+
+async def test_a_failing_task_does_not_harm_the_others() -> None:
+    """One bad task is given up; the next ones are handled."""
+    work = Work([-1, 2], [3])
+    work.gate.set()
+    async with running(work):
+        await until(lambda: work.done == [2, 3])
+
+
+async def test_draining_lets_tasks_finish_but_not_for_ever() -> None:
+    """What is done in time is done; the rest is cancelled."""
+    work = Work([1])
+    async with running(work) as pump:
+        await until(lambda: work.begun == [1])
+        await pump.drain(0.01)
+        await settled()
+        assert work.done == []
+        work.batches.append([2])
+        pump.wake()
+        await until(lambda: 2 in work.begun)
+        work.gate.set()
+        await pump.drain(LIMIT)
+        assert work.done == [2]
+        await pump.drain(LIMIT)
