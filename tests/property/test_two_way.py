@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -198,3 +198,23 @@ TwoWay.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestTwoWay = TwoWay.TestCase
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), values), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_an_edit_costs_at_most_two_writes_per_vendor(edits: list[tuple[int, tuple[str, FieldValue]]]) -> None:
+    """When nobody else edits, each edit is written at most twice to each vendor, wherever it was made."""
+    world, item = World(), new_id()
+    world.edit(ChangeKind.CREATE, item, {"title": "Cake", "notes": "n"})
+    world.settle()
+    for where, value in edits:
+        before = world.writes()
+        if where == 2:
+            world.edit(ChangeKind.UPDATE, item, dict([value]))
+        else:
+            link = world.links[where]
+            record_id = world.memory.shadows[link.link_id, item].record_id
+            world.vendors[link.vendor].put(record_id or "", **dict([value]))
+        world.settle()
+        assert world.differences() == []
+        assert all(count - before[vendor] <= 2 for vendor, count in world.writes().items())

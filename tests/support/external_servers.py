@@ -43,16 +43,18 @@ def external_postgres(bin_dir: Path) -> Iterator[str]:
         subprocess.run(
             [*create, "--no-sync"],
             env=_ENVIRONMENT,
+            user=entry.pw_uid if entry else None,
+            group=entry.pw_gid if entry else None,
+            extra_groups=[] if entry else None,
             check=True,
             capture_output=True,
             timeout=60,
-            **({"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []} if entry else {}),
         )
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
         argv = [f"{bin_dir}/postgres", "-D", str(data), "-p", str(port), *options]
         url = f"postgresql://admin@127.0.0.1:{port}/postgres"
-        with _child("external-postgres", argv, log, account, signal.SIGINT):
-            eventually(lambda: _answers(url), 30, f"{bin_dir} answers")
+        with _child("external-postgres", argv, log, account, signal.SIGINT) as child:
+            eventually(lambda: _alive(child) and _answers(url), 30, f"{bin_dir} answers")
             yield url
 
 
@@ -64,21 +66,21 @@ def external_redis() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="wedsync-external-") as place:
         argv = [REDIS_SERVER, "--port", str(port), "--bind", "127.0.0.1", "--dir", place, "--save", ""]
         log = Path(place, "server.log")
-        with _child("external-redis", argv, log, None, signal.SIGTERM):
-            eventually(lambda: "eady to accept" in log.read_text(), 30, "redis-server is ready")
+        with _child("external-redis", argv, log, None, signal.SIGTERM) as child:
+            eventually(lambda: _alive(child) and "eady to accept" in log.read_text(), 30, "Redis is ready")
             yield f"redis://127.0.0.1:{port}/0"
 
 
 @contextlib.contextmanager
 def _child(
     name: str, argv: list[str], log: Path, account: Account | None, ending: signal.Signals
-) -> Iterator[None]:
+) -> Iterator[Child]:
     child = Child(
         Launch(name=name, argv=argv, log=log, env=_ENVIRONMENT, account=account, stops=((ending, 10.0),))
     )
     child.start()
     try:
-        yield
+        yield child
     finally:
         child.stop()
 
@@ -88,4 +90,9 @@ def _answers(url: str) -> bool:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:
         return False
+    return True
+
+
+def _alive(child: Child) -> bool:
+    child.require_running()
     return True

@@ -30,6 +30,7 @@ from services.gateway.vendors.port import (
     VendorGarbage,
     VendorPort,
     VendorRecord,
+    VendorRejected,
     VendorUnavailable,
 )
 from tests.support.gateway_fakes import Memory, MemoryLinks
@@ -92,6 +93,7 @@ class FakeVendor(VendorPort):
     landing: list[Callable[[], None]] = field(default_factory=list)
     scans: list[Scan | VendorError] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     closed: int = 0
     _numbers: int = 0
 
@@ -137,6 +139,8 @@ class FakeVendor(VendorPort):
         self._fail()
         if record_id in self.foreign:
             raise OutOfScope("it belongs elsewhere")
+        if record_id in self.refused:
+            raise VendorRejected("not for you")
         return self.records.get(record_id)
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:

@@ -1,0 +1,112 @@
+"""A webhook becomes looks at records."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from services.gateway.inspect_record import Inspector
+from services.gateway.store.inbound import Received
+from services.gateway.translate import Translator
+from services.gateway.vendors.port import VendorAuthFailed, VendorError, VendorUnavailable
+from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, MemoryLinks, received
+from tests.support.gateway_world import World, finish
+from tests.unit.gateway.engine.test_arrivals import arrival
+from wedsync.clock import FakeClock
+from wedsync.runtime.telemetry import Telemetry
+
+
+def translator(world: World, woken: list[int]) -> Translator:
+    """Return a translator over the world's tables."""
+    links, inbound = MemoryLinks(world.memory), MemoryInbound(world.memory)
+    inspector = Inspector(
+        ports=world.ports,
+        links=links,
+        leases=MemoryLeases(world.memory),
+        inbound=inbound,
+        telemetry=Telemetry(),
+        clock=FakeClock(),
+    )
+    return Translator(
+        inbound=inbound,
+        links=links,
+        ports=world.ports,
+        inspector=inspector,
+        on_change=lambda: woken.append(1),
+    )
+
+
+def webhook(world: World, *records: str) -> Received:
+    """Return a webhook about records of the desk."""
+    got = received(arrival(1))
+    body = orjson.dumps({"records": list(records)})
+    return replace(got, integration_id=world.links[0].integration_id, body=body)
+
+
+def test_every_record_it_points_at_is_looked_at() -> None:
+    """Each becomes a change; what lies outside the link is passed over."""
+    world, woken = World(), list[int]()
+    desk = world.vendors["desk"]
+    first, foreign = desk.put(title="Cake"), desk.put(title="Other")
+    desk.foreign = {foreign}
+    finish(translator(world, woken).translate(webhook(world, foreign, first)))
+    assert world.memory.finished == {"1": ("processed", "")}
+    assert len(world.memory.activities) == 1
+    assert world.memory.activities[0].cause.webhook_id == "1"
+    assert woken == [1]
+
+
+def test_a_webhook_that_concerns_nobody_says_so() -> None:
+    """Without an active link nothing is read."""
+    world = World()
+    finish(translator(world, []).translate(webhook(world)))
+    assert world.memory.finished["1"] == ("processed", "no active link is concerned")
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(VendorAuthFailed("401"), "parked"), (VendorUnavailable("503"), "again")]
+)
+def test_what_fails_is_tried_again_or_parked(error: VendorError, state: str) -> None:
+    """Trouble that passes is waited out; trouble that stays is kept with its reason."""
+    world = World()
+    desk = world.vendors["desk"]
+    record = desk.put(title="Cake")
+    desk.failures = [error]
+    finish(translator(world, []).translate(webhook(world, record)))
+    [(became, reason)] = world.memory.finished.values()
+    assert became.startswith(state)
+    assert str(error) in reason
+
+
+async def test_a_record_that_somebody_works_on_is_left_for_later() -> None:
+    """After a bounded wait the webhook goes back to the queue."""
+    world = World()
+    record = world.vendors["desk"].put(title="Cake")
+    world.look(world.links[0], record)
+    [place] = world.memory.shadows
+    world.memory.leases[place] = "somebody else"
+    engine = translator(world, [])
+    clock = engine._inspector._clock
+    assert isinstance(clock, FakeClock)
+    work = asyncio.create_task(engine.translate(webhook(world, record)))
+    while not work.done():
+        await asyncio.sleep(0)
+        clock.advance(1)
+    assert "worked on" in world.memory.finished["1"][1]
+
+
+def test_a_webhook_about_a_record_that_never_was_changes_nothing() -> None:
+    """A hint about something already gone is answered by reading it."""
+    world = World()
+    finish(translator(world, []).translate(webhook(world, "r99")))
+    assert world.memory.activities == []
+
+
+def test_waiting_webhooks_are_claimed() -> None:
+    """What was accepted and not finished is handed out."""
+    world = World()
+    world.memory.webhooks.append(arrival(1))
+    assert [hook.webhook_id for hook in finish(translator(world, []).claim(5))] == ["1"]
