@@ -71,7 +71,7 @@ async def test_a_bad_request_says_which_field_is_wrong(body: Any, code: str, fie
         ("read", "POST", SYNC, 403),
         ("read", "POST", CONNECT, 403),
         ("read", "GET", "/api/integrations/sync/x", 400),
-        ("read", "GET", f"/api/integrations/sync/{new_id()}", 404),
+        ("read", "GET", "/api/integrations/sync/00000000-0000-4000-8000-0000000000bb", 404),
     ],
 )
 async def test_who_may_not_is_told_so(key: str, method: str, path: str, status: int) -> None:
