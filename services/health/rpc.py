@@ -13,6 +13,7 @@ from services.health.store import HealthStore
 from wedsync.api.health.v1 import service_pb2, service_pb2_grpc
 from wedsync.clock import Clock
 from wedsync.convert.changes import timestamp
+from wedsync.runtime.metrics import observe_stage
 from wedsync.runtime.principal import Scope, require
 from wedsync.runtime.requests import page_size, require_id
 
@@ -31,7 +32,11 @@ class HealthRpc(service_pb2_grpc.HealthServiceServicer):
         """Count what a service saw."""
         require(Scope.INTERNAL)
         now = self._clock.now()
-        await self._store.record(requests.observations_from(request, now), now)
+        observations = requests.observations_from(request, now)
+        await self._store.record(observations, now)
+        for observation in observations:
+            waited = (self._clock.now() - observation.observed_at).total_seconds()
+            observe_stage("health", "observe", waited, vendor=observation.vendor)
         return service_pb2.RecordObservationsResponse()
 
     async def GetIntegrationHealth(

@@ -85,6 +85,8 @@ class Supervisor:
         """Start all units at once; return what each `start` returned, or raise the first failure."""
         self._stages.extend(stages)
         units = [unit for stage in stages for unit in stage]
+        if not units:
+            return []  # every server is given from outside
         starts = [asyncio.create_task(self._bring_up(unit)) for unit in units]
         try:
             # Not all of them: when one fails, nobody wants to wait for the others.

@@ -2,16 +2,13 @@
 
 From another service, whole::
 
-    from wedsync.client import CALLER, SyncClient, open_channel, wedding_message
-    from wedsync.model.changes import Change, ChangeKind
-    from wedsync.model.ids import new_id
+    from wedsync.client import SyncClient, new_item, open_channel, wedding_message
     from wedsync.model.items import ItemKind
 
     async with open_channel("127.0.0.1:50052", api_key=key) as channel:
         sync = SyncClient(channel)
         wedding = await sync.create_wedding(wedding_message("Ada & Grace", "2027-06-12", "Europe/Paris"))
-        dance = Change(change_id=new_id(), item_id=new_id(), kind=ChangeKind.CREATE, source=CALLER,
-                       item_kind=ItemKind.TIMELINE_EVENT, values={"title": "First dance"})
+        dance = new_item(ItemKind.TIMELINE_EVENT, title="First dance")
         print(await sync.apply_changes(wedding.wedding_id, [dance]))
 """
 
@@ -21,7 +18,7 @@ from wedsync.client.commits import CommitsClient
 from wedsync.client.conflicts import ConflictsClient
 from wedsync.client.gateway import GatewayClient
 from wedsync.client.health import HealthClient
-from wedsync.client.sync import CALLER, SyncClient, wedding_message
+from wedsync.client.sync import CALLER, SyncClient, new_item, wedding_message
 
 __all__ = [
     "CALLER",
@@ -31,6 +28,7 @@ __all__ = [
     "GatewayClient",
     "HealthClient",
     "SyncClient",
+    "new_item",
     "open_channel",
     "wedding_message",
 ]

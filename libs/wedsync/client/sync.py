@@ -16,8 +16,9 @@ from wedsync.clock import Clock, SystemClock
 from wedsync.convert import change_to_message, result_from_message
 from wedsync.convert.items import date_to_message
 from wedsync.errors import WedSyncError
-from wedsync.model.changes import Change, ChangeResult, Source
+from wedsync.model.changes import Change, ChangeKind, ChangeResult, Source
 from wedsync.model.ids import new_id
+from wedsync.model.items import FieldValue, ItemKind
 
 CALLER = Source(organization_id="", actor="")
 """The source of a caller's own change: the service reads who that is from the API key."""
@@ -36,6 +37,18 @@ def wedding_message(
         date=date_to_message(date),
         time_zone=time_zone,
         members=members,
+    )
+
+
+def new_item(kind: ItemKind, **values: FieldValue) -> Change:
+    """Return the change that creates an item with these values, with fresh ids."""
+    return Change(
+        change_id=new_id(),
+        item_id=new_id(),
+        item_kind=kind,
+        kind=ChangeKind.CREATE,
+        source=CALLER,
+        values=values,
     )
 
 

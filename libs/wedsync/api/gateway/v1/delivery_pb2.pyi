@@ -142,7 +142,7 @@ class Stage(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`detected`, `accepted`, `translated`, `committed`, `delivered tave`."""
+    """`detected`, `accepted`, `translated`, `committed`, `tave: delivered`."""
     detail: _builtins.str
     """What became of it, in a word or a sentence."""
     @_builtins.property
