@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aiohttp
+
 from tests.e2e.conftest import Wedding, until
 from tests.support.stack import Stack
 
