@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
@@ -16,6 +17,8 @@ from wedsync.errors import FieldViolation
 from wedsync.model.ids import is_id, new_id
 from wedsync.runtime.principal import Principal, Scope
 from wedsync.runtime.telemetry import Telemetry, current_traceparent
+
+_MAX_TEXT = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ class Accounts:
         base_url: str,
     ) -> Connected:
         """Keep an account, its credentials sealed. They are tried when a wedding is linked."""
-        manifest = self._checked(request_id, vendor, credentials)
+        manifest = self._checked(request_id, vendor, credentials, base_url)
         account = Account(
             integration_id=new_id(),
             base_url=base_url or manifest.base_url,
@@ -134,13 +137,17 @@ class Accounts:
         except VendorError as error:
             raise errors.Unavailable(f"{link.vendor}: {error}.", retry_after=5.0) from error
 
-    def _checked(self, request_id: str, vendor: str, credentials: Mapping[str, str]) -> Manifest:
+    def _checked(
+        self, request_id: str, vendor: str, credentials: Mapping[str, str], base_url: str
+    ) -> Manifest:
         if vendor not in self._vendors:
             known = ", ".join(sorted(self._vendors))
             raise _invalid([FieldViolation("vendor", f"{vendor!r} is not known; choose from {known}")])
         manifest = self._vendors[vendor].manifest
         wanted = {credential.name for credential in manifest.auth.credentials}
         problems = _request_problems(request_id) + _key_problems("credentials", wanted, credentials)
+        if base_url and not _is_address(base_url):
+            problems.append(FieldViolation("base_url", "must be an address such as https://host/path"))
         if problems:
             raise _invalid(problems)
         return manifest
@@ -170,8 +177,25 @@ def _key_problems(field: str, wanted: set[str], given: Mapping[str, str]) -> lis
         FieldViolation(f"{field}.{name}", f"is not known; give {', '.join(sorted(wanted))}")
         for name in sorted(set(given) - wanted)
     ]
-    blank = sorted(name for name in wanted & set(given) if not given[name])
-    return missing + unknown + [FieldViolation(f"{field}.{name}", "must not be empty") for name in blank]
+    unfit = [
+        FieldViolation(f"{field}.{name}", f"must be one line of 1 to {_MAX_TEXT} printable characters")
+        for name in sorted(wanted & set(given))
+        if not _is_line(given[name])
+    ]
+    return missing + unknown + unfit
+
+
+def _is_line(text: str) -> bool:
+    return 0 < len(text) <= _MAX_TEXT and text.isprintable()
+
+
+def _is_address(text: str) -> bool:
+    """Whether it reads like a web address; which hosts may be called is decided when one is."""
+    try:
+        parts = urlsplit(text)
+        return _is_line(text) and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _invalid(problems: list[FieldViolation]) -> errors.InvalidRequest:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import grpc
 
 from services.gateway.accounts import Accounts
 from services.gateway.arrivals import Arrivals
+from services.gateway.background import Background
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
@@ -161,9 +161,10 @@ async def build(
         )
         # Taken down in the reverse order: no new calls, then no new work, then no reports.
         stack.push_async_callback(report.flush)
-        await _background(stack, report.run(), "health report")
-        await pumps.start(stack)
-        await _background(stack, arrivals.run(), "arrivals")
+        background = Background(stack, on_failure=server.ask_to_stop)
+        background.start(report.run(), "health report")
+        pumps.start(background)
+        background.start(arrivals.run(), "arrivals")
         await server.start()
         stack.push_async_callback(server.stop)
         port = await stack.enter_async_context(
@@ -249,12 +250,12 @@ class _Pumps:
             idle_seconds=_POLL_IDLE_SECONDS,
         )
 
-    async def start(self, stack: contextlib.AsyncExitStack) -> None:
+    def start(self, background: Background) -> None:
         """Start all loops; at the end let what is being handled finish."""
         for name in ("deliver", "send", "translate", "poll"):
             pump: Pump[Any] = getattr(self, name)
-            stack.push_async_callback(pump.drain, _DRAIN_SECONDS)
-            await _background(stack, pump.run(), name)
+            background.at_the_end(pump.drain, _DRAIN_SECONDS)
+            background.start(pump.run(), name)
 
     def _changed(self) -> None:
         self.send.wake()
@@ -338,14 +339,3 @@ def _webhook_seen(report: HealthReport) -> Callable[[Endpoint], None]:
         )
 
     return saw
-
-
-async def _background(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-    task = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(end)

@@ -243,3 +243,27 @@ async def test_every_refusal_is_a_problem_document() -> None:
 def test_every_error_of_the_family_has_a_status() -> None:
     """Whatever a service raises can be answered over HTTP."""
     assert set(STATUS) == set(errors.ERRORS.values())
+
+
+@pytest.mark.parametrize(
+    "base_url", ["desk.example", "ftp://desk.example", "https://", "https://desk\x00.example", "http://[::1"]
+)
+async def test_an_address_that_is_none_is_refused(base_url: str) -> None:
+    """A base URL that is no web address is named; nothing is kept."""
+    front = Front()
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await front.accounts.connect(
+            ADA, request_id=new_id(), vendor="desk", credentials={"key": "s3cret"}, base_url=base_url
+        )
+    assert [violation.field for violation in refused.value.violations] == ["base_url"]
+
+
+@pytest.mark.parametrize("key", ["", "two\nlines", "nul\x00", "x" * 2001])
+async def test_credentials_are_one_printable_line(key: str) -> None:
+    """A credential that could not have been typed in is named, not stored."""
+    front = Front()
+    with pytest.raises(errors.InvalidRequest) as refused:
+        await front.accounts.connect(
+            ADA, request_id=new_id(), vendor="desk", credentials={"key": key}, base_url=""
+        )
+    assert [violation.field for violation in refused.value.violations] == ["credentials.key"]
