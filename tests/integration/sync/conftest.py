@@ -16,6 +16,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.launcher.programs import MARKER
 from tests.support.database import MigratedDatabase
 from tests.support.processes import eventually
 from wedsync.api.gateway.v1 import commit_pb2, commit_pb2_grpc
@@ -94,11 +95,12 @@ class Service:
 
 
 def actor_processes() -> list[psutil.Process]:
-    """Return every wedding actor's process that our Ray started."""
+    """Return every wedding actor's process that our Ray started; a whole system beside us has its own."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "WeddingActor" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            is_actor = "WeddingActor" in " ".join(process.cmdline())
+            if is_actor and process.status() != psutil.STATUS_ZOMBIE and MARKER not in process.environ():
                 found.append(process)
     return found
 
