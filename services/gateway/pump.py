@@ -36,7 +36,7 @@ class Pump(Generic[Task]):
         clock: Clock,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
-        self._name, self._claim, self._handle = name, claim, handle
+        self.name, self._claim, self._handle = name, claim, handle
         self._slots, self._clock, self._idle_seconds = slots, clock, idle_seconds
         self._slot = asyncio.Semaphore(slots)
         self._wake = asyncio.Event()
@@ -68,12 +68,12 @@ class Pump(Generic[Task]):
         try:
             return await self._claim(free)
         except Exception:  # noqa: BLE001 - the loop outlives whatever goes wrong in one round
-            _log.exception("cannot claim work", pump=self._name)
+            _log.exception("cannot claim work", pump=self.name)
             await self._clock.sleep(_FAILED_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter
             return []
 
     def _start(self, task: Task) -> None:
-        running = asyncio.create_task(self._guarded(task), name=f"{self._name} task")
+        running = asyncio.create_task(self._guarded(task), name=f"{self.name} task")
         self._running.add(running)
         running.add_done_callback(self._finished)
 
@@ -87,7 +87,7 @@ class Pump(Generic[Task]):
             async with self._slot:
                 await self._handle(task)
         except Exception:  # noqa: BLE001 - one bad task waits for its lease to end; the others go on
-            _log.exception("a task failed", pump=self._name)
+            _log.exception("a task failed", pump=self.name)
 
     async def _pause(self) -> None:
         try:

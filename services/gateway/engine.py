@@ -1,0 +1,194 @@
+"""The background work: webhooks read, vendors polled, changes sent, deliveries made.
+
+Each kind runs in a loop of its own, so that none holds up another; they meet in the database only, and
+wake each other when something has become due there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from services.gateway.background import Background
+from services.gateway.deliver.worker import Deliverer
+from services.gateway.dispatch import Dispatcher
+from services.gateway.health_report import HealthReport, Operation
+from services.gateway.inspect_record import Inspector
+from services.gateway.poll import Poller
+from services.gateway.ports import Ports
+from services.gateway.pump import Pump
+from services.gateway.records import Link
+from services.gateway.settings import GatewaySettings
+from services.gateway.store.activities import ActivityStore
+from services.gateway.store.deliveries import DeliveryStore
+from services.gateway.store.inbound import InboundStore
+from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.leases import RecordLeases
+from services.gateway.store.links import LinkStore
+from services.gateway.translate import Translator
+from services.gateway.vendors.port import VendorError
+from wedsync.client import SyncClient
+from wedsync.clock import Clock
+from wedsync.runtime.database import Database
+from wedsync.runtime.telemetry import Telemetry
+from wedsync.runtime.vault import Vault
+
+_DRAIN_SECONDS = 10.0
+# How late a poll or a next try may begin: nobody wakes these loops for a time that has come.
+_TIMED_IDLE_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Everything the gateway keeps, by subject."""
+
+    inbound: InboundStore
+    activities: ActivityStore
+    leases: RecordLeases
+    links: LinkStore
+    deliveries: DeliveryStore
+    journeys: JourneyStore
+
+    @classmethod
+    def of(cls, database: Database, worker: Database, vault: Vault, clock: Clock) -> Self:
+        """Return the stores on these connections."""
+        return cls(
+            inbound=InboundStore(database, worker),
+            activities=ActivityStore(database, worker, clock),
+            leases=RecordLeases(database),
+            links=LinkStore(database, worker, vault),
+            deliveries=DeliveryStore(database, worker),
+            journeys=JourneyStore(database),
+        )
+
+
+class Engine:
+    """The four loops, and who wakes whom."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        stores: Stores,
+        ports: Ports,
+        sync: SyncClient,
+        telemetry: Telemetry,
+        clock: Clock,
+        report: HealthReport,
+    ) -> None:
+        self._settings, self._stores, self._ports = settings, stores, ports
+        self._telemetry, self._clock, self._report = telemetry, clock, report
+        self._inspector = Inspector(
+            ports=ports,
+            links=stores.links,
+            leases=stores.leases,
+            inbound=stores.inbound,
+            telemetry=telemetry,
+            clock=clock,
+        )
+        self._sender = Dispatcher(store=stores.activities, sync=sync, on_resolved=self.wake_deliveries)
+        self._translate, self._poll = self._translating(), self._polling()
+        self._send, self._deliver = self._sending(), self._delivering()
+
+    def start(self, background: Background) -> None:
+        """Start all loops; at the end let what is being handled finish."""
+        pumps: tuple[Pump[Any], ...] = (self._deliver, self._send, self._translate, self._poll)
+        for pump in pumps:
+            background.at_the_end(pump.drain, _DRAIN_SECONDS)
+            background.start(pump.run(), pump.name)
+
+    def wake_translation(self) -> None:
+        """A webhook was accepted."""
+        self._translate.wake()
+
+    def wake_deliveries(self) -> None:
+        """Something was committed or resolved."""
+        self._deliver.wake()
+
+    def wake_sending(self) -> None:
+        """A change was translated."""
+        self._send.wake()
+
+    def wake_link(self) -> None:
+        """Something was linked: look at the vendor, and bring it what is there already."""
+        self._poll.wake()
+        self._deliver.wake()
+
+    def _translating(self) -> Pump[Any]:
+        translator = Translator(
+            inbound=self._stores.inbound,
+            links=self._stores.links,
+            ports=self._ports,
+            inspector=self._inspector,
+            on_change=self.wake_sending,
+        )
+        return Pump(
+            "translate",
+            claim=translator.claim,
+            handle=translator.translate,
+            slots=self._settings.translate_slots,
+            clock=self._clock,
+        )
+
+    def _polling(self) -> Pump[Any]:
+        poller = Poller(
+            links=self._stores.links,
+            inbound=self._stores.inbound,
+            ports=self._ports,
+            inspector=self._inspector,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            on_change=self.wake_sending,
+            report=self._seen(Operation.READ),
+        )
+        return Pump(
+            "poll",
+            claim=poller.claim,
+            handle=poller.poll,
+            slots=self._settings.poll_slots,
+            clock=self._clock,
+            idle_seconds=_TIMED_IDLE_SECONDS,
+        )
+
+    def _sending(self) -> Pump[Any]:
+        return Pump(
+            "send",
+            claim=self._sender.claim,
+            handle=self._sender.send,
+            slots=self._settings.send_slots,
+            clock=self._clock,
+        )
+
+    def _delivering(self) -> Pump[Any]:
+        deliverer = Deliverer(
+            store=self._stores.deliveries,
+            leases=self._stores.leases,
+            links=self._stores.links,
+            ports=self._ports,
+            inspector=self._inspector,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            on_change=self.wake_sending,
+            report=self._seen(Operation.WRITE),
+        )
+        return Pump(
+            "deliver",
+            claim=deliverer.claim,
+            handle=deliverer.deliver,
+            slots=self._settings.deliver_slots,
+            clock=self._clock,
+            idle_seconds=_TIMED_IDLE_SECONDS,
+        )
+
+    def _seen(self, operation: Operation) -> Callable[[Link, VendorError | None], None]:
+        def saw(link: Link, error: VendorError | None) -> None:
+            self._report.saw(
+                organization_id=link.organization_id,
+                integration_id=link.integration_id,
+                vendor=link.vendor,
+                operation=operation,
+                error=error,
+            )
+
+        return saw
