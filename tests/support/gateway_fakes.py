@@ -6,117 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from services.gateway.deliver.confirm import settled
 from services.gateway.observe import Observation
 from services.gateway.records import Intent, Link, RecordKey, Shadow
-from services.gateway.store.activities import _TAKEN, ActivityStore, _based
+from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import DueLink, Integration, LinkStore, endpoint_hash
 from services.gateway.vendors.port import Account
+from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
-from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
+from wedsync.model.changes import Change, ChangeResult, Outcome
 from wedsync.model.ids import delivery_id, new_id
 from wedsync.model.items import ItemKind
-
-Place = tuple[str, str]
-"""Link and item."""
-
-
-@dataclass(kw_only=True)
-class DueRow:
-    """One delivery."""
-
-    delivery_id: str
-    key: RecordKey
-    kind: ItemKind
-    sequence: int
-    change_id: str | None
-    state: str = "due"
-    reason: str = ""
-    attempts: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(kw_only=True)
-class IntentRow:
-    """One intent and what became of it."""
-
-    place: Place
-    intent: Intent
-    state: str = "open"
-
-
-@dataclass(kw_only=True)
-class ActivityRow:
-    """One translated change and what became of it."""
-
-    activity: Activity
-    generation: int
-    cause: Cause
-    state: str = "pending"
-    result: ChangeResult | None = None
-    seconds: float = 0.0
-    reason: str = ""
-
-
-@dataclass
-class Memory:
-    """The gateway's tables."""
-
-    links: dict[str, Link] = field(default_factory=dict)
-    integrations: dict[str, tuple[Integration, Account]] = field(default_factory=dict)
-    requests: dict[str, str] = field(default_factory=dict)
-    endpoints: dict[bytes, Endpoint] = field(default_factory=dict)
-    endpoint_keys: dict[str, str] = field(default_factory=dict)
-    shadows: dict[Place, Shadow] = field(default_factory=dict)
-    leases: dict[Place, str] = field(default_factory=dict)
-    intents: list[IntentRow] = field(default_factory=list)
-    activities: list[ActivityRow] = field(default_factory=list)
-    projection: dict[str, tuple[int, ItemState]] = field(default_factory=dict)
-    deliveries: dict[str, DueRow] = field(default_factory=dict)
-    webhooks: list[Arrival] = field(default_factory=list)
-    finished: dict[str, tuple[str, str]] = field(default_factory=dict)
-    cursors: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    polls: list[dict[str, Any]] = field(default_factory=list)
-
-    def save(self, held: Held, shadow: Shadow) -> None:
-        """Compare and set."""
-        place = place_of(held.key)
-        if self.leases.get(place) != held.token or self.shadows[place].generation != held.shadow.generation:
-            raise StaleRevision("The vendor record's shadow moved on.")
-        others = [s for at, s in self.shadows.items() if at[0] == place[0] and at != place]
-        if shadow.record_id is not None and shadow.record_id in {other.record_id for other in others}:
-            raise AssertionError(f"two items of one link claim the record {shadow.record_id}")
-        self.shadows[place] = shadow
-
-    def confirm(self, intent_ids: Sequence[str]) -> None:
-        """Close intents."""
-        for row in self.intents:
-            if row.intent.intent_id in intent_ids:
-                row.state = "confirmed"
-
-    def release(self, held: Held) -> None:
-        """Give a record back."""
-        if self.leases.get(place_of(held.key)) == held.token:
-            del self.leases[place_of(held.key)]
-
-    def due(self, key: RecordKey) -> list[DueRow]:
-        """Return what is due for the record."""
-        return [row for row in self.deliveries.values() if row.key == key and row.state == "due"]
-
-    def reasons(self) -> list[str]:
-        """Return why the deliveries are as they are."""
-        return [row.reason for row in self.deliveries.values()]
-
-
-def place_of(key: RecordKey) -> Place:
-    """Return where the record is kept."""
-    return key.link_id, key.item_id
 
 
 class MemoryLeases(RecordLeases):
@@ -284,9 +191,7 @@ class MemoryActivities(ActivityStore):
     def _advance(self, activity: Activity, result: ChangeResult) -> None:
         place = activity.link_id, activity.item_id
         shadow = self._memory.shadows[place]
-        taken = [f for f in result.fields if f.outcome in _TAKEN and f.path in shadow.fields]
-        advanced = {f.path: _based(shadow.fields[f.path], f) for f in taken}
-        self._memory.shadows[place] = replace(shadow, fields={**shadow.fields, **advanced})
+        self._memory.shadows[place] = replace(shadow, fields=settled(shadow.fields, result))
 
     def _correct(self, activity: Activity) -> None:
         cause = activity.change.change_id

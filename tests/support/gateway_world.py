@@ -25,13 +25,13 @@ from services.gateway.vendors.manifest import KindRule
 from services.gateway.vendors.port import Account, Scan, VendorRecord
 from services.sync.wedding import KnownChange, LoggedChange, Wedding
 from tests.support.gateway_fakes import (
-    Memory,
     MemoryActivities,
     MemoryDeliveries,
     MemoryInbound,
     MemoryLeases,
     MemoryLinks,
 )
+from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import EVENT, FakePorts, FakeVendor, a_link, rule
 from wedsync.client import SyncClient
 from wedsync.clock import FakeClock

@@ -1,4 +1,4 @@
-"""What a vendor's answer to our write teaches us. Pure."""
+"""What the answers to what we sent teach us: the vendor's, and the sync service's. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from services.gateway.deliver.plan import Write
 from services.gateway.records import IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
+from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 from wedsync.model.items import LIFE
 
 
@@ -42,3 +43,21 @@ def _confirmed(ours: Shown, value: object, rule: FieldRule | None) -> Shown:
     shown = value if isinstance(value, str | int | bool | tuple) else None
     faithful = rule is not None and rule.equivalent(ours.value, shown)
     return Shown(value=shown, revision=ours.revision, sent=None if faithful else ours.value)
+
+
+_TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.MERGED, Outcome.DUPLICATE}
+
+
+def settled(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:
+    """Return the shown fields with the base of every value that was taken advanced to its revision.
+
+    Only where the vendor still shows what was proposed then: a base is what the vendor has seen.
+    """
+    taken = {field.path: field for field in result.fields if field.outcome in _TAKEN}
+    return {path: _based(shown, taken.get(path)) for path, shown in fields.items()}
+
+
+def _based(shown: Shown, field: FieldResult | None) -> Shown:
+    if field is None or shown.value != field.proposed or field.revision <= shown.revision:
+        return shown
+    return replace(shown, revision=field.revision)

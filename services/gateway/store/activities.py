@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.records import RecordKey, Shown
+from services.gateway.deliver.confirm import settled
+from services.gateway.records import RecordKey
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
 from services.gateway.store.deliveries import deliver_again
 from services.gateway.store.inbound import Activity
 from services.gateway.store.sql import CLAIM_SECONDS, first, rows
 from wedsync.clock import Clock
-from wedsync.model.changes import ChangeResult, FieldResult, Outcome
+from wedsync.model.changes import ChangeResult, Outcome
 from wedsync.model.codec import dump_result, load_change
 from wedsync.runtime.database import Database
 
@@ -55,8 +55,6 @@ _SHOWN = text("""
 _ADVANCE = text("""
     UPDATE gateway.shadow_items SET fields = :fields WHERE link_id = :link_id AND item_id = :item_id
 """)
-
-_TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.MERGED, Outcome.DUPLICATE}
 
 
 class ActivityStore:
@@ -108,19 +106,10 @@ class ActivityStore:
 
 async def _advance(conn: AsyncConnection, activity: Activity, result: ChangeResult) -> None:
     names = {"link_id": activity.link_id, "item_id": activity.item_id}
-    taken = [field for field in result.fields if field.outcome in _TAKEN]
-    row = await first(conn, _SHOWN, names) if taken else None
-    if row is None:
-        return
-    fields = unpack_fields(row["fields"])
-    advanced = {**fields, **{f.path: _based(fields[f.path], f) for f in taken if f.path in fields}}
-    await conn.execute(_ADVANCE, {**names, "fields": pack_fields(advanced)})
-
-
-def _based(shown: Shown, field: FieldResult) -> Shown:
-    """Advance the base only while the vendor still shows what was proposed then."""
-    still = shown.value == field.proposed and field.revision > shown.revision
-    return replace(shown, revision=field.revision) if still else shown
+    row = await first(conn, _SHOWN, names) if result.fields else None
+    if row is not None:
+        fields = settled(unpack_fields(row["fields"]), result)
+        await conn.execute(_ADVANCE, {**names, "fields": pack_fields(fields)})
 
 
 def _outcome(activity: Activity, result: ChangeResult) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 
 from services.gateway.arrivals import MAX_BATCH, MAX_WAITING, Arrivals
 from services.gateway.store.inbound import Arrival, Endpoint
-from tests.support.gateway_fakes import Memory, MemoryInbound
+from tests.support.gateway_fakes import MemoryInbound
+from tests.support.gateway_memory import Memory
 from wedsync.errors import Overloaded, Unavailable
 
 

@@ -11,7 +11,8 @@ import pytest
 from services.gateway.dispatch import Dispatcher
 from services.gateway.records import Shadow
 from services.gateway.store.inbound import Activity, Cause
-from tests.support.gateway_fakes import ActivityRow, Memory, MemoryActivities
+from tests.support.gateway_fakes import MemoryActivities
+from tests.support.gateway_memory import ActivityRow, Memory
 from tests.support.gateway_vendor import EVENT
 from wedsync import errors
 from wedsync.client import SyncClient

@@ -22,7 +22,8 @@ from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.links import Integration, endpoint_hash
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
-from tests.support.gateway_fakes import Memory, MemoryInbound, MemoryLinks
+from tests.support.gateway_fakes import MemoryInbound, MemoryLinks
+from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
 from wedsync.client import SyncClient

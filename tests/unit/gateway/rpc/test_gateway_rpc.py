@@ -16,7 +16,8 @@ from services.gateway.rpc.deliveries import DeliveryRpc
 from services.gateway.rpc.paging import page_start, token_after
 from services.gateway.rpc.reports import MAX_SENT, HealthReports
 from services.gateway.store.journeys import Place
-from tests.support.gateway_fakes import Memory, MemoryDeliveries
+from tests.support.gateway_fakes import MemoryDeliveries
+from tests.support.gateway_memory import Memory
 from tests.support.gateway_world import World
 from tests.unit.gateway.http.front import Front
 from wedsync import errors
