@@ -19,6 +19,8 @@ from wedsync.runtime.settings import SettingsError
 
 PARTS = Parts(prepare=prepare, sandbox=sandbox_programs, services=service_programs)
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(arguments: list[str] | None = None, parts: Parts = PARTS) -> int:
     """Run everything; return the exit status."""
@@ -45,9 +47,11 @@ async def _until_signalled(settings: StackSettings, parts: Parts, progress: Prog
         else:
             running.cancel()
 
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _ENDING:
         asyncio.get_running_loop().add_signal_handler(signum, end)
     await asyncio.wait([running])
+    # All is down: a signal that comes now must not make a clean end look like a crash.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if not running.cancelled():
         running.result()
 
