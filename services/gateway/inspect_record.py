@@ -131,7 +131,11 @@ class Inspector:
         if record.marker is None or not is_id(record.marker):
             return own
         taken = await self._links.record_of(link, record.marker)
-        return own if taken is None or taken.record_id is not None else record.marker
+        if taken is None or taken.present:
+            return own
+        # Of an item that had a record before, only a create of ours that was never answered counts.
+        ours = taken.record_id is None or await self._links.awaits_create(link, record.marker)
+        return record.marker if ours else own
 
     async def _take(self, key: RecordKey, kind: ItemKind) -> Held:
         for _ in range(_TRIES):

@@ -200,6 +200,20 @@ TwoWay.TestCase.settings = settings(
 TestTwoWay = TwoWay.TestCase
 
 
+def test_a_record_made_anew_is_found_although_its_create_was_never_answered() -> None:
+    """After delete and restore the new record carries our marker; a poll takes it for the item it is."""
+    state = TwoWay()
+    state.api_create(value=("title", "First dance"))
+    state.quiesce()
+    state.people_delete(pick=0, side=0)
+    state.quiesce()
+    state.api_life(kind=ChangeKind.RESTORE, pick=0)
+    state.hand_over_all()
+    state.deliver(fault="lost answer", pick=0)
+    state.teardown()
+    assert len(state.world.canon.wedding.items) == 1
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), values), min_size=1, max_size=4))
 @settings(max_examples=50, deadline=None)
 def test_an_edit_costs_at_most_two_writes_per_vendor(edits: list[tuple[int, tuple[str, FieldValue]]]) -> None:

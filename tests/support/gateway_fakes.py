@@ -12,7 +12,7 @@ from typing import Any
 
 from services.gateway.deliver.confirm import settled
 from services.gateway.observe import Observation
-from services.gateway.records import Intent, Link, RecordKey, Shadow
+from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
@@ -393,6 +393,12 @@ class MemoryLinks(LinkStore):
     async def record_of(self, link: Link, item_id: str) -> Shadow | None:
         """Return the shadow of an item at this link."""
         return self._memory.shadows.get((link.link_id, item_id))
+
+    async def awaits_create(self, link: Link, item_id: str) -> bool:
+        """Say whether a create of ours for the item was never answered."""
+        place = (link.link_id, item_id)
+        creates = [row for row in self._memory.intents if row.intent.kind is IntentKind.CREATE]
+        return any(row.place == place and row.state != "confirmed" for row in creates)
 
     async def shadows(self, link: Link, record_ids: Sequence[str]) -> dict[str, Shadow]:
         """Return the shadows of these records."""

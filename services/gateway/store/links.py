@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping, TextClause, text
 
 from services.gateway.records import Link, Shadow
 from services.gateway.store.deliveries import deliver_everything
-from services.gateway.store.leases import shadow_from
+from services.gateway.store.leases import INTENT_SECONDS, shadow_from
 from services.gateway.store.sql import first, rows
 from services.gateway.vendors.port import Account
 from wedsync.model.ids import new_id
@@ -100,6 +100,12 @@ _LOG = text("""
 _PRESENT = text("""
     SELECT record_id FROM gateway.shadow_items
     WHERE link_id = :link_id AND record_id IS NOT NULL AND NOT gone
+""")
+_AWAITED = text("""
+    SELECT EXISTS (SELECT 1 FROM gateway.delivery_intents
+                   WHERE link_id = :link_id AND item_id = :item_id AND kind = 'create'
+                     AND state IN ('open', 'superseded')
+                     AND created_at > clock_timestamp() - make_interval(secs => :recent)) AS awaited
 """)
 _SHADOW_COLUMNS = "link_id, item_id, record_id, kind, version, generation, gone, fields"
 _BY_RECORDS = text(f"""
@@ -281,6 +287,13 @@ class LinkStore:
     async def record_of(self, link: Link, item_id: str) -> Shadow | None:
         """Return the shadow of an item at this link, None if the vendor was never told of it."""
         return next(iter(await self._shadows(link, _BY_ITEM, {"item_id": item_id})), None)
+
+    async def awaits_create(self, link: Link, item_id: str) -> bool:
+        """Say whether a create of ours for the item may have been carried out although no answer came."""
+        values = {"link_id": link.link_id, "item_id": item_id, "recent": INTENT_SECONDS}
+        async with self._database.transaction(organizations=[link.organization_id]) as conn:
+            [row] = await rows(conn, _AWAITED, values)
+        return bool(row["awaited"])
 
     async def shadows(self, link: Link, record_ids: Sequence[str]) -> dict[str, Shadow]:
         """Return the shadows of these records by record id, for a comparison without a lease."""

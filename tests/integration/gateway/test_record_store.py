@@ -90,6 +90,24 @@ async def test_an_intent_is_seen_by_the_next_holder(stores: Stores, tenant: Tena
     assert (await taken(stores, tenant)).intents == [intent]
 
 
+async def test_only_a_create_without_an_answer_is_awaited(stores: Stores, tenant: Tenant) -> None:
+    """An update is no create; a create is awaited across a crash, but not beyond its time."""
+
+    async def awaited() -> bool:
+        return await stores.links.awaits_create(tenant.link, tenant.item_id)
+
+    held = await taken(stores, tenant)
+    await stores.leases.intend(held, an_intent())
+    assert not await awaited()
+    await stores.leases.intend(held, an_intent(IntentKind.CREATE))
+    assert await awaited()
+    stores.sql(
+        "UPDATE gateway.delivery_intents SET created_at = created_at - make_interval(secs => %s)",
+        INTENT_SECONDS,
+    )
+    assert not await awaited()
+
+
 async def test_a_superseded_intent_stays_an_echo_for_its_time(stores: Stores, tenant: Tenant) -> None:
     """The newer intent supersedes the older, both count for a while, and then neither does."""
     first, second = an_intent(title="One"), an_intent(title="Two")
