@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -16,6 +16,8 @@ class State(StrEnum):
     """How far a conflict is."""
 
     OPEN = "open"
+    RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,10 @@ class Claim:
 
     value: FieldValue
     source: Source
+    revision: int = 0
+    """The wedding's sequence at which it was set or proposed; 0 where that was not told."""
+    values: Mapping[str, FieldValue] = field(default_factory=dict)
+    """What else it wants: the edited fields of an item that the other side deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +45,34 @@ class Collision:
     proposed: Claim
     committed_at: datetime
     organization_ids: tuple[str, ...]
+    as_of_sequence: int = 0
+    """When its claims were told; later ones replace earlier ones."""
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The end of a collision, as the sync service logged it. It may be told before the collision is."""
+
+    wedding_id: str
+    sequence: int
+    path: str
+    final: Claim
+    state: State
+    ended_at: datetime
+    organization_ids: tuple[str, ...]
     trace_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A collision that waits for a decision, and the organizations that may see it."""
+    """A collision, the organizations that may see it, and how it ended, if it did."""
 
     conflict_id: str
     collision: Collision
     state: State
+    final: Claim | None = None
+    ended_at: datetime | None = None
 
 
 def opened(collisions: Iterable[Collision]) -> list[Conflict]:

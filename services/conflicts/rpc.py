@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import grpc
 
 from services.conflicts import rpc_requests as requests
-from services.conflicts.conflict import Claim, Collision, Conflict, opened
+from services.conflicts.conflict import Claim, Collision, Conflict, Ending, opened
 from services.conflicts.paging import token_after
 from services.conflicts.store import ConflictsStore
 from wedsync.api.conflicts.v1 import service_pb2, service_pb2_grpc
@@ -33,12 +34,14 @@ class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
     async def Adjudicate(
         self, request: service_pb2.AdjudicateRequest, context: Context
     ) -> service_pb2.AdjudicateResponse:
-        """Open a conflict for each collision that is not known yet."""
+        """Open a conflict for each collision that is not known yet, and close those that ended."""
         require(Scope.INTERNAL)
-        collisions, start = requests.collisions_from(request), time.time_ns()
-        await self._store.open(opened(collisions))
+        (collisions, endings), start = requests.told(request), time.time_ns()
+        await self._store.keep(opened(collisions), endings)
         for collision in collisions:
-            self._trace(collision, start)
+            self._trace("adjudicate", collision, collision.committed_at, start)
+        for ending in endings:
+            self._trace("close conflict", ending, ending.ended_at, start)
         return service_pb2.AdjudicateResponse()
 
     async def GetConflict(
@@ -67,19 +70,23 @@ class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
             next_page_token=token_after(page[-1]) if more else "",
         )
 
-    def _trace(self, collision: Collision, start: int) -> None:
-        # The batch is a span of the caller's trace; each collision has one in the trace of its own edit.
+    def _trace(self, name: str, told: Collision | Ending, committed_at: datetime, start: int) -> None:
+        # The batch is a span of the caller's trace; each fact has one in the trace of its own edit.
         batch = current_traceparent()
         own = self._telemetry.record(
-            "adjudicate",
-            collision.trace_parent or None,
+            name,
+            told.trace_parent or None,
             start,
             time.time_ns(),
-            {"item_kind": collision.item_kind.value, "path": collision.path},
+            {"path": told.path, **_kind_of(told)},
             links=[batch] if batch else [],
         )
-        waited = (self._clock.now() - collision.committed_at).total_seconds()
+        waited = (self._clock.now() - committed_at).total_seconds()
         observe_stage("conflicts", "adjudicate", waited, traceparent=own)
+
+
+def _kind_of(told: Collision | Ending) -> dict[str, str]:
+    return {"item_kind": told.item_kind.value} if isinstance(told, Collision) else {}
 
 
 def _conflict(conflict: Conflict) -> service_pb2.Conflict:
@@ -95,11 +102,16 @@ def _conflict(conflict: Conflict) -> service_pb2.Conflict:
         proposed=_claim(collision, collision.proposed),
         state=service_pb2.ConflictState.Value(f"CONFLICT_STATE_{conflict.state.value.upper()}"),
         create_time=timestamp(collision.committed_at),
+        end_time=timestamp(conflict.ended_at) if conflict.ended_at else None,
+        final=_claim(collision, conflict.final) if conflict.final else None,
     )
 
 
 def _claim(collision: Collision, claim: Claim) -> service_pb2.Claim:
+    kind = collision.item_kind
     return service_pb2.Claim(
-        value=value_to_message(collision.item_kind, collision.path, claim.value),
+        value=value_to_message(kind, collision.path, claim.value),
         source=source_to_message(claim.source),
+        revision=claim.revision,
+        values={path: value_to_message(kind, path, value) for path, value in claim.values.items()},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.conflicts.conflict import Claim, Collision, State
+from services.conflicts.conflict import Claim, Collision, Ending, State
 from services.conflicts.paging import Place, place_of
 from wedsync.api.conflicts.v1 import service_pb2
 from wedsync.convert import kind_from_message, source_from_message, value_from_message
@@ -14,20 +14,23 @@ from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
 from wedsync.model.values import BadValue, canonical
 from wedsync.runtime.requests import ID_HINT, Checks, foreign_token, refuse
 
+Told = service_pb2.Collision | service_pb2.Ending
+
 MAX_COLLISIONS = 500
 MAX_ORGANIZATIONS = 100
 
 
-def collisions_from(request: service_pb2.AdjudicateRequest) -> list[Collision]:
-    """Return the collisions handed over. Raises `InvalidRequest`."""
-    checks, count = Checks(), len(request.collisions)
-    checks.require(
-        1 <= count <= MAX_COLLISIONS, "collisions", f"holds {count} collisions; send 1 to {MAX_COLLISIONS}"
-    )
+def told(request: service_pb2.AdjudicateRequest) -> tuple[list[Collision], list[Ending]]:
+    """Return the collisions and the endings handed over. Raises `InvalidRequest`."""
+    checks, counts = Checks(), {"collisions": len(request.collisions), "endings": len(request.endings)}
+    for name, count in counts.items():
+        checks.require(count <= MAX_COLLISIONS, name, f"holds {count}; send at most {MAX_COLLISIONS}")
+    checks.require(any(counts.values()), "collisions", "is empty, and so is endings; send one at least")
     checks.finish()
-    found = [_collision(message, f"collisions[{i}]", checks) for i, message in enumerate(request.collisions)]
+    collisions = [_collision(m, f"collisions[{i}]", checks) for i, m in enumerate(request.collisions)]
+    endings = [_ending(m, f"endings[{i}]", checks) for i, m in enumerate(request.endings)]
     checks.finish()
-    return [collision for collision in found if collision is not None]
+    return [c for c in collisions if c is not None], [e for e in endings if e is not None]
 
 
 def page_start(token: str) -> Place | None:
@@ -67,11 +70,31 @@ def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Colli
         proposed=_claim(kind, message.path, message.proposed, f"{at}.proposed", checks),
         committed_at=committed_at,
         organization_ids=tuple(message.organization_ids),
+        as_of_sequence=message.as_of_sequence or message.sequence,
         trace_parent=message.trace_parent,
     )
 
 
-def _place(message: service_pb2.Collision, at: str, checks: Checks) -> None:
+def _ending(message: service_pb2.Ending, at: str, checks: Checks) -> Ending | None:
+    before = len(checks.violations)
+    _place(message, at, checks)
+    ended_at = _moment(message, f"{at}.commit_time", checks)
+    kind = _kind(message, at, checks)
+    if kind is None or ended_at is None or len(checks.violations) > before:
+        return None
+    return Ending(
+        wedding_id=message.wedding_id,
+        sequence=message.sequence,
+        path=message.path,
+        final=_claim(kind, message.path, message.final, f"{at}.final", checks),
+        state=State.SUPERSEDED if message.superseded else State.RESOLVED,
+        ended_at=ended_at,
+        organization_ids=tuple(message.organization_ids),
+        trace_parent=message.trace_parent,
+    )
+
+
+def _place(message: Told, at: str, checks: Checks) -> None:
     for field in ("wedding_id", "item_id"):
         checks.require(is_id(getattr(message, field)), f"{at}.{field}", ID_HINT)
     checks.require(message.sequence > 0, f"{at}.sequence", "must be the collision's place in the log")
@@ -83,7 +106,7 @@ def _place(message: service_pb2.Collision, at: str, checks: Checks) -> None:
     )
 
 
-def _moment(message: service_pb2.Collision, at: str, checks: Checks) -> datetime | None:
+def _moment(message: Told, at: str, checks: Checks) -> datetime | None:
     try:
         committed_at = moment(message.commit_time)
     except ValueError:
@@ -93,7 +116,7 @@ def _moment(message: service_pb2.Collision, at: str, checks: Checks) -> datetime
     return committed_at
 
 
-def _kind(message: service_pb2.Collision, at: str, checks: Checks) -> ItemKind | None:
+def _kind(message: Told, at: str, checks: Checks) -> ItemKind | None:
     try:
         kind = kind_from_message(message.item_kind)
     except ValueError:
@@ -110,6 +133,11 @@ def _claim(kind: ItemKind, path: str, message: service_pb2.Claim, at: str, check
     return Claim(
         value=_value(kind, path, value_from_message(message.value), f"{at}.value", checks),
         source=source_from_message(message.source),
+        revision=message.revision,
+        values={
+            field: _value(kind, field, value_from_message(value), f"{at}.values[{field}]", checks)
+            for field, value in message.values.items()
+        },
     )
 
 

@@ -105,7 +105,8 @@ class Inspector:
             await self._inbound.commit_observation(held, observation, None, cause, ours, again=again)
             return None
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
-            change = _change(held, link, observation, record, span.traceparent)
+            category = self._ports.manifest(link.vendor).category
+            change = _change(held, link, observation, record, category, span.traceparent)
             await self._inbound.commit_observation(held, observation, change, cause, ours)
         return change.change_id
 
@@ -160,7 +161,12 @@ class Inspector:
 
 
 def _change(
-    held: Held, link: Link, observation: Observation, record: VendorRecord | None, trace_parent: str
+    held: Held,
+    link: Link,
+    observation: Observation,
+    record: VendorRecord | None,
+    category: str,
+    trace_parent: str,
 ) -> Change:
     if observation.change is None:  # pragma: no cover - callers ask `learned` first
         raise errors.FailedPrecondition("an echo is no change")
@@ -176,9 +182,11 @@ def _change(
             link_id=link.link_id,
             vendor=link.vendor,
             record_id=record_id,
+            category=category,
         ),
         values=observation.values,
         base=observation.base,
+        base_values=observation.base_values,
         # A delete names the base of everything this vendor is told; what it never sees cannot collide.
         default_base=None if observation.change is ChangeKind.DELETE else 0,
         trace_parent=trace_parent,

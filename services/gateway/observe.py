@@ -15,11 +15,13 @@ from services.gateway.records import Intent, IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
 from wedsync.model.changes import ChangeKind
-from wedsync.model.items import LIFE, FieldValue
+from wedsync.model.items import CATALOGUE, LIFE, FieldSpec, FieldType, FieldValue
 
 # A vendor that loses more than this many records of a link at once, and more than this share of
 # them, is broken until a human says otherwise.
 WIPE_RECORDS, WIPE_SHARE = 5, 0.5
+
+_MERGED = (FieldType.TAGS, FieldType.LINES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Observation:
     change: ChangeKind | None = None
     values: Mapping[str, FieldValue] = field(default_factory=dict)
     base: Mapping[str, int] = field(default_factory=dict)
+    base_values: Mapping[str, FieldValue] = field(default_factory=dict)
+    """What the vendor's people had before them when they edited a set or lines of text."""
 
     @property
     def learned(self) -> bool:
@@ -46,7 +50,7 @@ def observe(
     """Compare the record as the vendor shows it (None: it says the record is gone) with what we know."""
     if record is None:
         return _gone(shadow, intents, rules)
-    seen = _Comparison(shadow, intents, rules)
+    seen = _Comparison(shadow, intents, rules, CATALOGUE[record.kind])
     for path, value in record.fields.items():
         seen.compare(path, value)
     after = replace(
@@ -67,10 +71,15 @@ def moved(shadow: Shadow, record: VendorRecord, rules: Mapping[str, FieldRule]) 
     if not shadow.present:
         return True
     return any(
-        path not in shadow.fields or not rules[path].equivalent(shadow.fields[path].value, value)
+        path not in shadow.fields or _differs(rules[path], shadow.fields[path].value, value)
         for path, value in record.fields.items()
         if path in rules and rules[path].readable
     )
+
+
+def _differs(rule: FieldRule, shown: FieldValue, value: FieldValue) -> bool:
+    """Say whether a value is news. A step back is none: the vendor gave us an old answer."""
+    return not rule.equivalent(shown, value) and not rule.goes_back(shown, value)
 
 
 def is_wipe(known: int, missing: int) -> bool:
@@ -97,27 +106,36 @@ def _carried_out(intent: Intent, record: VendorRecord, rules: Mapping[str, Field
 class _Comparison:
     """The fields of one record, compared one by one."""
 
-    def __init__(self, shadow: Shadow, intents: Sequence[Intent], rules: Mapping[str, FieldRule]) -> None:
+    def __init__(
+        self,
+        shadow: Shadow,
+        intents: Sequence[Intent],
+        rules: Mapping[str, FieldRule],
+        specs: Mapping[str, FieldSpec],
+    ) -> None:
         self.fields = dict(shadow.fields)
-        self._shadow, self._intents, self._rules = shadow, intents, rules
+        self._shadow, self._intents, self._rules, self._specs = shadow, intents, rules, specs
         self._values: dict[str, FieldValue] = {}
         self._base: dict[str, int] = {}
+        self._before: dict[str, FieldValue] = {}
 
     def compare(self, path: str, value: FieldValue) -> None:
         rule = self._rules.get(path)
-        if rule is None or not rule.readable:
-            return
         shown = self._shadow.fields.get(path)
-        if shown is not None and rule.equivalent(shown.value, value):
+        if rule is None or (shown is not None and not _differs(rule, shown.value, value)):
             return
         if (ours := self._echo(path, value, rule)) is not None:
             self.fields[path] = Shown(value=value, revision=ours.revision)
+            return
+        if not rule.readable:
             return
         if self._filled_in(path):
             self.fields[path] = Shown(value=value, revision=0)
             return
         base = shown.revision if shown else 0
         self._values[path], self._base[path] = value, base
+        if shown is not None and self._specs[path].type in _MERGED:
+            self._before[path] = shown.value
         self.fields[path] = Shown(value=value, revision=base)
 
     def _echo(self, path: str, value: FieldValue, rule: FieldRule) -> Shown | None:
@@ -139,7 +157,13 @@ class _Comparison:
             return Observation(shadow=fields, change=ChangeKind.CREATE, values=told, base=base)
         if not self._values:
             return Observation(shadow=after)
-        return Observation(shadow=after, change=ChangeKind.UPDATE, values=self._values, base=self._base)
+        return Observation(
+            shadow=after,
+            change=ChangeKind.UPDATE,
+            values=self._values,
+            base=self._base,
+            base_values=self._before,
+        )
 
 
 def _gone(shadow: Shadow, intents: Sequence[Intent], rules: Mapping[str, FieldRule]) -> Observation:

@@ -8,11 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from services.sync.disputes import collided, ended
 from services.sync.wedding import LoggedChange, Wedding
-from wedsync.model.changes import ItemState
-from wedsync.model.codec import dump_item, dump_source, dump_value
+from wedsync.model.codec import dump_item, dump_source
 from wedsync.model.ids import new_id
-from wedsync.model.items import LIFE
 
 
 class Destination(StrEnum):
@@ -44,13 +43,14 @@ def facts_of(wedding: Wedding, logged: Sequence[LoggedChange]) -> tuple[Fact, ..
 
 def _facts(wedding: Wedding, entry: LoggedChange) -> Iterator[Fact]:
     yield _fact(wedding, entry, Destination.GATEWAY, _commit_body(entry))
-    collided = list(_collided_fields(entry.item, entry.result.sequence))
-    if collided:
+    fields, endings = list(collided(entry)), list(ended(entry))
+    if fields or endings:
         body = {
             "item": entry.item.item_id,
             "kind": entry.item.kind.value,
             "members": list(wedding.member_ids),
-            "fields": collided,
+            "fields": fields,
+            "endings": endings,
         }
         yield _fact(wedding, entry, Destination.CONFLICTS, body)
 
@@ -73,17 +73,3 @@ def _commit_body(entry: LoggedChange) -> dict[str, Any]:
         "by": dump_source(entry.change.source),
         "priority": entry.change.priority.value,
     }
-
-
-def _collided_fields(item: ItemState, sequence: int) -> Iterator[dict[str, Any]]:
-    for path, state in {LIFE: item.life, **item.fields}.items():
-        collision = state.collision
-        # An older collision that is still open was told when it was logged.
-        if collision is not None and collision.sequence == sequence:
-            yield {
-                "path": path,
-                "current": dump_value(state.value),
-                "current_by": dump_source(collision.current_by),
-                "proposed": dump_value(collision.proposed),
-                "proposed_by": dump_source(collision.proposed_by),
-            }

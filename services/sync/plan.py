@@ -4,6 +4,10 @@ The rule of collision (design of the merge): a field collides only if its revisi
 change's base for that field and the values differ, and the present value did not come from the same
 vendor record. On a collision the present value stays, the rest of the change goes through, and the
 field is held for the vendors involved until somebody who has seen both sides decides.
+
+Sets and lines of text are merged instead, where the author says what it had seen and the edits allow
+it. Facts about money are the other exception: what a payment processor said collides with whatever
+anybody else says, seen or not, so that it is decided and never just overwritten.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from wedsync.model.changes import (
+    PAYMENT_PROCESSOR,
     Change,
     ChangeKind,
     Collision,
@@ -21,7 +26,8 @@ from wedsync.model.changes import (
     Outcome,
     Source,
 )
-from wedsync.model.items import LIFE, FieldValue
+from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
+from wedsync.model.merge import MERGED_TYPES, Unmergeable, merged
 
 UNKNOWN_ITEM, ITEM_DELETED, KIND_DIFFERS = "UNKNOWN_ITEM", "ITEM_DELETED", "ITEM_KIND_DIFFERS"
 
@@ -52,6 +58,7 @@ def plan(item: ItemState | None, change: Change, sequence: int) -> Plan:
         return _create(change, sequence) if change.kind is ChangeKind.CREATE else _rejected(UNKNOWN_ITEM)
     if change.values and change.item_kind is not item.kind:
         return _rejected(KIND_DIFFERS)
+    change = replace(change, item_kind=item.kind)  # who deletes or restores need not have said it
     match change.kind:
         case ChangeKind.DELETE:
             return _delete(item, change, sequence)
@@ -110,15 +117,60 @@ def _field(
     current = state or FieldState(value=None, revision=0, source=change.source)
     if value == current.value:
         return _equal(current, path, value, change, sequence)
+    if (together := _together(current, path, value, change)) is not None:
+        return _merged(current, path, together.value, change, sequence)
     if _collides(current, path, change):
         return _collided(current, path, value, change.source, sequence)
     applied = FieldState(
         value=value,
         revision=sequence,
-        source=change.source,
+        source=_author(current.collision, value, change.source),
         collision=_still_open(current, path, value, change),
     )
     return _result(path, Outcome.APPLIED, sequence, current.value, value), applied
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """A merged value, which may be empty."""
+
+    value: FieldValue
+
+
+def _together(current: FieldState, path: str, value: FieldValue, change: Change) -> _Together | None:
+    """Return what both edits make together, None where they cannot be merged or nothing else was edited."""
+    if path not in change.base_values or CATALOGUE[change.item_kind][path].type not in MERGED_TYPES:
+        return None
+    seen = change.base_values[path]
+    if seen == current.value:
+        return None
+    try:
+        return _Together(merged(CATALOGUE[change.item_kind][path].type, seen, current.value, value))
+    except Unmergeable:
+        return None
+
+
+def _merged(
+    current: FieldState, path: str, together: FieldValue, change: Change, sequence: int
+) -> tuple[FieldResult, FieldState | None]:
+    if together == current.value:
+        reason = "everything in it is there already"
+        return _result(path, Outcome.SUPERSEDED, current.revision, together, together, reason), None
+    state = FieldState(
+        value=together,
+        revision=sequence,
+        # No vendor's record shows the merged value yet, so none is exempt from colliding with it.
+        source=replace(change.source, record_id=None),
+        collision=_still_open(current, path, together, change),
+    )
+    reason = f"together with the edit at {current.revision}"
+    return _result(path, Outcome.MERGED, sequence, current.value, together, reason), state
+
+
+def _author(collision: Collision | None, value: FieldValue, source: Source) -> Source:
+    """Return whose value it is: who decides for a side does not become its author."""
+    decided = collision is not None and source.link_id is None and value == collision.proposed
+    return collision.proposed_by if collision is not None and decided else source
 
 
 def _equal(
@@ -127,7 +179,7 @@ def _equal(
     """An equal value changes nothing, but it can end a disagreement, and that is logged."""
     if current.collision is None or not _ends(current.collision, path, value, change):
         return _result(path, Outcome.UNCHANGED, current.revision, current.value, current.value), None
-    settled = FieldState(value=current.value, revision=sequence, source=change.source)
+    settled = FieldState(value=current.value, revision=sequence, source=current.source)
     return _result(
         path, Outcome.APPLIED, sequence, current.value, current.value, "the collision is over"
     ), settled
@@ -160,8 +212,19 @@ def _collision(current: FieldState, proposed: FieldValue, source: Source, sequen
 
 
 def _collides(current: FieldState, path: str, change: Change) -> bool:
+    if current.source.same_record(change.source):
+        return False
     base = _base(change, path)
-    return base is not None and current.revision > base and not current.source.same_record(change.source)
+    if _is_fact(current, path, change.item_kind):
+        # Only a decision, which names the collision it is about, may overrule the processor.
+        return current.collision is None or base is None or base < current.collision.sequence
+    return base is not None and current.revision > base
+
+
+def _is_fact(current: FieldState, path: str, kind: ItemKind) -> bool:
+    """Say whether the value is what a payment processor says happened with the money."""
+    spec = CATALOGUE[kind].get(path)
+    return spec is not None and spec.fact and current.source.category == PAYMENT_PROCESSOR
 
 
 def _base(change: Change, path: str) -> int | None:

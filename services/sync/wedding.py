@@ -33,11 +33,12 @@ class KnownChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedChange:
-    """One entry for the log: the change, its result, and the item it leaves."""
+    """One entry for the log: the change, its result, and the item it met and leaves."""
 
     change: Change
     result: ChangeResult
     item: ItemState
+    before: ItemState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +142,9 @@ class _Draft:
 
     def _log(self, change: Change, result: ChangeResult, item: ItemState) -> None:
         self.sequence += 1
+        before = self._items.get(item.item_id)
         self._items[item.item_id] = item
-        self.logged.append(LoggedChange(change=change, result=result, item=item))
+        self.logged.append(LoggedChange(change=change, result=result, item=item, before=before))
 
 
 def _repeated(change: Change, before: KnownChange, mark: bytes) -> ChangeResult:

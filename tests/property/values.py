@@ -132,6 +132,9 @@ def changes(draw: st.DrawFn) -> Change:
         values={path: draw(values_of(item_kind, path)) for path in sorted(paths)} if written else {},
         base=draw(st.dictionaries(st.sampled_from([*sorted(catalogue), LIFE]), revisions)),
         default_base=draw(st.none() | revisions),
+        base_values={path: draw(values_of(item_kind, path)) for path in sorted(paths)}
+        if draw(st.booleans())
+        else {},
         trace_parent=draw(st.sampled_from(["", TRACE])),
     )
 

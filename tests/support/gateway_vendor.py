@@ -58,6 +58,7 @@ def manifest(vendor: str = "desk", events: KindRule = PLAIN, **changes: Any) -> 
     made = Manifest(
         vendor=vendor,
         display_name=vendor.title(),
+        category="calendar",
         bridge_class="webhook",
         auth=Auth(type="api_key", credentials=(Credential(name="key", description="A key.", secret=True),)),
         base_url="https://desk.invalid",

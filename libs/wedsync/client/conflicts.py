@@ -18,10 +18,14 @@ class ConflictsClient:
         self._stub = service_pb2_grpc.ConflictServiceStub(channel)
 
     async def adjudicate(
-        self, collisions: Sequence[service_pb2.Collision], **options: Unpack[CallOptions]
+        self,
+        collisions: Sequence[service_pb2.Collision],
+        endings: Sequence[service_pb2.Ending] = (),
+        **options: Unpack[CallOptions],
     ) -> None:
-        """Internal: hand collisions over. Safe to repeat."""
-        await unary(self._stub.Adjudicate, service_pb2.AdjudicateRequest(collisions=collisions), options)
+        """Internal: hand collisions, and the ends of earlier ones, over. Safe to repeat."""
+        request = service_pb2.AdjudicateRequest(collisions=collisions, endings=endings)
+        await unary(self._stub.Adjudicate, request, options)
 
     async def get_conflict(self, conflict_id: str, **options: Unpack[CallOptions]) -> service_pb2.Conflict:
         """Return one conflict. Raises `NotFound`."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from google.protobuf import field_mask_pb2, timestamp_pb2
 
+from wedsync.api.common.v1 import value_pb2
 from wedsync.api.sync.v1 import change_pb2
 from wedsync.convert.items import (
     content_from_message,
@@ -51,6 +52,7 @@ def change_to_message(change: Change) -> change_pb2.Change:
         update_mask=field_mask_pb2.FieldMask(paths=sorted(change.values)),
         base_revisions=change.base,
         default_base_revision=change.default_base,
+        base_values={p: value_to_message(change.item_kind, p, v) for p, v in change.base_values.items()},
         source=source_to_message(change.source),
         trace_parent=change.trace_parent,
     )
@@ -69,6 +71,7 @@ def change_from_message(
     reader.ids(message)
     item_kind, values = reader.values(message, kind)
     reader.bases(message, item_kind)
+    base_values = reader.base_values(message, item_kind)
     reader.trace(message)
     if reader.failed or kind is None:
         return None
@@ -81,6 +84,7 @@ def change_from_message(
         values=values,
         base=dict(message.base_revisions),
         default_base=message.default_base_revision if message.HasField("default_base_revision") else None,
+        base_values=base_values,
         trace_parent=message.trace_parent or trace_parent,
     )
 
@@ -130,6 +134,19 @@ class _Reader:
             self.refuse("base_revisions", f"names {_few(unknown)}, which a {item_kind} does not have")
         if len(bases) > MAX_MASK:
             self.refuse("base_revisions", f"names {len(bases)} fields; at most {MAX_MASK}")
+
+    def base_values(self, message: change_pb2.Change, item_kind: ItemKind) -> dict[str, FieldValue]:
+        if len(message.base_values) > MAX_MASK:
+            self.refuse("base_values", f"names {len(message.base_values)} fields; at most {MAX_MASK}")
+            return {}
+        return {path: self._base_value(item_kind, path, value) for path, value in message.base_values.items()}
+
+    def _base_value(self, item_kind: ItemKind, path: str, value: value_pb2.FieldValue) -> FieldValue:
+        try:
+            return canonical(item_kind, path, value_from_message(value))
+        except BadValue as bad:
+            self.refuse(f"base_values[{path[:40]}]", str(bad))
+            return None
 
     def trace(self, message: change_pb2.Change) -> None:
         if message.trace_parent and not _TRACE_PARENT.fullmatch(message.trace_parent):

@@ -35,6 +35,7 @@ def source_to_message(source: Source) -> source_pb2.Source:
         link_id=source.link_id or "",
         vendor=source.vendor or "",
         record_id=source.record_id or "",
+        category=source.category or "",
     )
 
 
@@ -46,6 +47,7 @@ def source_from_message(message: source_pb2.Source) -> Source:
         link_id=message.link_id or None,
         vendor=message.vendor or None,
         record_id=message.record_id or None,
+        category=message.category or None,
     )
 
 
@@ -165,7 +167,7 @@ def item_to_message(wedding_id: str, item: ItemState) -> item_pb2.Item:
 
 
 def item_from_message(message: item_pb2.Item) -> ItemState:
-    """Return the item a message holds; of a collision only who is held survives the way."""
+    """Return the item a message holds; of a collision only its place and who is held survive the way."""
     content = content_from_message(message.content)
     if content is None:
         raise ValueError("an item without content")
@@ -184,6 +186,7 @@ def _state_to_message(path: str, state: FieldState) -> item_pb2.FieldState:
         revision=state.revision,
         source=source_to_message(state.source),
         held_link_ids=sorted(state.collision.held_links) if state.collision else (),
+        collision_sequence=state.collision.sequence if state.collision else 0,
     )
 
 
@@ -192,13 +195,13 @@ def _state_from_message(message: item_pb2.FieldState, value: FieldValue) -> Fiel
         value=tuple(sorted(value)) if isinstance(value, tuple) else value,
         revision=message.revision,
         source=source_from_message(message.source),
-        collision=_held(message) if message.held_link_ids else None,
+        collision=_held(message) if message.held_link_ids or message.collision_sequence else None,
     )
 
 
 def _held(message: item_pb2.FieldState) -> Collision:
     return Collision(
-        sequence=0,
+        sequence=message.collision_sequence,
         proposed=None,
         proposed_by=_NOBODY,
         current_by=_NOBODY,

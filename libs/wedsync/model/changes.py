@@ -40,6 +40,11 @@ class Priority(StrEnum):
     BULK = "bulk"
 
 
+PAYMENT_PROCESSOR = "payment_processor"
+CATEGORIES = (PAYMENT_PROCESSOR, "crm", "calendar", "messaging")
+"""Kinds of vendor systems."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Who set a value: an organization's person or service, and the vendor record it came through."""
@@ -49,6 +54,8 @@ class Source:
     link_id: str | None = None
     vendor: str | None = None
     record_id: str | None = None
+    category: str | None = None
+    """What kind of system the vendor's is: one of `CATEGORIES`."""
 
     def same_record(self, other: Source) -> bool:
         """Say whether both are the same record in the same vendor's system."""
@@ -60,7 +67,8 @@ class Change:
     """A proposal to create, update, delete or restore one item.
 
     `base` is, per field, the revision its author had seen; a field missing there takes
-    `default_base`; None means the author insists whatever the present value is.
+    `default_base`; None means the author insists whatever the present value is. `base_values` holds,
+    for sets and lines of text, the value the author had seen: it lets both sides' edits be merged.
     """
 
     change_id: str
@@ -71,6 +79,7 @@ class Change:
     values: Mapping[str, FieldValue] = field(default_factory=dict)
     base: Mapping[str, int] = field(default_factory=dict)
     default_base: int | None = None
+    base_values: Mapping[str, FieldValue] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
     trace_parent: str = ""
     """W3C traceparent of the edit this change carries on."""

@@ -48,7 +48,12 @@ def load_values(values: Json) -> dict[str, FieldValue]:
 
 def dump_source(source: Source) -> dict[str, Any]:
     """Return a source as JSON."""
-    through = {"link": source.link_id, "vendor": source.vendor, "record": source.record_id}
+    through = {
+        "link": source.link_id,
+        "vendor": source.vendor,
+        "record": source.record_id,
+        "category": source.category,
+    }
     known = {key: value for key, value in through.items() if value is not None}
     return {"org": source.organization_id, "actor": source.actor, **known}
 
@@ -61,6 +66,7 @@ def load_source(record: Json) -> Source:
         link_id=record.get("link"),
         vendor=record.get("vendor"),
         record_id=record.get("record"),
+        category=record.get("category"),
     )
 
 
@@ -138,6 +144,8 @@ def dump_change(change: Change) -> dict[str, Any]:
     }
     if change.default_base is not None:
         record["default_base"] = change.default_base
+    if change.base_values:
+        record["base_values"] = dump_values(change.base_values)
     return record
 
 
@@ -152,6 +160,7 @@ def load_change(record: Json, *, priority: Priority = Priority.NORMAL, trace_par
         values=load_values(record["values"]),
         base=dict(record["base"]),
         default_base=record.get("default_base"),
+        base_values=load_values(record.get("base_values", {})),
         priority=priority,
         trace_parent=trace_parent,
     )

@@ -51,6 +51,8 @@ class FieldSpec:
     required: bool = False
     values: tuple[str, ...] = ()
     """Of an ENUM: what it may be."""
+    fact: bool = False
+    """It tells what happened with money: once a payment processor has said it, nobody else knows better."""
 
 
 def _text(*, required: bool = False) -> FieldSpec:
@@ -93,12 +95,15 @@ CATALOGUE: Mapping[ItemKind, Mapping[str, FieldSpec]] = {
         "notes": _LINES,
     },
     ItemKind.PAYMENT: {
-        "amount": FieldSpec(type=FieldType.MONEY, required=True),
-        "status": _enum("planned", "pending", "paid", "failed", "refunded"),
-        "paid_on": _DATE,
-        "method": _text(),
+        "amount": FieldSpec(type=FieldType.MONEY, required=True, fact=True),
+        "status": FieldSpec(
+            type=FieldType.ENUM, values=("planned", "pending", "paid", "failed", "refunded"), fact=True
+        ),
+        "paid_on": FieldSpec(type=FieldType.DATE, fact=True),
+        "method": FieldSpec(type=FieldType.TEXT, fact=True),
         "memo": _text(),
-        "reference": _text(),
+        "reference": FieldSpec(type=FieldType.TEXT, fact=True),
+        "refunded": FieldSpec(type=FieldType.MONEY, fact=True),
     },
     ItemKind.TASK: {
         "title": _text(required=True),

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from wedsync.model.currencies import is_currency
 from wedsync.model.items import CATALOGUE, FieldSpec, FieldType, FieldValue, ItemKind
 
 MAX_TEXT, MAX_LINES, MAX_TAGS = 2_000, 20_000, 64
@@ -118,7 +119,10 @@ def _integer(_: FieldSpec, value: FieldValue) -> FieldValue:
 
 
 def _amount(_: FieldSpec, value: FieldValue) -> FieldValue:
-    return money(*split_money(str(value)))
+    units, currency = split_money(str(value))
+    if not is_currency(currency):
+        raise BadValue(f"{currency!r} is no currency of ISO 4217; write for example EUR")
+    return money(units, currency)
 
 
 def _choice(spec: FieldSpec, value: FieldValue) -> FieldValue:

@@ -45,7 +45,8 @@ def _confirmed(ours: Shown, value: object, rule: FieldRule | None) -> Shown:
     return Shown(value=shown, revision=ours.revision, sent=None if faithful else ours.value)
 
 
-_TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.MERGED, Outcome.DUPLICATE}
+# A merged value is not the one the vendor shows: its base advances when the vendor has been told.
+_TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.DUPLICATE}
 
 
 def settled(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:

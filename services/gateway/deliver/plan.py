@@ -81,24 +81,33 @@ def _creation(item: ItemState, rules: KindRule) -> Write | Rest:
         for path, state in item.fields.items()
         if state.value is not None and path in rules.fields and rules.fields[path].writable
     }
+    if untold := [path for path, shown in values.items() if not rules.fields[path].takes(shown.value)]:
+        return Rest(state=NOTHING_TO_DO, reason=_untold(item, untold))
     return Write(kind=IntentKind.CREATE, values=values)
 
 
 def _update(item: ItemState, shadow: Shadow, rules: KindRule) -> Write | Rest:
-    due, held = {}, []
+    due, held, untold = {}, [], []
     for path, state in item.fields.items():
         rule = rules.fields.get(path)
         if rule is None or not rule.writable or _shows(shadow.fields.get(path), state.value, rule):
             continue
         if _held(state, shadow.link_id):
             held.append(path)
+        elif not rule.takes(state.value):
+            untold.append(path)
         else:
             due[path] = Shown(value=state.value, revision=state.revision)
     if not due:
-        return _rest(held)
+        return Rest(state=NOTHING_TO_DO, reason=_untold(item, untold)) if untold else _rest(held)
     if not rules.update:
         return Rest(state=NOTHING_TO_DO, reason=f"this vendor's {item.kind} cannot be changed from outside")
     return Write(kind=IntentKind.UPDATE, values=due)
+
+
+def _untold(item: ItemState, paths: list[str]) -> str:
+    said = ", ".join(f"{path} is {item.value(path)}" for path in paths)
+    return f"{said}, which this vendor can only be told by its own people"
 
 
 def _rest(held: list[str]) -> Rest:

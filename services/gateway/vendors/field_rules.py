@@ -47,6 +47,10 @@ class FieldRule:
     direction: Direction
     equivalence: Equivalence
     max_length: int | None = None
+    accepts: frozenset[str] | None = None
+    """Of a choice: the values the vendor can be told; None where it takes every one."""
+    rising: tuple[frozenset[str], ...] = ()
+    """Of a choice that never goes back: its values in the order they come; equals share a step."""
 
     @property
     def readable(self) -> bool:
@@ -66,6 +70,15 @@ class FieldRule:
         elif isinstance(value, str):
             value = self._hold(value)
         return False if value is None and self.equivalence is Equivalence.FLAG else value
+
+    def takes(self, value: FieldValue) -> bool:
+        """Say whether the vendor can be told this value."""
+        return self.accepts is None or value is None or value in self.accepts
+
+    def goes_back(self, shown: FieldValue, value: FieldValue) -> bool:
+        """Say whether the value is of an earlier step than the one shown: an old answer, not an edit."""
+        steps = {name: step for step, names in enumerate(self.rising) for name in names}
+        return shown in steps and steps.get(str(value), -1) < steps[str(shown)]
 
     def equivalent(self, a: FieldValue, b: FieldValue) -> bool:
         """Say whether this vendor cannot show a difference between the two."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -12,7 +12,7 @@ from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
-from wedsync.model.items import CATALOGUE, ItemKind
+from wedsync.model.items import CATALOGUE, FieldSpec, ItemKind
 
 __all__ = ["FieldRule", "KindRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
 
@@ -94,6 +94,7 @@ class Manifest:
 
     vendor: str
     display_name: str
+    category: str
     bridge_class: str
     auth: Auth
     base_url: str
@@ -190,10 +191,33 @@ def _field_contradictions(
     elif not suits(Equivalence(rule["equivalence"]), spec.type):
         fitting = ", ".join(e for e in Equivalence if suits(e, spec.type))
         yield document.problem([*where, "equivalence"], f"does not suit a {spec.type}: choose from {fitting}")
+    else:
+        yield from _choice_contradictions(document, where, spec, rule)
+
+
+def _choice_contradictions(
+    document: Document, where: Sequence[str], spec: FieldSpec, rule: Mapping[str, Any]
+) -> Iterator[str]:
+    named = {
+        "accepts": rule.get("accepts", []),
+        "rising": [v for step in rule.get("rising", []) for v in step],
+    }
+    for key, values in named.items():
+        if unknown := sorted(set(values) - set(spec.values)):
+            cure = f"choose from {', '.join(spec.values)}" if spec.values else "leave it out: it is no choice"
+            yield document.problem([*where, key], f"names {', '.join(unknown)}: {cure}")
 
 
 def _manifest(data: Mapping[str, Any]) -> Manifest:
-    plain = ("vendor", "display_name", "bridge_class", "base_url", "timeout_seconds", "delete_semantics")
+    plain = (
+        "vendor",
+        "display_name",
+        "category",
+        "bridge_class",
+        "base_url",
+        "timeout_seconds",
+        "delete_semantics",
+    )
     return Manifest(
         **{name: data[name] for name in plain},
         auth=Auth(
@@ -235,4 +259,6 @@ def _field(data: Mapping[str, Any]) -> FieldRule:
         direction=Direction(data["direction"]),
         equivalence=Equivalence(data["equivalence"]),
         max_length=data.get("max_length"),
+        accepts=frozenset(data["accepts"]) if "accepts" in data else None,
+        rising=tuple(frozenset(step) for step in data.get("rising", ())),
     )

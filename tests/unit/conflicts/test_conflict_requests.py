@@ -49,7 +49,7 @@ def refused(question: Callable[[], object]) -> list[str]:
 
 def violations(*collisions: service_pb2.Collision) -> list[str]:
     """Return the fields a batch of collisions was refused for."""
-    return refused(lambda: requests.collisions_from(service_pb2.AdjudicateRequest(collisions=collisions)))
+    return refused(lambda: requests.told(service_pb2.AdjudicateRequest(collisions=collisions)))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_batch_has_one_to_five_hundred_collisions() -> None:
 def test_a_good_collision_is_read_whole() -> None:
     """Values, sources and members arrive as they were sent."""
     message = a_collision(trace_parent="00-1-2-01", organization_ids=["studio", "florist"])
-    [collision] = requests.collisions_from(service_pb2.AdjudicateRequest(collisions=[message]))
+    ([collision], _) = requests.told(service_pb2.AdjudicateRequest(collisions=[message]))
     assert (collision.current.value, collision.proposed.value) == ("one", "other")
     assert collision.current.source.actor == "ada"
     assert collision.organization_ids == ("studio", "florist")

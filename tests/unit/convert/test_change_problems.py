@@ -58,6 +58,21 @@ def read_well(message: change_pb2.Change) -> Change:
 
 
 _BAD: list[tuple[str, change_pb2.Change, str]] = [
+    (
+        "a value seen of no field",
+        a_change(base_values={"begins_at": value_pb2.FieldValue(text="x")}),
+        "base_values[begins_at]",
+    ),
+    (
+        "a seen value of another type",
+        a_change(base_values={"title": value_pb2.FieldValue(flag=True)}),
+        "base_values[title]",
+    ),
+    (
+        "too many seen values",
+        a_change(base_values={f"f{i}": value_pb2.FieldValue() for i in range(65)}),
+        "base_values",
+    ),
     ("no change id", a_change(change_id=""), "change_id"),
     ("an upper-case id", a_change(change_id=new_id().upper()), "change_id"),
     ("an item id that is none", a_change(item_id="first-dance"), "item_id"),
@@ -201,3 +216,10 @@ def test_every_kind_of_change_has_its_number() -> None:
     for kind in ChangeKind:
         number = change_pb2.ChangeKind.Value(f"CHANGE_KIND_{kind.upper()}")
         assert read_well(a_change(kind=number)).kind is kind
+
+
+def test_what_the_author_had_seen_is_read() -> None:
+    """The values before an edit arrive in canonical form: a set is sorted and holds each label once."""
+    seen = value_pb2.FieldValue(tags=value_pb2.Tags(tags=["outdoor", "live", "live"]))
+    change = read_well(a_change(base_values={"tags": seen, "notes": value_pb2.FieldValue()}))
+    assert change.base_values == {"tags": ("live", "outdoor"), "notes": None}

@@ -201,7 +201,9 @@ class HearsAll:
         """Hear commits."""
         self.sizes.append(len(commits))
 
-    adjudicate = accept_commits
+    async def adjudicate(self, collisions: Sequence[object], endings: Sequence[object], **_: object) -> None:
+        """Hear collisions and endings."""
+        self.sizes.append(len(collisions) + len(endings))
 
 
 async def test_a_call_to_a_peer_is_bounded() -> None:

@@ -36,6 +36,7 @@ def read(payment: Json, context: Context) -> dict[str, FieldValue]:
         "paid_on": text_of(payment.get("received")),
         "memo": text_of(payment.get("memo")),
         "reference": _reference(payment)[0],
+        "refunded": _refunded(payment, context),
     }
 
 
@@ -79,7 +80,14 @@ def _status(payment: Json, amount: int) -> str:
     if status not in _STATUS:
         raise ValueError("has an unknown status")
     refunded = payment.get("refundedAmount") or 0
-    return "refunded" if 0 < amount <= refunded else _STATUS[status]
+    return "refunded" if type(refunded) is int and 0 < amount <= refunded else _STATUS[status]
+
+
+def _refunded(payment: Json, context: Context) -> str | None:
+    amount = payment.get("refundedAmount") or 0
+    if type(amount) is not int:
+        raise ValueError("has a refunded amount that is no whole number")
+    return f"{amount} {context.currency}" if amount else None
 
 
 def _vendor_status(status: FieldValue) -> str:

@@ -21,6 +21,7 @@ from wedsync.model.items import ItemKind
 _GOOD = """\
 vendor: petalworks
 display_name: Petalworks
+category: crm
 bridge_class: rest_hook
 base_url: https://api.petalworks.example/v1
 timeout_seconds: 8

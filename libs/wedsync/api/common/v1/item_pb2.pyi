@@ -166,10 +166,13 @@ class FieldState(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     HELD_LINK_IDS_FIELD_NUMBER: _builtins.int
+    COLLISION_SEQUENCE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """The field: `starts_at`."""
     revision: _builtins.int
     """The wedding's sequence at which the field last changed."""
+    collision_sequence: _builtins.int
+    """The sequence at which that disagreement was logged; 0 where there is none."""
     @_builtins.property
     def source(self) -> _source_pb2.Source:
         """Who set it."""
@@ -185,10 +188,11 @@ class FieldState(_message.Message):
         revision: _builtins.int = ...,
         source: _source_pb2.Source | None = ...,
         held_link_ids: _abc.Iterable[_builtins.str] | None = ...,
+        collision_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_link_ids", b"held_link_ids", "path", b"path", "revision", b"revision", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collision_sequence", b"collision_sequence", "held_link_ids", b"held_link_ids", "path", b"path", "revision", b"revision", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,6 +356,7 @@ class Payment(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     MEMO_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """One of `planned`, `pending`, `paid`, `failed`, `refunded`."""
     method: _builtins.str
@@ -368,6 +373,10 @@ class Payment(_message.Message):
     def paid_on(self) -> _date_pb2.Date:
         """The day the money came."""
 
+    @_builtins.property
+    def refunded(self) -> _value_pb2.Money:
+        """How much of it was given back."""
+
     def __init__(
         self,
         *,
@@ -377,10 +386,11 @@ class Payment(_message.Message):
         method: _builtins.str = ...,
         memo: _builtins.str = ...,
         reference: _builtins.str = ...,
+        refunded: _value_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "paid_on", b"paid_on"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "paid_on", b"paid_on", "refunded", b"refunded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "memo", b"memo", "method", b"method", "paid_on", b"paid_on", "reference", b"reference", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "memo", b"memo", "method", b"method", "paid_on", b"paid_on", "reference", b"reference", "refunded", b"refunded", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

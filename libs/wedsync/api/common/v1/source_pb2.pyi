@@ -27,6 +27,7 @@ class Source(_message.Message):
     LINK_ID_FIELD_NUMBER: _builtins.int
     VENDOR_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     organization_id: _builtins.str
     """The organization on whose behalf."""
     actor: _builtins.str
@@ -37,6 +38,10 @@ class Source(_message.Message):
     """The vendor: `tave`; empty for callers of the API."""
     record_id: _builtins.str
     """The vendor's own record."""
+    category: _builtins.str
+    """What kind of system the vendor's is: `payment_processor`, `crm`, `calendar`, `messaging`; empty for
+    callers of the API.
+    """
     def __init__(
         self,
         *,
@@ -45,10 +50,11 @@ class Source(_message.Message):
         link_id: _builtins.str = ...,
         vendor: _builtins.str = ...,
         record_id: _builtins.str = ...,
+        category: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "link_id", b"link_id", "organization_id", b"organization_id", "record_id", b"record_id", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "category", b"category", "link_id", b"link_id", "organization_id", b"organization_id", "record_id", b"record_id", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,6 +33,10 @@ class _ConflictStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conflic
     """Not given."""
     CONFLICT_STATE_OPEN: _ConflictState.ValueType  # 1
     """Waiting for a decision."""
+    CONFLICT_STATE_RESOLVED: _ConflictState.ValueType  # 2
+    """Over: somebody who had seen both sides settled it, and every vendor is brought to the value."""
+    CONFLICT_STATE_SUPERSEDED: _ConflictState.ValueType  # 3
+    """Another conflict about the same field took its place."""
 
 class ConflictState(_ConflictState, metaclass=_ConflictStateEnumTypeWrapper):
     """How far a conflict is."""
@@ -41,6 +45,10 @@ CONFLICT_STATE_UNSPECIFIED: ConflictState.ValueType  # 0
 """Not given."""
 CONFLICT_STATE_OPEN: ConflictState.ValueType  # 1
 """Waiting for a decision."""
+CONFLICT_STATE_RESOLVED: ConflictState.ValueType  # 2
+"""Over: somebody who had seen both sides settled it, and every vendor is brought to the value."""
+CONFLICT_STATE_SUPERSEDED: ConflictState.ValueType  # 3
+"""Another conflict about the same field took its place."""
 Global___ConflictState: _TypeAlias = ConflictState  # noqa: Y015
 
 @_typing.final
@@ -49,8 +57,33 @@ class Claim(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ValuesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _value_pb2.FieldValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _value_pb2.FieldValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     VALUE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The wedding's sequence at which it was set or proposed."""
     @_builtins.property
     def value(self) -> _value_pb2.FieldValue:
         """The value it wants."""
@@ -59,15 +92,21 @@ class Claim(_message.Message):
     def source(self) -> _source_pb2.Source:
         """Who wants it."""
 
+    @_builtins.property
+    def values(self) -> _containers.MessageMap[_builtins.str, _value_pb2.FieldValue]:
+        """What else this side wants: the edited fields of an item that the other side deleted."""
+
     def __init__(
         self,
         *,
         value: _value_pb2.FieldValue | None = ...,
         source: _source_pb2.Source | None = ...,
+        revision: _builtins.int = ...,
+        values: _abc.Mapping[_builtins.str, _value_pb2.FieldValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "source", b"source", "value", b"value", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,6 +128,8 @@ class Conflict(_message.Message):
     PROPOSED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
     conflict_id: _builtins.str
     """A UUID."""
     wedding_id: _builtins.str
@@ -115,6 +156,14 @@ class Conflict(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the collision was committed."""
 
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was over."""
+
+    @_builtins.property
+    def final(self) -> Global___Claim:
+        """The value the wedding held then, and who settled it."""
+
     def __init__(
         self,
         *,
@@ -128,10 +177,12 @@ class Conflict(_message.Message):
         proposed: Global___Claim | None = ...,
         state: Global___ConflictState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        final: Global___Claim | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current", b"current", "proposed", b"proposed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current", b"current", "end_time", b"end_time", "final", b"final", "proposed", b"proposed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_id", b"conflict_id", "create_time", b"create_time", "current", b"current", "item_id", b"item_id", "item_kind", b"item_kind", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "state", b"state", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_id", b"conflict_id", "create_time", b"create_time", "current", b"current", "end_time", b"end_time", "final", b"final", "item_id", b"item_id", "item_kind", b"item_kind", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "state", b"state", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,6 +204,7 @@ class Collision(_message.Message):
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
     ORGANIZATION_IDS_FIELD_NUMBER: _builtins.int
     TRACE_PARENT_FIELD_NUMBER: _builtins.int
+    AS_OF_SEQUENCE_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """The wedding."""
     sequence: _builtins.int
@@ -165,6 +217,8 @@ class Collision(_message.Message):
     """The field."""
     trace_parent: _builtins.str
     """W3C traceparent of the commit."""
+    as_of_sequence: _builtins.int
+    """The sequence this was told at; later than `sequence` where a side changed its mind since."""
     @_builtins.property
     def current(self) -> Global___Claim:
         """The value that stays for now."""
@@ -194,14 +248,83 @@ class Collision(_message.Message):
         commit_time: _timestamp_pb2.Timestamp | None = ...,
         organization_ids: _abc.Iterable[_builtins.str] | None = ...,
         trace_parent: _builtins.str = ...,
+        as_of_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "current", b"current", "proposed", b"proposed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "current", b"current", "item_id", b"item_id", "item_kind", b"item_kind", "organization_ids", b"organization_ids", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "trace_parent", b"trace_parent", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_sequence", b"as_of_sequence", "commit_time", b"commit_time", "current", b"current", "item_id", b"item_id", "item_kind", b"item_kind", "organization_ids", b"organization_ids", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "trace_parent", b"trace_parent", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Collision: _TypeAlias = Collision  # noqa: Y015
+
+@_typing.final
+class Ending(_message.Message):
+    """The end of a collision, as the sync service logged it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    ITEM_KIND_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    END_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    COMMIT_TIME_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_IDS_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
+    wedding_id: _builtins.str
+    """The wedding."""
+    sequence: _builtins.int
+    """The sequence at which the collision was logged."""
+    item_id: _builtins.str
+    """The item."""
+    item_kind: _item_pb2.ItemKind.ValueType
+    """Its kind."""
+    path: _builtins.str
+    """The field."""
+    end_sequence: _builtins.int
+    """The sequence at which it ended."""
+    superseded: _builtins.bool
+    """Another collision about the same field took its place."""
+    trace_parent: _builtins.str
+    """W3C traceparent of the commit."""
+    @_builtins.property
+    def final(self) -> Global___Claim:
+        """The value the wedding holds now, and who set it."""
+
+    @_builtins.property
+    def commit_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was committed."""
+
+    @_builtins.property
+    def organization_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Organizations that are members of the wedding."""
+
+    def __init__(
+        self,
+        *,
+        wedding_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        item_id: _builtins.str = ...,
+        item_kind: _item_pb2.ItemKind.ValueType = ...,
+        path: _builtins.str = ...,
+        final: Global___Claim | None = ...,
+        end_sequence: _builtins.int = ...,
+        superseded: _builtins.bool = ...,
+        commit_time: _timestamp_pb2.Timestamp | None = ...,
+        organization_ids: _abc.Iterable[_builtins.str] | None = ...,
+        trace_parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "final", b"final"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "end_sequence", b"end_sequence", "final", b"final", "item_id", b"item_id", "item_kind", b"item_kind", "organization_ids", b"organization_ids", "path", b"path", "sequence", b"sequence", "superseded", b"superseded", "trace_parent", b"trace_parent", "wedding_id", b"wedding_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ending: _TypeAlias = Ending  # noqa: Y015
 
 @_typing.final
 class AdjudicateRequest(_message.Message):
@@ -210,18 +333,24 @@ class AdjudicateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLISIONS_FIELD_NUMBER: _builtins.int
+    ENDINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collision]:
-        """Required. 1 to 500 collisions."""
+        """Up to 500 collisions, with the endings at least one."""
+
+    @_builtins.property
+    def endings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ending]:
+        """Up to 500 endings. One may arrive before its collision does."""
 
     def __init__(
         self,
         *,
         collisions: _abc.Iterable[Global___Collision] | None = ...,
+        endings: _abc.Iterable[Global___Ending] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collisions", b"collisions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collisions", b"collisions", "endings", b"endings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

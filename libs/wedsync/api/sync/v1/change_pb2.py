@@ -29,7 +29,7 @@ from wedsync.api.common.v1 import source_pb2 as wedsync_dot_api_dot_common_dot_v
 from wedsync.api.common.v1 import value_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n wedsync/api/sync/v1/change.proto\x12\x13wedsync.api.sync.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a\"wedsync/api/common/v1/source.proto\x1a!wedsync/api/common/v1/value.proto\"\xc2\x03\n\x06\x43hange\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.wedsync.api.sync.v1.ChangeKind\x12\x33\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\".wedsync.api.common.v1.ItemContent\x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x46\n\x0e\x62\x61se_revisions\x18\x06 \x03(\x0b\x32..wedsync.api.sync.v1.Change.BaseRevisionsEntry\x12\"\n\x15\x64\x65\x66\x61ult_base_revision\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12-\n\x06source\x18\x08 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12\x14\n\x0ctrace_parent\x18\t \x01(\t\x1a\x34\n\x12\x42\x61seRevisionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x18\n\x16_default_base_revision\"\xd6\x01\n\x0b\x46ieldResult\x12\x0c\n\x04path\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.wedsync.api.sync.v1.Outcome\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x33\n\x08previous\x18\x04 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x33\n\x08proposed\x18\x05 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xd5\x01\n\x0c\x43hangeResult\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.wedsync.api.sync.v1.Outcome\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x30\n\x06\x66ields\x18\x04 \x03(\x0b\x32 .wedsync.api.sync.v1.FieldResult\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x03\n\x0cLoggedChange\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\tchange_id\x18\x03 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06source\x18\x05 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12-\n\x04kind\x18\x06 \x01(\x0e\x32\x1f.wedsync.api.sync.v1.ChangeKind\x12\x0f\n\x07item_id\x18\x07 \x01(\t\x12\x32\n\titem_kind\x18\x08 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x30\n\x06\x66ields\x18\t \x03(\x0b\x32 .wedsync.api.sync.v1.FieldResult\x12/\n\x08priority\x18\n \x01(\x0e\x32\x1d.wedsync.api.sync.v1.Priority\x12\x14\n\x0ctrace_parent\x18\x0b \x01(\t*\x8a\x01\n\nChangeKind\x12\x1b\n\x17\x43HANGE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HANGE_KIND_CREATE\x10\x01\x12\x16\n\x12\x43HANGE_KIND_UPDATE\x10\x02\x12\x16\n\x12\x43HANGE_KIND_DELETE\x10\x03\x12\x17\n\x13\x43HANGE_KIND_RESTORE\x10\x04*\xbf\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x15\n\x11OUTCOME_UNCHANGED\x10\x02\x12\x12\n\x0eOUTCOME_MERGED\x10\x03\x12\x16\n\x12OUTCOME_CONFLICTED\x10\x04\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x05\x12\x14\n\x10OUTCOME_REJECTED\x10\x06\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x07*{\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12PRIORITY_EMERGENCY\x10\x01\x12\x15\n\x11PRIORITY_CRITICAL\x10\x02\x12\x13\n\x0fPRIORITY_NORMAL\x10\x03\x12\x11\n\rPRIORITY_BULK\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n wedsync/api/sync/v1/change.proto\x12\x13wedsync.api.sync.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a\"wedsync/api/common/v1/source.proto\x1a!wedsync/api/common/v1/value.proto\"\xda\x04\n\x06\x43hange\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.wedsync.api.sync.v1.ChangeKind\x12\x33\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\".wedsync.api.common.v1.ItemContent\x12/\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x46\n\x0e\x62\x61se_revisions\x18\x06 \x03(\x0b\x32..wedsync.api.sync.v1.Change.BaseRevisionsEntry\x12\"\n\x15\x64\x65\x66\x61ult_base_revision\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12-\n\x06source\x18\x08 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12\x14\n\x0ctrace_parent\x18\t \x01(\t\x12@\n\x0b\x62\x61se_values\x18\n \x03(\x0b\x32+.wedsync.api.sync.v1.Change.BaseValuesEntry\x1a\x34\n\x12\x42\x61seRevisionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1aT\n\x0f\x42\x61seValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue:\x02\x38\x01\x42\x18\n\x16_default_base_revision\"\xd6\x01\n\x0b\x46ieldResult\x12\x0c\n\x04path\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.wedsync.api.sync.v1.Outcome\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x33\n\x08previous\x18\x04 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x33\n\x08proposed\x18\x05 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xd5\x01\n\x0c\x43hangeResult\x12\x11\n\tchange_id\x18\x01 \x01(\t\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.wedsync.api.sync.v1.Outcome\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x30\n\x06\x66ields\x18\x04 \x03(\x0b\x32 .wedsync.api.sync.v1.FieldResult\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x03\n\x0cLoggedChange\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\tchange_id\x18\x03 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06source\x18\x05 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12-\n\x04kind\x18\x06 \x01(\x0e\x32\x1f.wedsync.api.sync.v1.ChangeKind\x12\x0f\n\x07item_id\x18\x07 \x01(\t\x12\x32\n\titem_kind\x18\x08 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x30\n\x06\x66ields\x18\t \x03(\x0b\x32 .wedsync.api.sync.v1.FieldResult\x12/\n\x08priority\x18\n \x01(\x0e\x32\x1d.wedsync.api.sync.v1.Priority\x12\x14\n\x0ctrace_parent\x18\x0b \x01(\t*\x8a\x01\n\nChangeKind\x12\x1b\n\x17\x43HANGE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HANGE_KIND_CREATE\x10\x01\x12\x16\n\x12\x43HANGE_KIND_UPDATE\x10\x02\x12\x16\n\x12\x43HANGE_KIND_DELETE\x10\x03\x12\x17\n\x13\x43HANGE_KIND_RESTORE\x10\x04*\xbf\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x15\n\x11OUTCOME_UNCHANGED\x10\x02\x12\x12\n\x0eOUTCOME_MERGED\x10\x03\x12\x16\n\x12OUTCOME_CONFLICTED\x10\x04\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x05\x12\x14\n\x10OUTCOME_REJECTED\x10\x06\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x07*{\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x16\n\x12PRIORITY_EMERGENCY\x10\x01\x12\x15\n\x11PRIORITY_CRITICAL\x10\x02\x12\x13\n\x0fPRIORITY_NORMAL\x10\x03\x12\x11\n\rPRIORITY_BULK\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +38,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHANGE_BASEREVISIONSENTRY']._loaded_options = None
   _globals['_CHANGE_BASEREVISIONSENTRY']._serialized_options = b'8\001'
-  _globals['_CHANGEKIND']._serialized_start=1523
-  _globals['_CHANGEKIND']._serialized_end=1661
-  _globals['_OUTCOME']._serialized_start=1664
-  _globals['_OUTCOME']._serialized_end=1855
-  _globals['_PRIORITY']._serialized_start=1857
-  _globals['_PRIORITY']._serialized_end=1980
+  _globals['_CHANGE_BASEVALUESENTRY']._loaded_options = None
+  _globals['_CHANGE_BASEVALUESENTRY']._serialized_options = b'8\001'
+  _globals['_CHANGEKIND']._serialized_start=1675
+  _globals['_CHANGEKIND']._serialized_end=1813
+  _globals['_OUTCOME']._serialized_start=1816
+  _globals['_OUTCOME']._serialized_end=2007
+  _globals['_PRIORITY']._serialized_start=2009
+  _globals['_PRIORITY']._serialized_end=2132
   _globals['_CHANGE']._serialized_start=230
-  _globals['_CHANGE']._serialized_end=680
-  _globals['_CHANGE_BASEREVISIONSENTRY']._serialized_start=602
-  _globals['_CHANGE_BASEREVISIONSENTRY']._serialized_end=654
-  _globals['_FIELDRESULT']._serialized_start=683
-  _globals['_FIELDRESULT']._serialized_end=897
-  _globals['_CHANGERESULT']._serialized_start=900
-  _globals['_CHANGERESULT']._serialized_end=1113
-  _globals['_LOGGEDCHANGE']._serialized_start=1116
-  _globals['_LOGGEDCHANGE']._serialized_end=1520
+  _globals['_CHANGE']._serialized_end=832
+  _globals['_CHANGE_BASEREVISIONSENTRY']._serialized_start=668
+  _globals['_CHANGE_BASEREVISIONSENTRY']._serialized_end=720
+  _globals['_CHANGE_BASEVALUESENTRY']._serialized_start=722
+  _globals['_CHANGE_BASEVALUESENTRY']._serialized_end=806
+  _globals['_FIELDRESULT']._serialized_start=835
+  _globals['_FIELDRESULT']._serialized_end=1049
+  _globals['_CHANGERESULT']._serialized_start=1052
+  _globals['_CHANGERESULT']._serialized_end=1265
+  _globals['_LOGGEDCHANGE']._serialized_start=1268
+  _globals['_LOGGEDCHANGE']._serialized_end=1672
 # @@protoc_insertion_point(module_scope)

@@ -158,6 +158,27 @@ class Change(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class BaseValuesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _value_pb2.FieldValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _value_pb2.FieldValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CHANGE_ID_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -167,6 +188,7 @@ class Change(_message.Message):
     DEFAULT_BASE_REVISION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TRACE_PARENT_FIELD_NUMBER: _builtins.int
+    BASE_VALUES_FIELD_NUMBER: _builtins.int
     change_id: _builtins.str
     """Required. A UUID of the caller's. The same id twice is applied once (kept for 30 days); the same
     id with other content is refused with CHANGE_ID_REUSED.
@@ -201,6 +223,12 @@ class Change(_message.Message):
     def source(self) -> _source_pb2.Source:
         """Set by services of WedSync only, on behalf of a vendor; refused from anyone else."""
 
+    @_builtins.property
+    def base_values(self) -> _containers.MessageMap[_builtins.str, _value_pb2.FieldValue]:
+        """The value of a field as its author had seen it. Sets of labels and lines of text that others
+        changed meanwhile are merged where it is given; they collide where it is not.
+        """
+
     def __init__(
         self,
         *,
@@ -213,10 +241,11 @@ class Change(_message.Message):
         default_base_revision: _builtins.int | None = ...,
         source: _source_pb2.Source | None = ...,
         trace_parent: _builtins.str = ...,
+        base_values: _abc.Mapping[_builtins.str, _value_pb2.FieldValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_default_base_revision", b"_default_base_revision", "content", b"content", "default_base_revision", b"default_base_revision", "source", b"source", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_base_revision", b"_default_base_revision", "base_revisions", b"base_revisions", "change_id", b"change_id", "content", b"content", "default_base_revision", b"default_base_revision", "item_id", b"item_id", "kind", b"kind", "source", b"source", "trace_parent", b"trace_parent", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_base_revision", b"_default_base_revision", "base_revisions", b"base_revisions", "base_values", b"base_values", "change_id", b"change_id", "content", b"content", "default_base_revision", b"default_base_revision", "item_id", b"item_id", "kind", b"kind", "source", b"source", "trace_parent", b"trace_parent", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__default_base_revision: _TypeAlias = _typing.Literal["default_base_revision"]  # noqa: Y015
     _WhichOneofArgType__default_base_revision: _TypeAlias = _typing.Literal["_default_base_revision", b"_default_base_revision"]  # noqa: Y015
