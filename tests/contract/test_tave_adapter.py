@@ -329,7 +329,7 @@ async def test_a_payment_is_found_again_and_keeps_its_amount(bench: Bench) -> No
     adapter, item = bench.adapter(), new_id()
     values = {"amount": "12500 USD", "reference": "ch_123", "memo": "Deposit", "paid_on": "2027-02-03"}
     created = await adapter.create(PAYMENT, item, values)
-    assert created.fields == {**values, "status": "planned"}
+    assert created.fields == {**values, "status": "planned", "refunded": None}
     assert await adapter.find(PAYMENT, item) == created
     paid = await adapter.update(created, {"status": "paid", "reference": "ch_456", "amount": "12500 USD"})
     assert (paid.fields["status"], paid.fields["reference"], paid.marker) == ("paid", "ch_456", item)

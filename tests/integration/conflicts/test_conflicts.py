@@ -152,3 +152,77 @@ async def test_large_batches_fit_in_one_call(running: Running) -> None:
     ]
     await running.client("sync").adjudicate(collisions)
     assert len(await listed(running, wedding_id=wedding, page_size=200)) == 500
+
+
+def an_ending(collision: service_pb2.Collision, **but: object) -> service_pb2.Ending:
+    """Return the end of a collision, of which only what is said differs."""
+    fields: dict[str, object] = {
+        "wedding_id": collision.wedding_id,
+        "sequence": collision.sequence,
+        "item_id": collision.item_id,
+        "item_kind": collision.item_kind,
+        "path": collision.path,
+        "final": a_claim("Waltz", "ada"),
+        "end_sequence": 9,
+        "commit_time": timestamp(datetime(2027, 6, 2, tzinfo=UTC)),
+        "organization_ids": collision.organization_ids,
+    }
+    return service_pb2.Ending(**{**fields, **but})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", ["collision", "ending", "both"])
+async def test_a_conflict_that_ended_is_not_open(running: Running, first: str) -> None:
+    """Whichever is told first, the conflict ends as resolved, with the value and who settled it."""
+    sync, collision = running.client("sync"), a_collision()
+    ending = an_ending(collision)
+    for collisions, endings in {
+        "collision": [([collision], []), ([], [ending])],
+        "ending": [([], [ending]), ([collision], [])],
+        "both": [([collision], [ending])],
+    }[first]:
+        await sync.adjudicate(collisions, endings)
+    await sync.adjudicate([collision], [ending])
+    [conflict] = await listed(running, wedding_id=collision.wedding_id)
+    assert conflict.state == service_pb2.CONFLICT_STATE_RESOLVED
+    assert (conflict.final, conflict.end_time) == (ending.final, ending.commit_time)
+    assert await listed(running, wedding_id=collision.wedding_id, state=service_pb2.CONFLICT_STATE_OPEN) == []
+    assert await running.client("studio").get_conflict(conflict.conflict_id) == conflict
+
+
+async def test_a_conflict_may_give_way_to_another(running: Running) -> None:
+    """When a later collision takes the field over, the earlier conflict says so."""
+    collision = a_collision()
+    await running.client("sync").adjudicate([collision], [an_ending(collision, superseded=True)])
+    [conflict] = await listed(running, state=service_pb2.CONFLICT_STATE_SUPERSEDED)
+    assert conflict.sequence == collision.sequence
+
+
+async def test_a_side_may_change_its_mind(running: Running) -> None:
+    """Claims told at a later sequence replace earlier ones; told late, they replace nothing."""
+    sync, collision = running.client("sync"), a_collision(as_of_sequence=7)
+    later = a_collision(
+        wedding_id=collision.wedding_id,
+        item_id=collision.item_id,
+        as_of_sequence=8,
+        current=a_claim("Waltz", "ada"),
+    )
+    await sync.adjudicate([later])
+    await sync.adjudicate([collision])
+    [conflict] = await listed(running, wedding_id=collision.wedding_id)
+    assert conflict.current == later.current
+
+
+async def test_an_ending_that_makes_no_sense_is_refused(running: Running) -> None:
+    """An ending without time, members or field is refused by name, and so is an empty call."""
+    sync, collision = running.client("sync"), a_collision()
+    for ending in (
+        an_ending(collision, commit_time=None),
+        an_ending(collision, organization_ids=[]),
+        an_ending(collision, path="begins"),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            await sync.adjudicate([], [ending])
+        assert all(violation.field.startswith("endings[0]") for violation in refused.value.violations)
+    with pytest.raises(InvalidRequest) as refused:
+        await sync.adjudicate([])
+    assert [violation.field for violation in refused.value.violations] == ["collisions"]

@@ -21,7 +21,6 @@ from wedsync.model.items import ItemKind
 _GOOD = """\
 vendor: petalworks
 display_name: Petalworks
-category: crm
 bridge_class: rest_hook
 base_url: https://api.petalworks.example/v1
 timeout_seconds: 8
@@ -50,6 +49,7 @@ scope:
   job_id: The job.
 settings:
   full_put: {default: "true", description: Whether PUT replaces.}
+category: crm
 """
 
 
@@ -166,6 +166,34 @@ def test_a_mistake_is_shown_by_file_line_and_cure(
     problems = _problems(tmp_path, _GOOD.replace(old, new))
     place = f"{tmp_path}/petalworks/manifest.yaml:{line}: "
     assert any(problem.startswith(place) and says in problem for problem in problems), problems
+
+
+_NOTES = "notes: {direction: out, equivalence: exact"
+
+
+def test_a_choice_may_be_limited_and_ordered(tmp_path: Path) -> None:
+    """A manifest may say which choices the vendor can be told, and in which order they come."""
+    limits = "accepts: [tentative], rising: [[tentative], [confirmed, cancelled]]"
+    text = _GOOD.replace(_NOTES, f"status: {{direction: both, equivalence: exact, {limits}")
+    rule = _load(tmp_path, text).rule(ItemKind.TIMELINE_EVENT, "status")
+    assert rule is not None
+    assert (rule.takes("tentative"), rule.takes("confirmed"), rule.takes(None)) == (True, False, True)
+    assert rule.goes_back("cancelled", "tentative")
+    assert not rule.goes_back("cancelled", "confirmed")
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("status: {direction: both, equivalence: exact, accepts: [maybe]", "choose from tentative"),
+        ("status: {direction: both, equivalence: exact, rising: [[maybe], [confirmed]]", "names maybe"),
+        ("notes: {direction: both, equivalence: exact, accepts: [x]", "it is no choice"),
+    ],
+    ids=["unknown value", "unknown step", "no choice"],
+)
+def test_limits_of_a_choice_must_name_its_values(tmp_path: Path, rule: str, says: str) -> None:
+    """Values that the field does not have, and limits of what is no choice, are refused with the cure."""
+    assert any(says in problem for problem in _problems(tmp_path, _GOOD.replace(_NOTES, rule)))
 
 
 def test_all_mistakes_are_shown_at_once(tmp_path: Path) -> None:

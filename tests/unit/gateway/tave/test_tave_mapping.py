@@ -250,7 +250,7 @@ def test_a_payment_comes_back_as_it_went_out(values: dict[str, FieldValue]) -> N
     item, wanted = new_id(), held(ItemKind.PAYMENT, values)
     body = payments.new(item, wanted, CONTEXT)
     assert violations(RESOURCES["payment"].rules, body) == {}
-    assert payments.read(body, CONTEXT) == wanted
+    assert payments.read(body, CONTEXT) == {**wanted, "refunded": None}
     assert payments.marker_of(body) == item
     assert payments.changes(body, wanted, CONTEXT) == {}
     written = payments.changes(body, {"memo": "Balance", "paid_on": "2027-01-01", "reference": None}, CONTEXT)
@@ -261,7 +261,10 @@ def test_a_refund_is_seen_and_never_written() -> None:
     """A payment refunded in full shows as refunded; a part is still paid; we cannot refund."""
     paid = {"amount": 100, "status": "posted", "transactionId": "ch_1"}
     assert payments.read({**paid, "refundedAmount": 100}, CONTEXT)["status"] == "refunded"
-    assert payments.read({**paid, "refundedAmount": 60}, CONTEXT)["status"] == "paid"
+    part = payments.read({**paid, "refundedAmount": 60}, CONTEXT)
+    assert (part["status"], part["refunded"]) == ("paid", "60 USD")
+    with pytest.raises(ValueError, match="refunded amount"):
+        payments.read({**paid, "refundedAmount": "60"}, CONTEXT)
     assert payments.changes(paid, {"reference": None}, CONTEXT) == {"transactionId": None}
     with pytest.raises(VendorRejected):
         payments.changes(paid, {"status": "refunded"}, CONTEXT)
