@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.e2e.conftest import Wedding, until
+from wedsync.api.conflicts.v1 import service_pb2 as conflicts_pb2
 from wedsync.api.sync.v1 import change_pb2
 from wedsync.client.sync import CALLER
 from wedsync.model.changes import Change, ChangeKind, Outcome
@@ -111,8 +112,8 @@ async def test_different_fields_edited_in_both_systems_at_once_both_survive(wedd
     assert shown["summary"] == "Reveal"
 
 
-async def test_the_same_field_edited_in_both_systems_is_held_and_asked_about(wedding: Wedding) -> None:
-    """Two titles made unseen by each other collide: each system keeps its own, and a conflict is open."""
+async def test_the_same_field_edited_in_both_systems_is_held_until_it_is_settled(wedding: Wedding) -> None:
+    """Two titles made unseen by each other are held; keeping one brings both systems to it, and it is over."""
     event_id = await wedding.photographer.plan("Dinner", "18:00", "20:00")
     await wedding.in_calendar("Dinner")
     await wedding.quiet()
@@ -134,6 +135,25 @@ async def test_the_same_field_edited_in_both_systems_is_held_and_asked_about(wed
     assert set(await wedding.couple.events()) == {"Supper"}
     outcomes = [f.outcome for change in await wedding.log() for f in change.fields if f.path == "title"]
     assert change_pb2.OUTCOME_CONFLICTED in outcomes
+
+    stays = conflict.current.value.text
+    keep = Change(
+        change_id=new_id(),
+        item_id=conflict.item_id,
+        item_kind=ItemKind.TIMELINE_EVENT,
+        kind=ChangeKind.UPDATE,
+        source=CALLER,
+        values={"title": stays},
+        base={"title": conflict.sequence},
+    )
+    await wedding.clients.sync.apply_changes(wedding.wedding_id, [keep])
+    await wedding.in_tave(stays)
+    await wedding.in_calendar(stays)
+
+    async def over() -> bool:
+        return [c.state for c in await opened()] == [conflicts_pb2.CONFLICT_STATE_RESOLVED]
+
+    await until(over, "the conflict is over")
 
 
 async def test_an_edit_through_the_api_reaches_both_vendors(wedding: Wedding) -> None:

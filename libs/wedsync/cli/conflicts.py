@@ -38,9 +38,17 @@ async def _list(wedding_id: str, *, as_json: bool, limit: int) -> None:
         field=lambda conflict: conflict.path,
         stays=lambda conflict: _claim(conflict.current),
         proposed=lambda conflict: _claim(conflict.proposed),
+        state=_state,
     )
     print_messages(found, columns, as_json=as_json, empty="There are no conflicts.")
 
 
 def _claim(claim: Claim) -> str:
     return f"{logged.value(claim.value)} ({logged.who(claim.source)})"
+
+
+def _state(conflict: Conflict) -> str:
+    # By the message's own description: importing the contract for a name would slow every command down.
+    names = conflict.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number
+    state = names[conflict.state].name.removeprefix("CONFLICT_STATE_").lower()
+    return f"{state}: {_claim(conflict.final)}" if conflict.HasField("final") else state

@@ -157,7 +157,7 @@ def test_deliveries(wedsync: Wedsync, data: Data, system: System) -> None:
 
 
 def test_conflicts(wedsync: Wedsync, data: Data, system: System) -> None:
-    """`conflicts list` shows both values and who wants each."""
+    """`conflicts list` shows both values, who wants each, and how it ended."""
     assert "no conflicts" in wedsync("conflicts", "list").stdout
 
     def claim(text: str, source: Any) -> conflicts_pb2.Claim:
@@ -170,11 +170,20 @@ def test_conflicts(wedsync: Wedsync, data: Data, system: System) -> None:
             path="location",
             current=claim("Terrace", fakes.ANN),
             proposed=claim("Garden", fakes.TAVE),
-        )
+            state=conflicts_pb2.CONFLICT_STATE_OPEN,
+        ),
+        conflicts_pb2.Conflict(
+            conflict_id=CHANGE,
+            path="location",
+            state=conflicts_pb2.CONFLICT_STATE_RESOLVED,
+            final=claim("Orangery", fakes.ANN),
+        ),
     ]
     shown = wedsync("conflicts", "list", "--wedding", WEDDING).stdout
     assert "Terrace (ann)" in shown
     assert "Garden (tave)" in shown
+    assert "open" in shown
+    assert "resolved: Orangery (ann)" in " ".join(shown.split())
     assert system.asked[-1].wedding_id == WEDDING
     assert data("conflicts", "list")[0]["path"] == "location"
 
