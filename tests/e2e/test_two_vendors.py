@@ -113,7 +113,7 @@ async def test_different_fields_edited_in_both_systems_at_once_both_survive(wedd
 
 
 async def test_the_same_field_edited_in_both_systems_is_held_until_it_is_settled(wedding: Wedding) -> None:
-    """Two titles made unseen by each other are held; keeping one brings both systems to it, and it is over."""
+    """Two titles made unseen by each other are held; keeping one brings both to it, and it is over."""
     event_id = await wedding.photographer.plan("Dinner", "18:00", "20:00")
     await wedding.in_calendar("Dinner")
     await wedding.quiet()

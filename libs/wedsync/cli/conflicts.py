@@ -48,7 +48,8 @@ def _claim(claim: Claim) -> str:
 
 
 def _state(conflict: Conflict) -> str:
-    # By the message's own description: importing the contract for a name would slow every command down.
-    names = conflict.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number
-    state = names[conflict.state].name.removeprefix("CONFLICT_STATE_").lower()
+    # Here and not above: importing the contract would slow every other command down.
+    from wedsync.api.conflicts.v1.service_pb2 import ConflictState  # noqa: PLC0415
+
+    state = ConflictState.Name(conflict.state).removeprefix("CONFLICT_STATE_").lower()
     return f"{state}: {_claim(conflict.final)}" if conflict.HasField("final") else state
