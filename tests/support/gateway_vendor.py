@@ -23,6 +23,7 @@ from services.gateway.vendors.manifest import (
 )
 from services.gateway.vendors.port import (
     Account,
+    Decision,
     OutOfScope,
     RecordGone,
     Scan,
@@ -178,6 +179,10 @@ class FakeVendor(VendorPort):
     async def delete(self, record: VendorRecord) -> None:
         """Delete a record."""
         self._write("delete", record.record_id, lambda: self.records.pop(record.record_id, None))
+
+    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+        """Nobody decides anything here."""
+        return ()
 
     def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Return the records an event points at."""

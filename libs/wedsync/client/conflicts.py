@@ -27,6 +27,15 @@ class ConflictsClient:
         request = service_pb2.AdjudicateRequest(collisions=collisions, endings=endings)
         await unary(self._stub.Adjudicate, request, options)
 
+    async def resolve_conflict(
+        self, request: service_pb2.ResolveConflictRequest, **options: Unpack[CallOptions]
+    ) -> service_pb2.Conflict:
+        """Decide a conflict. Safe to repeat with the same request id.
+
+        Raises `NotFound`, and `FailedPrecondition` if it was decided before.
+        """
+        return await unary(self._stub.ResolveConflict, request, options)
+
     async def get_conflict(self, conflict_id: str, **options: Unpack[CallOptions]) -> service_pb2.Conflict:
         """Return one conflict. Raises `NotFound`."""
         request = service_pb2.GetConflictRequest(conflict_id=conflict_id)

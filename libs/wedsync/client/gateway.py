@@ -66,6 +66,24 @@ class GatewayClient:
 
         return pages("", fetch)
 
+    async def rotate_webhook_secret(
+        self,
+        integration_id: str,
+        secret: str,
+        *,
+        overlap_seconds: int | None = None,
+        request_id: str = "",
+        **options: Unpack[CallOptions],
+    ) -> int:
+        """Give the secret a vendor signs its webhooks with; return how many are valid now."""
+        request = integration_pb2.RotateWebhookSecretRequest(
+            request_id=request_id or new_id(),
+            integration_id=integration_id,
+            secret=secret,
+            overlap_seconds=overlap_seconds,
+        )
+        return (await unary(self._integrations.RotateWebhookSecret, request, options)).valid_secrets
+
     async def link_wedding(
         self,
         wedding_id: str,
@@ -133,3 +151,10 @@ class GatewayClient:
         """Return the recorded path of one webhook or change. Raises `NotFound`."""
         request = delivery_pb2.GetJourneyRequest(journey_id=journey_id)
         return await unary(self._deliveries.GetJourney, request, options)
+
+    async def get_latency(
+        self, *, wedding_id: str = "", window_seconds: int = 0, **options: Unpack[CallOptions]
+    ) -> Sequence[delivery_pb2.StageLatency]:
+        """Return how long each stage took, by vendor, over the last while."""
+        request = delivery_pb2.GetLatencyRequest(wedding_id=wedding_id, window_seconds=window_seconds)
+        return (await unary(self._deliveries.GetLatency, request, options)).stages

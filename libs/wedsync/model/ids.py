@@ -41,6 +41,16 @@ def conflict_id(wedding_id: str, sequence: int, path: str) -> str:
     return _derived("conflict", wedding_id, str(sequence), path)
 
 
+def announcement_id(conflict_id: str) -> str:
+    """Return the id of the message that asks people about a conflict."""
+    return _derived("announcement", conflict_id)
+
+
+def act_id(conflict_id: str, act: str) -> str:
+    """Return the id of the change by which the conflicts service does something about a conflict."""
+    return _derived("act", conflict_id, act)
+
+
 def is_id(value: str) -> bool:
     """Say whether the value is a UUID in canonical lower-case form."""
     try:

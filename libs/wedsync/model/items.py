@@ -27,6 +27,7 @@ class ItemKind(StrEnum):
     BOOKING = "booking"
     PAYMENT = "payment"
     TASK = "task"
+    MESSAGE = "message"
 
 
 class FieldType(StrEnum):
@@ -111,6 +112,11 @@ CATALOGUE: Mapping[ItemKind, Mapping[str, FieldSpec]] = {
         "done": _BOOL,
         "assignee": _text(),
         "notes": _LINES,
+    },
+    ItemKind.MESSAGE: {
+        "text": FieldSpec(type=FieldType.LINES, required=True),
+        "author": _text(),
+        "conflict_id": _text(),
     },
 }
 """Every kind's fields by path, in the order people read them."""

@@ -42,8 +42,23 @@ _DUE = text("""
             :sequence, :lane, :trace_parent)
     ON CONFLICT DO NOTHING
 """)
+# An edit of what was said goes only where it was said, or is about to be.
+_DUE_WHERE_TOLD = text("""
+    INSERT INTO gateway.vendor_deliveries
+        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
+         trace_parent)
+    SELECT CAST(:id AS uuid), :created_at, :organization_id, CAST(:wedding_id AS uuid), told.link_id,
+           told.item_id, :item_kind, CAST(:change_id AS uuid), :sequence, :lane, :trace_parent
+    FROM (SELECT link_id, item_id FROM gateway.shadow_items
+          WHERE link_id = CAST(:link_id AS uuid) AND item_id = CAST(:item_id AS uuid)
+          UNION
+          SELECT link_id, item_id FROM gateway.vendor_deliveries
+          WHERE link_id = CAST(:link_id AS uuid) AND item_id = CAST(:item_id AS uuid) AND state = 'due') told
+    ON CONFLICT DO NOTHING
+""")
 _EVERYTHING = text("""
-    SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items WHERE wedding_id = :wedding_id
+    SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items
+    WHERE wedding_id = :wedding_id AND kind <> :said_once
 """)
 _CLAIM = text("""
     WITH due AS (
@@ -92,6 +107,11 @@ class Commit:
     priority: Priority
     trace_parent: str
 
+    @property
+    def edits_message(self) -> bool:
+        """Whether it changes what was said before: a message is told only to those who heard its beginning."""
+        return self.item.kind is ItemKind.MESSAGE and self.sequence != self.item.life.revision
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
@@ -128,8 +148,7 @@ class DeliveryStore:
             # In one order everywhere, so that two hand-overs cannot wait for each other in a circle.
             for commit in sorted(commits, key=lambda c: (c.wedding_id, c.item.item_id, c.sequence)):
                 await conn.execute(_PROJECT, _projection(commit))
-            due = [_due(commit, link) for commit in commits for link in links if _concerns(commit, link)]
-            return (await conn.execute(_DUE, due)).rowcount if due else 0
+            return await _make_due(conn, commits, links)
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Claim records with due deliveries, the most urgent lane first."""
@@ -182,11 +201,25 @@ class DeliveryStore:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
 
 
+async def _make_due(conn: AsyncConnection, commits: Sequence[Commit], links: Sequence[Any]) -> int:
+    """Insert one delivery for each commit and link of its wedding; return how many are new."""
+    new = 0
+    # Edits come after what they edit: only then it shows where that is about to be said.
+    for statement, edits_message in ((_DUE, False), (_DUE_WHERE_TOLD, True)):
+        concerned = [commit for commit in commits if commit.edits_message is edits_message]
+        due = [_due(commit, link) for commit in concerned for link in links if _concerns(commit, link)]
+        new += (await conn.execute(statement, due)).rowcount if due else 0
+    return new
+
+
 async def deliver_everything(
     conn: AsyncConnection, *, organization_id: str, wedding_id: str, link_id: str, trace_parent: str
 ) -> None:
-    """Make every item of the wedding due for a new link, within the caller's transaction."""
-    items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id})
+    """Make every item of the wedding due for a new link, within the caller's transaction.
+
+    What was said before the link is not said again.
+    """
+    items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id, "said_once": ItemKind.MESSAGE})
     due = [_due_again(row, organization_id, wedding_id, link_id, trace_parent) for row in items]
     if due:
         await conn.execute(_DUE, due)

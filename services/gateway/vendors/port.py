@@ -76,6 +76,17 @@ class Account:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided about a conflict inside the vendor's own system, by a button or the like."""
+
+    conflict_id: str
+    choice: str
+    """`current` or `proposed`."""
+    actor: str
+    """The person, as the vendor identifies them."""
+
+
 class VendorPort(Protocol):
     """Talk to one vendor's API within one scope.
 
@@ -121,6 +132,13 @@ class VendorPort(Protocol):
         """Return the record ids a webhook event points at. Raises `VendorGarbage` if it makes no sense.
 
         An event is a hint: the engine reads the records itself.
+        """
+        ...
+
+    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+        """Return what a person decided in a webhook event; nothing for most vendors and events.
+
+        Raises `VendorGarbage` if it makes no sense.
         """
         ...
 

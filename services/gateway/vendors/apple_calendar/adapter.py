@@ -21,6 +21,7 @@ from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import (
     Account,
     BadRecord,
+    Decision,
     RecordGone,
     Scan,
     VendorGarbage,
@@ -131,6 +132,10 @@ class CalDavCalendar:
                 raise VersionMismatch("the event was changed since it was read")
         elif response.status not in _WRITTEN | _GONE | {207}:
             raise VendorRejected(f"the calendar server refused the delete ({refusal(response)})")
+
+    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+        """Nobody decides anything here."""
+        return ()
 
     def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Refuse: CalDAV servers send no webhooks."""

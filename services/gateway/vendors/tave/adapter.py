@@ -9,6 +9,7 @@ from typing import Any
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import (
     Account,
+    Decision,
     OutOfScope,
     RecordGone,
     Scan,
@@ -161,6 +162,10 @@ class TaveAdapter:
             await self._api.delete(f"/event/{object_id}")
         except Absent:
             return
+
+    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+        """Nobody decides anything here."""
+        return ()
 
     def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Return the record ids a rest hook may be about."""

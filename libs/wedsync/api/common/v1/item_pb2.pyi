@@ -40,6 +40,8 @@ class _ItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemKind.Val
     """Money that is due, paid or given back."""
     ITEM_KIND_TASK: _ItemKind.ValueType  # 5
     """Something someone must do."""
+    ITEM_KIND_MESSAGE: _ItemKind.ValueType  # 6
+    """Something said to the people of the wedding, or by them."""
 
 class ItemKind(_ItemKind, metaclass=_ItemKindEnumTypeWrapper):
     """What an item is."""
@@ -56,6 +58,8 @@ ITEM_KIND_PAYMENT: ItemKind.ValueType  # 4
 """Money that is due, paid or given back."""
 ITEM_KIND_TASK: ItemKind.ValueType  # 5
 """Something someone must do."""
+ITEM_KIND_MESSAGE: ItemKind.ValueType  # 6
+"""Something said to the people of the wedding, or by them."""
 Global___ItemKind: _TypeAlias = ItemKind  # noqa: Y015
 
 @_typing.final
@@ -117,6 +121,7 @@ class ItemContent(_message.Message):
     BOOKING_FIELD_NUMBER: _builtins.int
     PAYMENT_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def timeline_event(self) -> Global___TimelineEvent:
         """Something that happens at a time."""
@@ -137,6 +142,10 @@ class ItemContent(_message.Message):
     def task(self) -> Global___Task:
         """Something someone must do."""
 
+    @_builtins.property
+    def message(self) -> Global___Message:
+        """Something said."""
+
     def __init__(
         self,
         *,
@@ -145,12 +154,13 @@ class ItemContent(_message.Message):
         booking: Global___Booking | None = ...,
         payment: Global___Payment | None = ...,
         task: Global___Task | None = ...,
+        message: Global___Message | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["timeline_event", "contact", "booking", "payment", "task"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["timeline_event", "contact", "booking", "payment", "task", "message"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -437,3 +447,37 @@ class Task(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__done) -> _WhichOneofReturnType__done | None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class Message(_message.Message):
+    """Something said to the people of the wedding, or by them. It is posted once to each place linked when
+    it was created, never to one linked later.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    CONFLICT_ID_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What is said; lines of plain text. Required on create."""
+    author: _builtins.str
+    """Who says it, as the place where it was said names them."""
+    conflict_id: _builtins.str
+    """The conflict it asks about; where the vendor can, it is shown with buttons to decide. Empty once
+    nothing is asked any more.
+    """
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        author: _builtins.str = ...,
+        conflict_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "conflict_id", b"conflict_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Message: _TypeAlias = Message  # noqa: Y015

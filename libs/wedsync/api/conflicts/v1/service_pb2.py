@@ -28,7 +28,7 @@ from wedsync.api.common.v1 import source_pb2 as wedsync_dot_api_dot_common_dot_v
 from wedsync.api.common.v1 import value_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&wedsync/api/conflicts/v1/service.proto\x12\x18wedsync.api.conflicts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a\"wedsync/api/common/v1/source.proto\x1a!wedsync/api/common/v1/value.proto\"\x89\x02\n\x05\x43laim\x12\x30\n\x05value\x18\x01 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12-\n\x06source\x18\x02 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12;\n\x06values\x18\x04 \x03(\x0b\x32+.wedsync.api.conflicts.v1.Claim.ValuesEntry\x1aP\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue:\x02\x38\x01\"\xc4\x03\n\x08\x43onflict\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x32\n\titem_kind\x18\x05 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x06 \x01(\t\x12\x30\n\x07\x63urrent\x18\x07 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x31\n\x08proposed\x18\x08 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x36\n\x05state\x18\t \x01(\x0e\x32\'.wedsync.api.conflicts.v1.ConflictState\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05\x66inal\x18\x0c \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\"\xe2\x02\n\tCollision\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x32\n\titem_kind\x18\x04 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x30\n\x07\x63urrent\x18\x06 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x31\n\x08proposed\x18\x07 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12/\n\x0b\x63ommit_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10organization_ids\x18\t \x03(\t\x12\x14\n\x0ctrace_parent\x18\n \x01(\t\x12\x16\n\x0e\x61s_of_sequence\x18\x0b \x01(\x03\"\xbc\x02\n\x06\x45nding\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x32\n\titem_kind\x18\x04 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x05 \x01(\t\x12.\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x14\n\x0c\x65nd_sequence\x18\x07 \x01(\x03\x12\x12\n\nsuperseded\x18\x08 \x01(\x08\x12/\n\x0b\x63ommit_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10organization_ids\x18\n \x03(\t\x12\x14\n\x0ctrace_parent\x18\x0b \x01(\t\"\x7f\n\x11\x41\x64judicateRequest\x12\x37\n\ncollisions\x18\x01 \x03(\x0b\x32#.wedsync.api.conflicts.v1.Collision\x12\x31\n\x07\x65ndings\x18\x02 \x03(\x0b\x32 .wedsync.api.conflicts.v1.Ending\"\x14\n\x12\x41\x64judicateResponse\")\n\x12GetConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\"\x89\x01\n\x14ListConflictsRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.wedsync.api.conflicts.v1.ConflictState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x15ListConflictsResponse\x12\x35\n\tconflicts\x18\x01 \x03(\x0b\x32\".wedsync.api.conflicts.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x84\x01\n\rConflictState\x12\x1e\n\x1a\x43ONFLICT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONFLICT_STATE_OPEN\x10\x01\x12\x1b\n\x17\x43ONFLICT_STATE_RESOLVED\x10\x02\x12\x1d\n\x19\x43ONFLICT_STATE_SUPERSEDED\x10\x03\x32\xcd\x02\n\x0f\x43onflictService\x12g\n\nAdjudicate\x12+.wedsync.api.conflicts.v1.AdjudicateRequest\x1a,.wedsync.api.conflicts.v1.AdjudicateResponse\x12_\n\x0bGetConflict\x12,.wedsync.api.conflicts.v1.GetConflictRequest\x1a\".wedsync.api.conflicts.v1.Conflict\x12p\n\rListConflicts\x12..wedsync.api.conflicts.v1.ListConflictsRequest\x1a/.wedsync.api.conflicts.v1.ListConflictsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&wedsync/api/conflicts/v1/service.proto\x12\x18wedsync.api.conflicts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a\"wedsync/api/common/v1/source.proto\x1a!wedsync/api/common/v1/value.proto\"\xb7\x02\n\x05\x43laim\x12\x30\n\x05value\x18\x01 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12-\n\x06source\x18\x02 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12;\n\x06values\x18\x04 \x03(\x0b\x32+.wedsync.api.conflicts.v1.Claim.ValuesEntry\x12,\n\x08set_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aP\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue:\x02\x38\x01\"\x8b\x04\n\x08\x43onflict\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x32\n\titem_kind\x18\x05 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x06 \x01(\t\x12\x30\n\x07\x63urrent\x18\x07 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x31\n\x08proposed\x18\x08 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x36\n\x05state\x18\t \x01(\x0e\x32\'.wedsync.api.conflicts.v1.ConflictState\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05\x66inal\x18\x0c \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x34\n\x08\x64\x65\x63ision\x18\r \x01(\x0b\x32\".wedsync.api.conflicts.v1.Decision\x12\x0f\n\x07summary\x18\x0e \x01(\t\"\x99\x02\n\x08\x44\x65\x63ision\x12\x30\n\x06\x63hoice\x18\x01 \x01(\x0e\x32 .wedsync.api.conflicts.v1.Choice\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12-\n\x06source\x18\x03 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x16\n\x0epolicy_version\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12/\n\x0b\x64\x65\x63ide_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tchange_id\x18\x08 \x01(\t\"\xe2\x02\n\tCollision\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x32\n\titem_kind\x18\x04 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x30\n\x07\x63urrent\x18\x06 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x31\n\x08proposed\x18\x07 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12/\n\x0b\x63ommit_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10organization_ids\x18\t \x03(\t\x12\x14\n\x0ctrace_parent\x18\n \x01(\t\x12\x16\n\x0e\x61s_of_sequence\x18\x0b \x01(\x03\"\xbc\x02\n\x06\x45nding\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x32\n\titem_kind\x18\x04 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0c\n\x04path\x18\x05 \x01(\t\x12.\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x1f.wedsync.api.conflicts.v1.Claim\x12\x14\n\x0c\x65nd_sequence\x18\x07 \x01(\x03\x12\x12\n\nsuperseded\x18\x08 \x01(\x08\x12/\n\x0b\x63ommit_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10organization_ids\x18\n \x03(\t\x12\x14\n\x0ctrace_parent\x18\x0b \x01(\t\"\x7f\n\x11\x41\x64judicateRequest\x12\x37\n\ncollisions\x18\x01 \x03(\x0b\x32#.wedsync.api.conflicts.v1.Collision\x12\x31\n\x07\x65ndings\x18\x02 \x03(\x0b\x32 .wedsync.api.conflicts.v1.Ending\"\x14\n\x12\x41\x64judicateResponse\")\n\x12GetConflictRequest\x12\x13\n\x0b\x63onflict_id\x18\x01 \x01(\t\"\x89\x01\n\x14ListConflictsRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.wedsync.api.conflicts.v1.ConflictState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x15ListConflictsResponse\x12\x35\n\tconflicts\x18\x01 \x03(\x0b\x32\".wedsync.api.conflicts.v1.Conflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe2\x01\n\x16ResolveConflictRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63onflict_id\x18\x02 \x01(\t\x12\x30\n\x06\x63hoice\x18\x03 \x01(\x0e\x32 .wedsync.api.conflicts.v1.Choice\x12\x30\n\x05value\x18\x04 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x0c\n\x04note\x18\x05 \x01(\t\x12-\n\x06source\x18\x06 \x01(\x0b\x32\x1d.wedsync.api.common.v1.Source*\xa0\x01\n\rConflictState\x12\x1e\n\x1a\x43ONFLICT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONFLICT_STATE_OPEN\x10\x01\x12\x1b\n\x17\x43ONFLICT_STATE_RESOLVED\x10\x02\x12\x1d\n\x19\x43ONFLICT_STATE_SUPERSEDED\x10\x03\x12\x1a\n\x16\x43ONFLICT_STATE_DECIDED\x10\x04*[\n\x06\x43hoice\x12\x16\n\x12\x43HOICE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HOICE_CURRENT\x10\x01\x12\x13\n\x0f\x43HOICE_PROPOSED\x10\x02\x12\x10\n\x0c\x43HOICE_VALUE\x10\x03\x32\xb6\x03\n\x0f\x43onflictService\x12g\n\nAdjudicate\x12+.wedsync.api.conflicts.v1.AdjudicateRequest\x1a,.wedsync.api.conflicts.v1.AdjudicateResponse\x12_\n\x0bGetConflict\x12,.wedsync.api.conflicts.v1.GetConflictRequest\x1a\".wedsync.api.conflicts.v1.Conflict\x12p\n\rListConflicts\x12..wedsync.api.conflicts.v1.ListConflictsRequest\x1a/.wedsync.api.conflicts.v1.ListConflictsResponse\x12g\n\x0fResolveConflict\x12\x30.wedsync.api.conflicts.v1.ResolveConflictRequest\x1a\".wedsync.api.conflicts.v1.Conflictb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLAIM_VALUESENTRY']._loaded_options = None
   _globals['_CLAIM_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_CONFLICTSTATE']._serialized_start=2045
-  _globals['_CONFLICTSTATE']._serialized_end=2177
+  _globals['_CONFLICTSTATE']._serialized_start=2675
+  _globals['_CONFLICTSTATE']._serialized_end=2835
+  _globals['_CHOICE']._serialized_start=2837
+  _globals['_CHOICE']._serialized_end=2928
   _globals['_CLAIM']._serialized_start=207
-  _globals['_CLAIM']._serialized_end=472
-  _globals['_CLAIM_VALUESENTRY']._serialized_start=392
-  _globals['_CLAIM_VALUESENTRY']._serialized_end=472
-  _globals['_CONFLICT']._serialized_start=475
-  _globals['_CONFLICT']._serialized_end=927
-  _globals['_COLLISION']._serialized_start=930
-  _globals['_COLLISION']._serialized_end=1284
-  _globals['_ENDING']._serialized_start=1287
-  _globals['_ENDING']._serialized_end=1603
-  _globals['_ADJUDICATEREQUEST']._serialized_start=1605
-  _globals['_ADJUDICATEREQUEST']._serialized_end=1732
-  _globals['_ADJUDICATERESPONSE']._serialized_start=1734
-  _globals['_ADJUDICATERESPONSE']._serialized_end=1754
-  _globals['_GETCONFLICTREQUEST']._serialized_start=1756
-  _globals['_GETCONFLICTREQUEST']._serialized_end=1797
-  _globals['_LISTCONFLICTSREQUEST']._serialized_start=1800
-  _globals['_LISTCONFLICTSREQUEST']._serialized_end=1937
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=1939
-  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=2042
-  _globals['_CONFLICTSERVICE']._serialized_start=2180
-  _globals['_CONFLICTSERVICE']._serialized_end=2513
+  _globals['_CLAIM']._serialized_end=518
+  _globals['_CLAIM_VALUESENTRY']._serialized_start=438
+  _globals['_CLAIM_VALUESENTRY']._serialized_end=518
+  _globals['_CONFLICT']._serialized_start=521
+  _globals['_CONFLICT']._serialized_end=1044
+  _globals['_DECISION']._serialized_start=1047
+  _globals['_DECISION']._serialized_end=1328
+  _globals['_COLLISION']._serialized_start=1331
+  _globals['_COLLISION']._serialized_end=1685
+  _globals['_ENDING']._serialized_start=1688
+  _globals['_ENDING']._serialized_end=2004
+  _globals['_ADJUDICATEREQUEST']._serialized_start=2006
+  _globals['_ADJUDICATEREQUEST']._serialized_end=2133
+  _globals['_ADJUDICATERESPONSE']._serialized_start=2135
+  _globals['_ADJUDICATERESPONSE']._serialized_end=2155
+  _globals['_GETCONFLICTREQUEST']._serialized_start=2157
+  _globals['_GETCONFLICTREQUEST']._serialized_end=2198
+  _globals['_LISTCONFLICTSREQUEST']._serialized_start=2201
+  _globals['_LISTCONFLICTSREQUEST']._serialized_end=2338
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_start=2340
+  _globals['_LISTCONFLICTSRESPONSE']._serialized_end=2443
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_start=2446
+  _globals['_RESOLVECONFLICTREQUEST']._serialized_end=2672
+  _globals['_CONFLICTSERVICE']._serialized_start=2931
+  _globals['_CONFLICTSERVICE']._serialized_end=3369
 # @@protoc_insertion_point(module_scope)

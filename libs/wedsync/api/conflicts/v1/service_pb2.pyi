@@ -37,6 +37,8 @@ class _ConflictStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conflic
     """Over: somebody who had seen both sides settled it, and every vendor is brought to the value."""
     CONFLICT_STATE_SUPERSEDED: _ConflictState.ValueType  # 3
     """Another conflict about the same field took its place."""
+    CONFLICT_STATE_DECIDED: _ConflictState.ValueType  # 4
+    """Decided; the decision is on its way into the wedding."""
 
 class ConflictState(_ConflictState, metaclass=_ConflictStateEnumTypeWrapper):
     """How far a conflict is."""
@@ -49,7 +51,37 @@ CONFLICT_STATE_RESOLVED: ConflictState.ValueType  # 2
 """Over: somebody who had seen both sides settled it, and every vendor is brought to the value."""
 CONFLICT_STATE_SUPERSEDED: ConflictState.ValueType  # 3
 """Another conflict about the same field took its place."""
+CONFLICT_STATE_DECIDED: ConflictState.ValueType  # 4
+"""Decided; the decision is on its way into the wedding."""
 Global___ConflictState: _TypeAlias = ConflictState  # noqa: Y015
+
+class _Choice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Choice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHOICE_UNSPECIFIED: _Choice.ValueType  # 0
+    """Not given."""
+    CHOICE_CURRENT: _Choice.ValueType  # 1
+    """The value that stayed for the time being."""
+    CHOICE_PROPOSED: _Choice.ValueType  # 2
+    """The value that came second."""
+    CHOICE_VALUE: _Choice.ValueType  # 3
+    """A third value."""
+
+class Choice(_Choice, metaclass=_ChoiceEnumTypeWrapper):
+    """Which value a decision is for."""
+
+CHOICE_UNSPECIFIED: Choice.ValueType  # 0
+"""Not given."""
+CHOICE_CURRENT: Choice.ValueType  # 1
+"""The value that stayed for the time being."""
+CHOICE_PROPOSED: Choice.ValueType  # 2
+"""The value that came second."""
+CHOICE_VALUE: Choice.ValueType  # 3
+"""A third value."""
+Global___Choice: _TypeAlias = Choice  # noqa: Y015
 
 @_typing.final
 class Claim(_message.Message):
@@ -82,6 +114,7 @@ class Claim(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    SET_TIME_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The wedding's sequence at which it was set or proposed."""
     @_builtins.property
@@ -96,6 +129,10 @@ class Claim(_message.Message):
     def values(self) -> _containers.MessageMap[_builtins.str, _value_pb2.FieldValue]:
         """What else this side wants: the edited fields of an item that the other side deleted."""
 
+    @_builtins.property
+    def set_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only, and only from GetConflict. When it was set or proposed."""
+
     def __init__(
         self,
         *,
@@ -103,10 +140,11 @@ class Claim(_message.Message):
         source: _source_pb2.Source | None = ...,
         revision: _builtins.int = ...,
         values: _abc.Mapping[_builtins.str, _value_pb2.FieldValue] | None = ...,
+        set_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["set_time", b"set_time", "source", b"source", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "source", b"source", "value", b"value", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "set_time", b"set_time", "source", b"source", "value", b"value", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -130,6 +168,8 @@ class Conflict(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
     conflict_id: _builtins.str
     """A UUID."""
     wedding_id: _builtins.str
@@ -144,6 +184,8 @@ class Conflict(_message.Message):
     """The field."""
     state: Global___ConflictState.ValueType
     """How far it is."""
+    summary: _builtins.str
+    """What it is about or what became of it, in a sentence."""
     @_builtins.property
     def current(self) -> Global___Claim:
         """The value that stays for now."""
@@ -164,6 +206,10 @@ class Conflict(_message.Message):
     def final(self) -> Global___Claim:
         """The value the wedding held then, and who settled it."""
 
+    @_builtins.property
+    def decision(self) -> Global___Decision:
+        """How it was decided, once it is."""
+
     def __init__(
         self,
         *,
@@ -179,14 +225,72 @@ class Conflict(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         final: Global___Claim | None = ...,
+        decision: Global___Decision | None = ...,
+        summary: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current", b"current", "end_time", b"end_time", "final", b"final", "proposed", b"proposed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current", b"current", "decision", b"decision", "end_time", b"end_time", "final", b"final", "proposed", b"proposed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_id", b"conflict_id", "create_time", b"create_time", "current", b"current", "end_time", b"end_time", "final", b"final", "item_id", b"item_id", "item_kind", b"item_kind", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "state", b"state", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_id", b"conflict_id", "create_time", b"create_time", "current", b"current", "decision", b"decision", "end_time", b"end_time", "final", b"final", "item_id", b"item_id", "item_kind", b"item_kind", "path", b"path", "proposed", b"proposed", "sequence", b"sequence", "state", b"state", "summary", b"summary", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Conflict: _TypeAlias = Conflict  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """How a conflict was decided, by whom and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHOICE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    choice: Global___Choice.ValueType
+    """Which value."""
+    policy: _builtins.str
+    """The policy's name; empty where a person decided."""
+    policy_version: _builtins.int
+    """Its version."""
+    reason: _builtins.str
+    """Why."""
+    change_id: _builtins.str
+    """The change that carries it into the wedding."""
+    @_builtins.property
+    def value(self) -> _value_pb2.FieldValue:
+        """The value itself; unset where it is empty."""
+
+    @_builtins.property
+    def source(self) -> _source_pb2.Source:
+        """The person that decided; unset where a policy did."""
+
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        choice: Global___Choice.ValueType = ...,
+        value: _value_pb2.FieldValue | None = ...,
+        source: _source_pb2.Source | None = ...,
+        policy: _builtins.str = ...,
+        policy_version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+        change_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time", "source", b"source", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "choice", b"choice", "decide_time", b"decide_time", "policy", b"policy", "policy_version", b"policy_version", "reason", b"reason", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
 class Collision(_message.Message):
@@ -456,3 +560,49 @@ class ListConflictsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListConflictsResponse: _TypeAlias = ListConflictsResponse  # noqa: Y015
+
+@_typing.final
+class ResolveConflictRequest(_message.Message):
+    """Request of ResolveConflict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONFLICT_ID_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. A UUID of the caller's; repeating the call with it returns the first answer."""
+    conflict_id: _builtins.str
+    """Required."""
+    choice: Global___Choice.ValueType
+    """Required."""
+    note: _builtins.str
+    """Why; kept with the decision."""
+    @_builtins.property
+    def value(self) -> _value_pb2.FieldValue:
+        """For CHOICE_VALUE: the value to set; unset empties the field."""
+
+    @_builtins.property
+    def source(self) -> _source_pb2.Source:
+        """Set by services of WedSync only, on behalf of a person in a vendor's system; refused from anyone else."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        conflict_id: _builtins.str = ...,
+        choice: Global___Choice.ValueType = ...,
+        value: _value_pb2.FieldValue | None = ...,
+        note: _builtins.str = ...,
+        source: _source_pb2.Source | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "conflict_id", b"conflict_id", "note", b"note", "request_id", b"request_id", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveConflictRequest: _TypeAlias = ResolveConflictRequest  # noqa: Y015

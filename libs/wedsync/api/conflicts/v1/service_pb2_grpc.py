@@ -50,6 +50,11 @@ class ConflictServiceStub:
                 request_serializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsResponse.FromString,
                 _registered_method=True)
+        self.ResolveConflict = channel.unary_unary(
+                '/wedsync.api.conflicts.v1.ConflictService/ResolveConflict',
+                request_serializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ResolveConflictRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.Conflict.FromString,
+                _registered_method=True)
 
 
 class ConflictServiceServicer:
@@ -77,6 +82,14 @@ class ConflictServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveConflict(self, request, context):
+        """Decide a conflict: keep the current value, take the proposed one, or set a third. Refused with
+        FAILED_PRECONDITION if it was decided before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConflictServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_ConflictServiceServicer_to_server(servicer, server):
                     servicer.ListConflicts,
                     request_deserializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsResponse.SerializeToString,
+            ),
+            'ResolveConflict': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveConflict,
+                    request_deserializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ResolveConflictRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.Conflict.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class ConflictService:
             '/wedsync.api.conflicts.v1.ConflictService/ListConflicts',
             wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsRequest.SerializeToString,
             wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ListConflictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveConflict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.conflicts.v1.ConflictService/ResolveConflict',
+            wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.ResolveConflictRequest.SerializeToString,
+            wedsync_dot_api_dot_conflicts_dot_v1_dot_service__pb2.Conflict.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class ConflictServiceStub:
     """Return one conflict."""
     ListConflicts: _grpc.UnaryUnaryMultiCallable[_service_pb2.ListConflictsRequest, _service_pb2.ListConflictsResponse]
     """List conflicts, newest first."""
+    ResolveConflict: _grpc.UnaryUnaryMultiCallable[_service_pb2.ResolveConflictRequest, _service_pb2.Conflict]
+    """Decide a conflict: keep the current value, take the proposed one, or set a third. Refused with
+    FAILED_PRECONDITION if it was decided before.
+    """
 
 @_typing.type_check_only
 class ConflictServiceAsyncStub(ConflictServiceStub):
@@ -51,6 +55,10 @@ class ConflictServiceAsyncStub(ConflictServiceStub):
     """Return one conflict."""
     ListConflicts: _aio.UnaryUnaryMultiCallable[_service_pb2.ListConflictsRequest, _service_pb2.ListConflictsResponse]  # type: ignore[assignment]
     """List conflicts, newest first."""
+    ResolveConflict: _aio.UnaryUnaryMultiCallable[_service_pb2.ResolveConflictRequest, _service_pb2.Conflict]  # type: ignore[assignment]
+    """Decide a conflict: keep the current value, take the proposed one, or set a third. Refused with
+    FAILED_PRECONDITION if it was decided before.
+    """
 
 class ConflictServiceServicer(metaclass=_abc_1.ABCMeta):
     """Disagreements between sources, and who decides them."""
@@ -78,5 +86,15 @@ class ConflictServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.ListConflictsResponse, _abc.Awaitable[_service_pb2.ListConflictsResponse]]:
         """List conflicts, newest first."""
+
+    @_abc_1.abstractmethod
+    def ResolveConflict(
+        self,
+        request: _service_pb2.ResolveConflictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.Conflict, _abc.Awaitable[_service_pb2.Conflict]]:
+        """Decide a conflict: keep the current value, take the proposed one, or set a third. Refused with
+        FAILED_PRECONDITION if it was decided before.
+        """
 
 def add_ConflictServiceServicer_to_server(servicer: ConflictServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wedsync/api/gateway/v1/delivery.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nchange_ids\x18\x07 \x03(\t\"\xf8\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07link_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\tchange_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"p\n\x07Journey\x12\x12\n\njourney_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12-\n\x06stages\x18\x03 \x03(\x0b\x32\x1d.wedsync.api.gateway.v1.Stage\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"[\n\x13ListWebhooksRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListWebhooksResponse\x12\x31\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1f.wedsync.api.gateway.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x15ListDeliveriesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .wedsync.api.gateway.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetJourneyRequest\x12\x12\n\njourney_id\x18\x01 \x01(\t2\xc7\x02\n\x0f\x44\x65liveryService\x12i\n\x0cListWebhooks\x12+.wedsync.api.gateway.v1.ListWebhooksRequest\x1a,.wedsync.api.gateway.v1.ListWebhooksResponse\x12o\n\x0eListDeliveries\x12-.wedsync.api.gateway.v1.ListDeliveriesRequest\x1a..wedsync.api.gateway.v1.ListDeliveriesResponse\x12X\n\nGetJourney\x12).wedsync.api.gateway.v1.GetJourneyRequest\x1a\x1f.wedsync.api.gateway.v1.Journeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wedsync/api/gateway/v1/delivery.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x01\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nchange_ids\x18\x07 \x03(\t\x12\x0f\n\x07repeats\x18\x08 \x01(\x05\x12\r\n\x05\x65vent\x18\t \x01(\t\"\xf8\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07link_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\tchange_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x81\x01\n\x07Journey\x12\x12\n\njourney_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12-\n\x06stages\x18\x03 \x03(\x0b\x32\x1d.wedsync.api.gateway.v1.Stage\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0f\n\x07summary\x18\x05 \x01(\t\"[\n\x13ListWebhooksRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListWebhooksResponse\x12\x31\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1f.wedsync.api.gateway.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x15ListDeliveriesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .wedsync.api.gateway.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetJourneyRequest\x12\x12\n\njourney_id\x18\x01 \x01(\t\"?\n\x11GetLatencyRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x05\"\x8a\x01\n\x0cStageLatency\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x18\n\x10p50_milliseconds\x18\x04 \x01(\x01\x12\x18\n\x10p95_milliseconds\x18\x05 \x01(\x01\x12\x18\n\x10p99_milliseconds\x18\x06 \x01(\x01\"J\n\x12GetLatencyResponse\x12\x34\n\x06stages\x18\x01 \x03(\x0b\x32$.wedsync.api.gateway.v1.StageLatency2\xac\x03\n\x0f\x44\x65liveryService\x12i\n\x0cListWebhooks\x12+.wedsync.api.gateway.v1.ListWebhooksRequest\x1a,.wedsync.api.gateway.v1.ListWebhooksResponse\x12o\n\x0eListDeliveries\x12-.wedsync.api.gateway.v1.ListDeliveriesRequest\x1a..wedsync.api.gateway.v1.ListDeliveriesResponse\x12X\n\nGetJourney\x12).wedsync.api.gateway.v1.GetJourneyRequest\x1a\x1f.wedsync.api.gateway.v1.Journey\x12\x63\n\nGetLatency\x12).wedsync.api.gateway.v1.GetLatencyRequest\x1a*.wedsync.api.gateway.v1.GetLatencyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wedsync.api.gateway.v1.deli
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WEBHOOK']._serialized_start=99
-  _globals['_WEBHOOK']._serialized_end=268
-  _globals['_DELIVERY']._serialized_start=271
-  _globals['_DELIVERY']._serialized_end=519
-  _globals['_STAGE']._serialized_start=522
-  _globals['_STAGE']._serialized_end=653
-  _globals['_JOURNEY']._serialized_start=655
-  _globals['_JOURNEY']._serialized_end=767
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=769
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=860
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=862
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=960
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=962
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1059
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1061
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1164
-  _globals['_GETJOURNEYREQUEST']._serialized_start=1166
-  _globals['_GETJOURNEYREQUEST']._serialized_end=1205
-  _globals['_DELIVERYSERVICE']._serialized_start=1208
-  _globals['_DELIVERYSERVICE']._serialized_end=1535
+  _globals['_WEBHOOK']._serialized_end=300
+  _globals['_DELIVERY']._serialized_start=303
+  _globals['_DELIVERY']._serialized_end=551
+  _globals['_STAGE']._serialized_start=554
+  _globals['_STAGE']._serialized_end=685
+  _globals['_JOURNEY']._serialized_start=688
+  _globals['_JOURNEY']._serialized_end=817
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=819
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=910
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=912
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=1010
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1012
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1109
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1111
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1214
+  _globals['_GETJOURNEYREQUEST']._serialized_start=1216
+  _globals['_GETJOURNEYREQUEST']._serialized_end=1255
+  _globals['_GETLATENCYREQUEST']._serialized_start=1257
+  _globals['_GETLATENCYREQUEST']._serialized_end=1320
+  _globals['_STAGELATENCY']._serialized_start=1323
+  _globals['_STAGELATENCY']._serialized_end=1461
+  _globals['_GETLATENCYRESPONSE']._serialized_start=1463
+  _globals['_GETLATENCYRESPONSE']._serialized_end=1537
+  _globals['_DELIVERYSERVICE']._serialized_start=1540
+  _globals['_DELIVERYSERVICE']._serialized_end=1968
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,8 @@ class Webhook(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ACCEPT_TIME_FIELD_NUMBER: _builtins.int
     CHANGE_IDS_FIELD_NUMBER: _builtins.int
+    REPEATS_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """A UUID."""
     vendor: _builtins.str
@@ -42,6 +44,10 @@ class Webhook(_message.Message):
     """`received`, `processed`, `parked`, `duplicate`."""
     reason: _builtins.str
     """Why it is parked, and how to mend it."""
+    repeats: _builtins.int
+    """How often the vendor delivered it again; repetitions do nothing."""
+    event: _builtins.str
+    """What it tells of, in the vendor's words: `payment_intent.succeeded`."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -60,10 +66,12 @@ class Webhook(_message.Message):
         reason: _builtins.str = ...,
         accept_time: _timestamp_pb2.Timestamp | None = ...,
         change_ids: _abc.Iterable[_builtins.str] | None = ...,
+        repeats: _builtins.int = ...,
+        event: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "change_ids", b"change_ids", "integration_id", b"integration_id", "reason", b"reason", "state", b"state", "vendor", b"vendor", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "change_ids", b"change_ids", "event", b"event", "integration_id", b"integration_id", "reason", b"reason", "repeats", b"repeats", "state", b"state", "vendor", b"vendor", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,12 +187,15 @@ class Journey(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
     journey_id: _builtins.str
     """The id asked for."""
     trace_id: _builtins.str
     """The trace that holds its spans."""
     complete: _builtins.bool
     """Nothing more is to come."""
+    summary: _builtins.str
+    """What happened, in a few sentences."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
         """In order of time."""
@@ -196,10 +207,11 @@ class Journey(_message.Message):
         trace_id: _builtins.str = ...,
         stages: _abc.Iterable[Global___Stage] | None = ...,
         complete: _builtins.bool = ...,
+        summary: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "journey_id", b"journey_id", "stages", b"stages", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "journey_id", b"journey_id", "stages", b"stages", "summary", b"summary", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -350,3 +362,95 @@ class GetJourneyRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetJourneyRequest: _TypeAlias = GetJourneyRequest  # noqa: Y015
+
+@_typing.final
+class GetLatencyRequest(_message.Message):
+    """Request of GetLatency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    wedding_id: _builtins.str
+    """Only this wedding; empty for all of the caller's."""
+    window_seconds: _builtins.int
+    """How far back to look, in seconds; 3600 if not given, at most 7 days."""
+    def __init__(
+        self,
+        *,
+        wedding_id: _builtins.str = ...,
+        window_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wedding_id", b"wedding_id", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatencyRequest: _TypeAlias = GetLatencyRequest  # noqa: Y015
+
+@_typing.final
+class StageLatency(_message.Message):
+    """How long one stage took with one vendor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENDOR_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    P50_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    P95_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    P99_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    vendor: _builtins.str
+    """The vendor; empty for edits that came through the API."""
+    stage: _builtins.str
+    """`accept`, `translate`, `commit`, `hand_over`, `wait`, `call`, `total`."""
+    count: _builtins.int
+    """How many were measured."""
+    p50_milliseconds: _builtins.float
+    """Half of them took at most this many milliseconds."""
+    p95_milliseconds: _builtins.float
+    """95 of 100 took at most this."""
+    p99_milliseconds: _builtins.float
+    """99 of 100 took at most this."""
+    def __init__(
+        self,
+        *,
+        vendor: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        count: _builtins.int = ...,
+        p50_milliseconds: _builtins.float = ...,
+        p95_milliseconds: _builtins.float = ...,
+        p99_milliseconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "p50_milliseconds", b"p50_milliseconds", "p95_milliseconds", b"p95_milliseconds", "p99_milliseconds", b"p99_milliseconds", "stage", b"stage", "vendor", b"vendor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageLatency: _TypeAlias = StageLatency  # noqa: Y015
+
+@_typing.final
+class GetLatencyResponse(_message.Message):
+    """Response of GetLatency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageLatency]:
+        """In the order an edit passes them, by vendor."""
+
+    def __init__(
+        self,
+        *,
+        stages: _abc.Iterable[Global___StageLatency] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLatencyResponse: _TypeAlias = GetLatencyResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class DeliveryServiceStub:
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetJourneyRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.Journey.FromString,
                 _registered_method=True)
+        self.GetLatency = channel.unary_unary(
+                '/wedsync.api.gateway.v1.DeliveryService/GetLatency',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -77,6 +82,13 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLatency(self, request, context):
+        """Sum up how long each stage took, by vendor, from the recorded journeys of the last while.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.GetJourney,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetJourneyRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.Journey.SerializeToString,
+            ),
+            'GetLatency': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLatency,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class DeliveryService:
             '/wedsync.api.gateway.v1.DeliveryService/GetJourney',
             wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetJourneyRequest.SerializeToString,
             wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.Journey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLatency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.DeliveryService/GetLatency',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetLatencyResponse.FromString,
             options,
             channel_credentials,
             insecure,

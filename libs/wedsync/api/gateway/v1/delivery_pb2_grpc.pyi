@@ -39,6 +39,8 @@ class DeliveryServiceStub:
     """List deliveries to vendors, newest first."""
     GetJourney: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]
     """Return the recorded path of one webhook or change."""
+    GetLatency: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetLatencyRequest, _delivery_pb2.GetLatencyResponse]
+    """Sum up how long each stage took, by vendor, from the recorded journeys of the last while."""
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -51,6 +53,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """List deliveries to vendors, newest first."""
     GetJourney: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]  # type: ignore[assignment]
     """Return the recorded path of one webhook or change."""
+    GetLatency: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetLatencyRequest, _delivery_pb2.GetLatencyResponse]  # type: ignore[assignment]
+    """Sum up how long each stage took, by vendor, from the recorded journeys of the last while."""
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What came in, what went out, and what became of it."""
@@ -78,5 +82,13 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.Journey, _abc.Awaitable[_delivery_pb2.Journey]]:
         """Return the recorded path of one webhook or change."""
+
+    @_abc_1.abstractmethod
+    def GetLatency(
+        self,
+        request: _delivery_pb2.GetLatencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.GetLatencyResponse, _abc.Awaitable[_delivery_pb2.GetLatencyResponse]]:
+        """Sum up how long each stage took, by vendor, from the recorded journeys of the last while."""
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

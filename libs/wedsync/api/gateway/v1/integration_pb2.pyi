@@ -72,12 +72,15 @@ class Vendor(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     CREDENTIAL_NAMES_FIELD_NUMBER: _builtins.int
     SCOPE_NAMES_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
     vendor: _builtins.str
     """`tave`, `apple_calendar`."""
     display_name: _builtins.str
     """What people call it."""
     bridge_class: _builtins.str
     """How it tells us: `webhook`, `poll`, `caldav`, `rest_hook`, `ics_feed`, `email`."""
+    category: _builtins.str
+    """What kind of system it is: `payment_processor`, `crm`, `calendar`, `messaging`."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Capability]:
         """By kind of item."""
@@ -99,10 +102,11 @@ class Vendor(_message.Message):
         capabilities: _abc.Iterable[Global___Capability] | None = ...,
         credential_names: _abc.Iterable[_builtins.str] | None = ...,
         scope_names: _abc.Iterable[_builtins.str] | None = ...,
+        category: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_class", b"bridge_class", "capabilities", b"capabilities", "credential_names", b"credential_names", "display_name", b"display_name", "scope_names", b"scope_names", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_class", b"bridge_class", "capabilities", b"capabilities", "category", b"category", "credential_names", b"credential_names", "display_name", b"display_name", "scope_names", b"scope_names", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -350,3 +354,61 @@ class ListIntegrationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListIntegrationsResponse: _TypeAlias = ListIntegrationsResponse  # noqa: Y015
+
+@_typing.final
+class RotateWebhookSecretRequest(_message.Message):
+    """Request of RotateWebhookSecret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INTEGRATION_ID_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    OVERLAP_SECONDS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. A UUID of the caller's; repeating the call with it changes nothing."""
+    integration_id: _builtins.str
+    """Required."""
+    secret: _builtins.str
+    """Required. The secret as the vendor shows it. Stored encrypted, never shown again."""
+    overlap_seconds: _builtins.int
+    """How long the secrets before stay valid, in seconds; at most 30 days. Unset: 24 hours."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        integration_id: _builtins.str = ...,
+        secret: _builtins.str = ...,
+        overlap_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "overlap_seconds", b"overlap_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "integration_id", b"integration_id", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__overlap_seconds: _TypeAlias = _typing.Literal["overlap_seconds"]  # noqa: Y015
+    _WhichOneofArgType__overlap_seconds: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap_seconds) -> _WhichOneofReturnType__overlap_seconds | None: ...
+
+Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # noqa: Y015
+
+@_typing.final
+class RotateWebhookSecretResponse(_message.Message):
+    """Response of RotateWebhookSecret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALID_SECRETS_FIELD_NUMBER: _builtins.int
+    valid_secrets: _builtins.int
+    """How many secrets are valid now."""
+    def __init__(
+        self,
+        *,
+        valid_secrets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["valid_secrets", b"valid_secrets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateWebhookSecretResponse: _TypeAlias = RotateWebhookSecretResponse  # noqa: Y015

@@ -55,6 +55,11 @@ class IntegrationServiceStub:
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.FromString,
                 _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/wedsync.api.gateway.v1.IntegrationService/RotateWebhookSecret',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretResponse.FromString,
+                _registered_method=True)
 
 
 class IntegrationServiceServicer:
@@ -89,6 +94,14 @@ class IntegrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateWebhookSecret(self, request, context):
+        """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
+        while, so that nothing is refused while the vendor changes over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IntegrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_IntegrationServiceServicer_to_server(servicer, server):
                     servicer.ListIntegrations,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class IntegrationService:
             '/wedsync.api.gateway.v1.IntegrationService/ListIntegrations',
             wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.SerializeToString,
             wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.IntegrationService/RotateWebhookSecret',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class IntegrationServiceStub:
     """Return one integration."""
     ListIntegrations: _grpc.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]
     """List the caller's integrations."""
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_integration_pb2.RotateWebhookSecretRequest, _integration_pb2.RotateWebhookSecretResponse]
+    """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
+    while, so that nothing is refused while the vendor changes over.
+    """
 
 @_typing.type_check_only
 class IntegrationServiceAsyncStub(IntegrationServiceStub):
@@ -55,6 +59,10 @@ class IntegrationServiceAsyncStub(IntegrationServiceStub):
     """Return one integration."""
     ListIntegrations: _aio.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]  # type: ignore[assignment]
     """List the caller's integrations."""
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_integration_pb2.RotateWebhookSecretRequest, _integration_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
+    """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
+    while, so that nothing is refused while the vendor changes over.
+    """
 
 class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accounts at vendors' systems."""
@@ -90,5 +98,15 @@ class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_integration_pb2.ListIntegrationsResponse, _abc.Awaitable[_integration_pb2.ListIntegrationsResponse]]:
         """List the caller's integrations."""
+
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _integration_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_pb2.RotateWebhookSecretResponse, _abc.Awaitable[_integration_pb2.RotateWebhookSecretResponse]]:
+        """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
+        while, so that nothing is refused while the vendor changes over.
+        """
 
 def add_IntegrationServiceServicer_to_server(servicer: IntegrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,29 +25,31 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#wedsync/api/health/v1/service.proto\x12\x15wedsync.api.health.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x02\n\x0bObservation\x12\x16\n\x0eobservation_id\x18\x01 \x01(\t\x12\x16\n\x0eintegration_id\x18\x02 \x01(\t\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x33\n\toperation\x18\x05 \x01(\x0e\x32 .wedsync.api.health.v1.Operation\x12\x11\n\tsuccesses\x18\x06 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x05\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12\x30\n\x0cobserve_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x96\x02\n\x11IntegrationHealth\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x35\n\x11last_success_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x19\n\x11\x66reshness_seconds\x18\x06 \x01(\x01\x12\x19\n\x0csuccess_rate\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x03\x42\x0f\n\r_success_rate\"U\n\x19RecordObservationsRequest\x12\x38\n\x0cobservations\x18\x01 \x03(\x0b\x32\".wedsync.api.health.v1.Observation\"\x1c\n\x1aRecordObservationsResponse\"5\n\x1bGetIntegrationHealthRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\"E\n\x1cListIntegrationHealthRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"x\n\x1dListIntegrationHealthResponse\x12>\n\x0cintegrations\x18\x01 \x03(\x0b\x32(.wedsync.api.health.v1.IntegrationHealth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*f\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11OPERATION_WEBHOOK\x10\x01\x12\x12\n\x0eOPERATION_READ\x10\x02\x12\x13\n\x0fOPERATION_WRITE\x10\x03\x32\x85\x03\n\rHealthService\x12y\n\x12RecordObservations\x12\x30.wedsync.api.health.v1.RecordObservationsRequest\x1a\x31.wedsync.api.health.v1.RecordObservationsResponse\x12t\n\x14GetIntegrationHealth\x12\x32.wedsync.api.health.v1.GetIntegrationHealthRequest\x1a(.wedsync.api.health.v1.IntegrationHealth\x12\x82\x01\n\x15ListIntegrationHealth\x12\x33.wedsync.api.health.v1.ListIntegrationHealthRequest\x1a\x34.wedsync.api.health.v1.ListIntegrationHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#wedsync/api/health/v1/service.proto\x12\x15wedsync.api.health.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x02\n\x0bObservation\x12\x16\n\x0eobservation_id\x18\x01 \x01(\t\x12\x16\n\x0eintegration_id\x18\x02 \x01(\t\x12\x17\n\x0forganization_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x33\n\toperation\x18\x05 \x01(\x0e\x32 .wedsync.api.health.v1.Operation\x12\x11\n\tsuccesses\x18\x06 \x01(\x05\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x05\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12\x30\n\x0cobserve_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe2\x02\n\x11IntegrationHealth\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x35\n\x11last_success_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_failure_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x19\n\x11\x66reshness_seconds\x18\x06 \x01(\x01\x12\x19\n\x0csuccess_rate\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x03\x12\r\n\x05score\x18\t \x01(\x05\x12\r\n\x05state\x18\n \x01(\t\x12,\n\x06\x63\x61uses\x18\x0b \x03(\x0b\x32\x1c.wedsync.api.health.v1.CauseB\x0f\n\r_success_rate\":\n\x05\x43\x61use\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x05\"U\n\x19RecordObservationsRequest\x12\x38\n\x0cobservations\x18\x01 \x03(\x0b\x32\".wedsync.api.health.v1.Observation\"\x1c\n\x1aRecordObservationsResponse\"5\n\x1bGetIntegrationHealthRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\"E\n\x1cListIntegrationHealthRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"x\n\x1dListIntegrationHealthResponse\x12>\n\x0cintegrations\x18\x01 \x03(\x0b\x32(.wedsync.api.health.v1.IntegrationHealth\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9b\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11OPERATION_WEBHOOK\x10\x01\x12\x12\n\x0eOPERATION_READ\x10\x02\x12\x13\n\x0fOPERATION_WRITE\x10\x03\x12\x15\n\x11OPERATION_CONNECT\x10\x04\x12\x1c\n\x18OPERATION_MISSED_WEBHOOK\x10\x05\x32\x85\x03\n\rHealthService\x12y\n\x12RecordObservations\x12\x30.wedsync.api.health.v1.RecordObservationsRequest\x1a\x31.wedsync.api.health.v1.RecordObservationsResponse\x12t\n\x14GetIntegrationHealth\x12\x32.wedsync.api.health.v1.GetIntegrationHealthRequest\x1a(.wedsync.api.health.v1.IntegrationHealth\x12\x82\x01\n\x15ListIntegrationHealth\x12\x33.wedsync.api.health.v1.ListIntegrationHealthRequest\x1a\x34.wedsync.api.health.v1.ListIntegrationHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wedsync.api.health.v1.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATION']._serialized_start=1006
-  _globals['_OPERATION']._serialized_end=1108
+  _globals['_OPERATION']._serialized_start=1143
+  _globals['_OPERATION']._serialized_end=1298
   _globals['_OBSERVATION']._serialized_start=96
   _globals['_OBSERVATION']._serialized_end=358
   _globals['_INTEGRATIONHEALTH']._serialized_start=361
-  _globals['_INTEGRATIONHEALTH']._serialized_end=639
-  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_start=641
-  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_end=726
-  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_start=728
-  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_end=756
-  _globals['_GETINTEGRATIONHEALTHREQUEST']._serialized_start=758
-  _globals['_GETINTEGRATIONHEALTHREQUEST']._serialized_end=811
-  _globals['_LISTINTEGRATIONHEALTHREQUEST']._serialized_start=813
-  _globals['_LISTINTEGRATIONHEALTHREQUEST']._serialized_end=882
-  _globals['_LISTINTEGRATIONHEALTHRESPONSE']._serialized_start=884
-  _globals['_LISTINTEGRATIONHEALTHRESPONSE']._serialized_end=1004
-  _globals['_HEALTHSERVICE']._serialized_start=1111
-  _globals['_HEALTHSERVICE']._serialized_end=1500
+  _globals['_INTEGRATIONHEALTH']._serialized_end=715
+  _globals['_CAUSE']._serialized_start=717
+  _globals['_CAUSE']._serialized_end=775
+  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_start=777
+  _globals['_RECORDOBSERVATIONSREQUEST']._serialized_end=862
+  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_start=864
+  _globals['_RECORDOBSERVATIONSRESPONSE']._serialized_end=892
+  _globals['_GETINTEGRATIONHEALTHREQUEST']._serialized_start=894
+  _globals['_GETINTEGRATIONHEALTHREQUEST']._serialized_end=947
+  _globals['_LISTINTEGRATIONHEALTHREQUEST']._serialized_start=949
+  _globals['_LISTINTEGRATIONHEALTHREQUEST']._serialized_end=1018
+  _globals['_LISTINTEGRATIONHEALTHRESPONSE']._serialized_start=1020
+  _globals['_LISTINTEGRATIONHEALTHRESPONSE']._serialized_end=1140
+  _globals['_HEALTHSERVICE']._serialized_start=1301
+  _globals['_HEALTHSERVICE']._serialized_end=1690
 # @@protoc_insertion_point(module_scope)

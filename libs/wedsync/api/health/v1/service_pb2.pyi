@@ -34,6 +34,10 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """The vendor was polled or read."""
     OPERATION_WRITE: _Operation.ValueType  # 3
     """The vendor was written to."""
+    OPERATION_CONNECT: _Operation.ValueType  # 4
+    """The account was connected."""
+    OPERATION_MISSED_WEBHOOK: _Operation.ValueType  # 5
+    """A poll found what a webhook should have told."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
     """What a service tried with a vendor."""
@@ -46,6 +50,10 @@ OPERATION_READ: Operation.ValueType  # 2
 """The vendor was polled or read."""
 OPERATION_WRITE: Operation.ValueType  # 3
 """The vendor was written to."""
+OPERATION_CONNECT: Operation.ValueType  # 4
+"""The account was connected."""
+OPERATION_MISSED_WEBHOOK: Operation.ValueType  # 5
+"""A poll found what a webhook should have told."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -118,6 +126,9 @@ class IntegrationHealth(_message.Message):
     FRESHNESS_SECONDS_FIELD_NUMBER: _builtins.int
     SUCCESS_RATE_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """The integration."""
     vendor: _builtins.str
@@ -130,6 +141,10 @@ class IntegrationHealth(_message.Message):
     """Successes among all tries of the last hour, 0 to 1; unset without any try."""
     attempts: _builtins.int
     """Tries in the last hour."""
+    score: _builtins.int
+    """0 to 100: 100 less what each cause costs."""
+    state: _builtins.str
+    """`healthy`, `degraded`, `failing`, or `stale` where nothing was heard for too long."""
     @_builtins.property
     def last_success_time(self) -> _timestamp_pb2.Timestamp:
         """When the vendor last answered or told us something."""
@@ -137,6 +152,10 @@ class IntegrationHealth(_message.Message):
     @_builtins.property
     def last_failure_time(self) -> _timestamp_pb2.Timestamp:
         """When something last failed."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cause]:
+        """What keeps the score below 100, the heaviest first."""
 
     def __init__(
         self,
@@ -149,16 +168,49 @@ class IntegrationHealth(_message.Message):
         freshness_seconds: _builtins.float = ...,
         success_rate: _builtins.float | None = ...,
         attempts: _builtins.int = ...,
+        score: _builtins.int = ...,
+        state: _builtins.str = ...,
+        causes: _abc.Iterable[Global___Cause] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_success_rate", b"_success_rate", "last_failure_time", b"last_failure_time", "last_success_time", b"last_success_time", "success_rate", b"success_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_success_rate", b"_success_rate", "attempts", b"attempts", "freshness_seconds", b"freshness_seconds", "integration_id", b"integration_id", "last_error", b"last_error", "last_failure_time", b"last_failure_time", "last_success_time", b"last_success_time", "success_rate", b"success_rate", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_success_rate", b"_success_rate", "attempts", b"attempts", "causes", b"causes", "freshness_seconds", b"freshness_seconds", "integration_id", b"integration_id", "last_error", b"last_error", "last_failure_time", b"last_failure_time", "last_success_time", b"last_success_time", "score", b"score", "state", b"state", "success_rate", b"success_rate", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__success_rate: _TypeAlias = _typing.Literal["success_rate"]  # noqa: Y015
     _WhichOneofArgType__success_rate: _TypeAlias = _typing.Literal["_success_rate", b"_success_rate"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__success_rate) -> _WhichOneofReturnType__success_rate | None: ...
 
 Global___IntegrationHealth: _TypeAlias = IntegrationHealth  # noqa: Y015
+
+@_typing.final
+class Cause(_message.Message):
+    """One reason for a score below 100."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """A stable name: `SILENT`, `WEBHOOKS_MISSING`, `WRITES_FAILING`."""
+    description: _builtins.str
+    """What is wrong and what to do, in a sentence."""
+    points: _builtins.int
+    """Points it costs."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        description: _builtins.str = ...,
+        points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "description", b"description", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cause: _TypeAlias = Cause  # noqa: Y015
 
 @_typing.final
 class RecordObservationsRequest(_message.Message):
