@@ -109,7 +109,7 @@ class Commit:
 
     @property
     def edits_message(self) -> bool:
-        """Whether it changes what was said before: a message is told only to those who heard its beginning."""
+        """Whether it changes what was said before, which concerns only those who heard it."""
         return self.item.kind is ItemKind.MESSAGE and self.sequence != self.item.life.revision
 
 
