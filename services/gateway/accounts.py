@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
 from services.gateway.store.links import Integration, LinkStore, new_endpoint_key
+from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
 from wedsync import errors
@@ -19,6 +21,10 @@ from wedsync.runtime.principal import Principal, Scope
 from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 _MAX_TEXT = 2_000
+
+DEFAULT_OVERLAP_SECONDS = 24 * 3600
+"""How long the webhook secrets before a new one stay valid."""
+MAX_OVERLAP_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +43,13 @@ class Accounts:
         *,
         vendors: Mapping[str, Vendor],
         links: LinkStore,
+        secrets: SecretStore,
         ports: Ports,
         sync: SyncClient,
         telemetry: Telemetry,
         on_link: Callable[[], None],
     ) -> None:
-        self._vendors, self._links, self._ports = vendors, links, ports
+        self._vendors, self._links, self._secrets, self._ports = vendors, links, secrets, ports
         self._sync, self._telemetry, self._on_link = sync, telemetry, on_link
 
     async def connect(
@@ -103,6 +110,35 @@ class Accounts:
         self._on_link()
         return made
 
+    async def rotate_webhook_secret(
+        self,
+        principal: Principal,
+        *,
+        request_id: str,
+        integration_id: str,
+        secret: str,
+        overlap_seconds: int,
+    ) -> int:
+        """Keep a new secret for the vendor's webhooks; return how many are valid now."""
+        problems = _request_problems(request_id) + _key_problems("secret", {"secret"}, {"secret": secret})
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+            problems.append(FieldViolation("overlap_seconds", f"must be from 0 to {MAX_OVERLAP_SECONDS}"))
+        if problems:
+            raise _invalid(problems)
+        integration = await self._links.integration([principal.organization_id], integration_id)
+        if integration is None:
+            raise errors.NotFound("There is no such integration; connect the vendor first.")
+        inbound = self._vendors[integration.vendor].manifest.inbound
+        if inbound is None or inbound.signature is None:
+            raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
+        return await self._secrets.rotate(
+            principal.organization_id,
+            integration_id,
+            request_id=request_id,
+            secret=secret,
+            overlap=overlap_seconds,
+        )
+
     async def set_active(self, principal: Principal, link_id: str, *, active: bool) -> Link:
         """Pause a link or let it go on."""
         link = await self.find_link(principal, link_id)
@@ -144,8 +180,11 @@ class Accounts:
             known = ", ".join(sorted(self._vendors))
             raise _invalid([FieldViolation("vendor", f"{vendor!r} is not known; choose from {known}")])
         manifest = self._vendors[vendor].manifest
-        wanted = {credential.name for credential in manifest.auth.credentials}
-        problems = _request_problems(request_id) + _key_problems("credentials", wanted, credentials)
+        entered = manifest.auth.credentials
+        required = {credential.name for credential in entered if not credential.optional}
+        optional = {credential.name for credential in entered if credential.optional}
+        problems = _request_problems(request_id)
+        problems += _key_problems("credentials", required, credentials, optional)
         if base_url and not _is_address(base_url):
             problems.append(FieldViolation("base_url", "must be an address such as https://host/path"))
         if problems:
@@ -171,8 +210,11 @@ def _request_problems(request_id: str) -> list[FieldViolation]:
     return [FieldViolation("request_id", "must be a UUID of yours in lower case; repeat it to retry safely")]
 
 
-def _key_problems(field: str, wanted: set[str], given: Mapping[str, str]) -> list[FieldViolation]:
-    missing = [FieldViolation(f"{field}.{name}", "is required") for name in sorted(wanted - set(given))]
+def _key_problems(
+    field: str, required: set[str], given: Mapping[str, str], optional: AbstractSet[str] = frozenset()
+) -> list[FieldViolation]:
+    wanted = required | optional
+    missing = [FieldViolation(f"{field}.{name}", "is required") for name in sorted(required - set(given))]
     unknown = [
         FieldViolation(f"{field}.{name}", f"is not known; give {', '.join(sorted(wanted))}")
         for name in sorted(set(given) - wanted)

@@ -20,14 +20,14 @@ class Arrivals:
 
     def __init__(self, *, store: InboundStore, on_accepted: Callable[[], None]) -> None:
         self._store, self._on_accepted = store, on_accepted
-        self._waiting: asyncio.Queue[tuple[Arrival, asyncio.Future[bool]]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[Arrival, asyncio.Future[str]]] = asyncio.Queue(MAX_WAITING)
 
-    async def accept(self, arrival: Arrival) -> bool:
-        """Return once the webhook is safe; False if its delivery was known already.
+    async def accept(self, arrival: Arrival) -> str:
+        """Return once the webhook is safe: the id its delivery is known by, its own if it is new.
 
         Raises `Overloaded` or `Unavailable` if it is not: then the vendor must send it again.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         try:
             self._waiting.put_nowait((arrival, done))
         except asyncio.QueueFull:
@@ -43,16 +43,16 @@ class Arrivals:
             while waiting := self._more():
                 self._refuse(waiting)
 
-    def _more(self) -> list[tuple[Arrival, asyncio.Future[bool]]]:
-        taken: list[tuple[Arrival, asyncio.Future[bool]]] = []
+    def _more(self) -> list[tuple[Arrival, asyncio.Future[str]]]:
+        taken: list[tuple[Arrival, asyncio.Future[str]]] = []
         with suppress(asyncio.QueueEmpty):
             while len(taken) < MAX_BATCH - 1:
                 taken.append(self._waiting.get_nowait())
         return taken
 
-    async def _commit(self, batch: list[tuple[Arrival, asyncio.Future[bool]]]) -> None:
+    async def _commit(self, batch: list[tuple[Arrival, asyncio.Future[str]]]) -> None:
         try:
-            fresh = await self._store.accept([arrival for arrival, _ in batch])
+            known = await self._store.accept([arrival for arrival, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing of the batch is safe
             refusal = Unavailable("The webhook could not be stored.", retry_after=_RETRY_SECONDS)
             for _, done in batch:
@@ -61,17 +61,17 @@ class Arrivals:
         except asyncio.CancelledError:
             self._refuse(batch)
             raise
-        for (_, done), accepted in zip(batch, fresh, strict=True):
+        for (_, done), webhook_id in zip(batch, known, strict=True):
             if not done.done():
-                done.set_result(accepted)
+                done.set_result(webhook_id)
         self._on_accepted()
 
-    def _refuse(self, batch: list[tuple[Arrival, asyncio.Future[bool]]]) -> None:
+    def _refuse(self, batch: list[tuple[Arrival, asyncio.Future[str]]]) -> None:
         for _, done in batch:
             _fail(done, Unavailable("The gateway is shutting down.", retry_after=_RETRY_SECONDS), None)
 
 
-def _fail(done: asyncio.Future[bool], error: Unavailable, cause: Exception | None) -> None:
+def _fail(done: asyncio.Future[str], error: Unavailable, cause: Exception | None) -> None:
     if not done.done():
         error.__cause__ = cause
         done.set_exception(error)

@@ -24,9 +24,11 @@ from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import DeliveryStore
 from services.gateway.store.inbound import InboundStore
 from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import RecordLeases
 from services.gateway.store.links import LinkStore
-from services.gateway.translate import Translator
+from services.gateway.store.secrets import SecretStore
+from services.gateway.translate import Decisions, Translator
 from services.gateway.vendors.port import VendorError
 from wedsync.client import SyncClient
 from wedsync.clock import Clock
@@ -47,8 +49,10 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    secrets: SecretStore
     deliveries: DeliveryStore
     journeys: JourneyStore
+    latency: LatencyStore
 
     @classmethod
     def of(cls, database: Database, worker: Database, vault: Vault, clock: Clock) -> Self:
@@ -58,8 +62,10 @@ class Stores:
             activities=ActivityStore(database, worker, clock),
             leases=RecordLeases(database),
             links=LinkStore(database, worker, vault),
+            secrets=SecretStore(database, vault),
             deliveries=DeliveryStore(database, worker),
             journeys=JourneyStore(database),
+            latency=LatencyStore(database),
         )
 
 
@@ -73,12 +79,14 @@ class Engine:
         stores: Stores,
         ports: Ports,
         sync: SyncClient,
+        decisions: Decisions,
         telemetry: Telemetry,
         clock: Clock,
         report: HealthReport,
     ) -> None:
         self._settings, self._stores, self._ports = settings, stores, ports
         self._telemetry, self._clock, self._report = telemetry, clock, report
+        self._decisions = decisions
         self._inspector = Inspector(
             ports=ports,
             links=stores.links,
@@ -121,6 +129,7 @@ class Engine:
             links=self._stores.links,
             ports=self._ports,
             inspector=self._inspector,
+            decisions=self._decisions,
             on_change=self.wake_sending,
         )
         return Pump(

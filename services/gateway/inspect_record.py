@@ -31,6 +31,8 @@ class Seen:
     """What a look at a record brought to light: the change it became, None for an echo or nothing new."""
 
     change_id: str | None = None
+    echo: bool = False
+    """A write of ours was recognised."""
 
 
 class RecordBusy(VendorUnavailable):
@@ -93,7 +95,9 @@ class Inspector:
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
         record = await port.read(record_id)
         observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
-        return Seen(change_id=await self._commit(held, link, observation, record, cause))
+        ours = echoed(held.intents, record, self._rules(link, held, record))
+        change_id = await self._commit(held, link, observation, record, cause)
+        return Seen(change_id=change_id, echo=bool(ours))
 
     async def _commit(
         self, held: Held, link: Link, observation: Observation, record: VendorRecord | None, cause: Cause

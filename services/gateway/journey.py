@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from wedsync.model.changes import ChangeResult
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookStep:
@@ -19,6 +21,8 @@ class WebhookStep:
     accepted_at: datetime
     translated_at: datetime | None
     trace_parent: str
+    event: str = ""
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ class ChangeStep:
     sequence: int | None
     resolved_at: datetime | None
     trace_parent: str
+    result: ChangeResult | None = None
+    """What became of each field; None while it is on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from services.gateway.metrics import observe_vendor_call
 from services.gateway.ports import Ports
 from services.gateway.rpc.accounts import IntegrationRpc, LinkRpc
 from services.gateway.rpc.commits import CommitRpc
+from services.gateway.rpc.decisions import ConflictDecisions
 from services.gateway.rpc.deliveries import DeliveryRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
@@ -31,7 +32,7 @@ from services.gateway.store.inbound import Endpoint
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import Vendor, load_vendors
 from wedsync.api.gateway.v1 import commit_pb2_grpc, delivery_pb2_grpc, integration_pb2_grpc, link_pb2_grpc
-from wedsync.client import HealthClient, SyncClient, open_channel
+from wedsync.client import ConflictsClient, HealthClient, SyncClient, open_channel
 from wedsync.clock import Clock, SystemClock
 from wedsync.runtime.database import Database
 from wedsync.runtime.principal import KeyRing
@@ -111,11 +112,19 @@ async def _parts(
     ports = Ports(vendors=vendors, links=stores.links, http=_vendor_http(settings, telemetry, stack))
     stack.push_async_callback(ports.aclose)
     engine = Engine(
-        settings, stores=stores, ports=ports, sync=sync, telemetry=telemetry, clock=clock, report=report
+        settings,
+        stores=stores,
+        ports=ports,
+        sync=sync,
+        decisions=ConflictDecisions(ConflictsClient(peers["conflicts"])),
+        telemetry=telemetry,
+        clock=clock,
+        report=report,
     )
     accounts = Accounts(
         vendors=vendors,
         links=stores.links,
+        secrets=stores.secrets,
         ports=ports,
         sync=sync,
         telemetry=telemetry,
@@ -146,7 +155,10 @@ def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
             IntegrationRpc(accounts=parts.accounts, links=links, vendors=parts.vendors),
         ),
         (link_pb2_grpc.add_LinkServiceServicer_to_server, LinkRpc(accounts=parts.accounts, links=links)),
-        (delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, DeliveryRpc(store=stores.journeys)),
+        (
+            delivery_pb2_grpc.add_DeliveryServiceServicer_to_server,
+            DeliveryRpc(store=stores.journeys, latency=stores.latency),
+        ),
         (
             commit_pb2_grpc.add_CommitServiceServicer_to_server,
             CommitRpc(store=stores.deliveries, on_commit=parts.engine.wake_deliveries),
@@ -159,6 +171,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
     return build_app(
         webhooks=Webhooks(
             store=stores.inbound,
+            secrets=stores.secrets,
             links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
@@ -191,7 +204,11 @@ async def _peers(
     settings: GatewaySettings, stack: contextlib.AsyncExitStack
 ) -> Mapping[str, grpc.aio.Channel]:
     key = settings.internal_key()
-    targets = {"sync": settings.sync_target, "health": settings.health_target}
+    targets = {
+        "sync": settings.sync_target,
+        "conflicts": settings.conflicts_target,
+        "health": settings.health_target,
+    }
     return {
         name: await stack.enter_async_context(open_channel(target, api_key=key))
         for name, target in targets.items()

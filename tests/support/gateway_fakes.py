@@ -18,6 +18,7 @@ from services.gateway.store.deliveries import Attempt, Claimed, Commit, Delivery
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import DueLink, Integration, LinkStore, endpoint_hash
+from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.port import Account
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
@@ -82,17 +83,21 @@ class MemoryInbound(InboundStore):
         """Return whose endpoint this is."""
         return self._memory.endpoints.get(key_hash)
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> list[bool]:
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[str]:
         """Keep webhooks."""
         if self.failing is not None:
             raise self.failing
         self.batches.append(len(arrivals))
-        fresh = []
-        for arrival in arrivals:
-            known = {w.delivery_key for w in self._memory.webhooks if w.delivery_key is not None}
-            fresh.append(arrival.delivery_key not in known)
-            self._memory.webhooks += [arrival] if fresh[-1] else []
-        return fresh
+        return [self._known_as(arrival) for arrival in arrivals]
+
+    def _known_as(self, arrival: Arrival) -> str:
+        known = {w.delivery_key: w.webhook_id for w in self._memory.webhooks if w.delivery_key is not None}
+        if first := known.get(arrival.delivery_key or ""):
+            return first
+        self._memory.webhooks.append(arrival)
+        if arrival.ignored:
+            self._memory.finished[arrival.webhook_id] = ("processed", arrival.ignored)
+        return arrival.webhook_id
 
     async def claim(self, limit: int) -> list[Received]:
         """Return webhooks that wait."""
@@ -137,6 +142,24 @@ class MemoryInbound(InboundStore):
             )
             self._memory.deliveries[row.delivery_id] = row
         self._memory.release(held)
+
+
+class MemorySecrets(SecretStore):
+    """Webhook secrets; a new one leaves the others valid unless it says otherwise."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def valid(self, organization_id: str, integration_id: str) -> list[str]:
+        """Return them all."""
+        return list(self.kept.values())
+
+    async def rotate(
+        self, organization_id: str, integration_id: str, *, request_id: str, secret: str, overlap: int
+    ) -> int:
+        """Keep another."""
+        self.kept = {**(self.kept if overlap else {}), request_id: secret}
+        return len(self.kept)
 
 
 def received(arrival: Arrival, *, attempts: int = 1) -> Received:

@@ -17,8 +17,10 @@ from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import Commit, DeliveryStore
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
+from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from wedsync.clock import FakeClock
@@ -49,6 +51,8 @@ class Stores:
     links: LinkStore
     deliveries: DeliveryStore
     journeys: JourneyStore
+    latency: LatencyStore
+    secrets: SecretStore
 
     def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement that row level security does not bind; return its rows."""
@@ -121,6 +125,8 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             links=LinkStore(app, worker, vault),
             deliveries=DeliveryStore(app, worker),
             journeys=JourneyStore(app),
+            latency=LatencyStore(app),
+            secrets=SecretStore(app, vault),
         )
     finally:
         await app.dispose()

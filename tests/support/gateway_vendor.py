@@ -10,11 +10,10 @@ from services.gateway.ports import Ports
 from services.gateway.records import Link
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule
+from services.gateway.vendors.inbound import Inbound, Place
 from services.gateway.vendors.manifest import (
     Auth,
     Credential,
-    DeliveryId,
-    Inbound,
     KindRule,
     Manifest,
     Poll,
@@ -64,10 +63,10 @@ def manifest(vendor: str = "desk", events: KindRule = PLAIN, **changes: Any) -> 
         auth=Auth(type="api_key", credentials=(Credential(name="key", description="A key.", secret=True),)),
         base_url="https://desk.invalid",
         inbound=Inbound(
-            scheme="endpoint_key",
             content_types=frozenset({"application/json"}),
             events=frozenset({"event.changed"}),
-            delivery_id=DeliveryId(pointer="/id"),
+            event_name=(Place(part="query", name="event"), Place(part="json", name="/event")),
+            delivery_id=(Place(part="json", name="/id"),),
         ),
         poll=Poll(interval_seconds=10, sweep_interval_seconds=100),
         rate_limit=RateLimit(requests_per_second=1, concurrency=1),
@@ -181,8 +180,8 @@ class FakeVendor(VendorPort):
         self._write("delete", record.record_id, lambda: self.records.pop(record.record_id, None))
 
     def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
-        """Nobody decides anything here."""
-        return ()
+        """Return what an event says people decided."""
+        return [Decision(**decision) for decision in event.get("decisions", [])]
 
     def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Return the records an event points at."""

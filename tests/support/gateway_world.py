@@ -22,7 +22,7 @@ from services.gateway.store.leases import Held
 from services.gateway.store.links import DueLink, Integration
 from services.gateway.vendors.field_rules import Direction, Equivalence
 from services.gateway.vendors.manifest import KindRule
-from services.gateway.vendors.port import Account, Scan, VendorRecord
+from services.gateway.vendors.port import Account, Decision, Scan, VendorError, VendorRecord
 from services.sync.wedding import KnownChange, LoggedChange, Wedding
 from tests.support.gateway_fakes import (
     MemoryActivities,
@@ -145,6 +145,21 @@ class MortalDeliveries(MemoryDeliveries):
         await super().close(held, **outcome)
 
 
+class FakeDecisions:
+    """Where conflicts are kept; `error` is what it answers next."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, str, str]] = []
+        self.error: VendorError | None = None
+
+    async def decide(self, link: Link, decision: Decision, webhook_id: str) -> str:
+        """Take a decision."""
+        if self.error is not None:
+            raise self.error
+        self.made.append((decision.conflict_id, decision.choice, decision.actor, webhook_id))
+        return f"a decision of {decision.actor}"
+
+
 class World:
     """Everything there is."""
 
@@ -155,6 +170,7 @@ class World:
             "diary": FakeVendor(DIARY, hold=_strip),
         }
         self.ports = FakePorts(self.memory, self.vendors)
+        self.decisions = FakeDecisions()
         self.links = [a_link(1, vendor="desk"), a_link(2, vendor="diary")]
         for link in self.links:
             self.memory.links[link.link_id] = link

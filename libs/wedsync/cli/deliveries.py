@@ -13,6 +13,7 @@ from wedsync.cli.output import (
     AsJson,
     Columns,
     Limit,
+    clean,
     console,
     moment,
     print_json,
@@ -23,7 +24,7 @@ from wedsync.cli.output import (
 from wedsync.cli.session import connected, run
 
 if TYPE_CHECKING:
-    from wedsync.api.gateway.v1.delivery_pb2 import Delivery, Journey, Webhook
+    from wedsync.api.gateway.v1.delivery_pb2 import Delivery, Journey, StageLatency, Webhook
 
 
 class WebhookState(StrEnum):
@@ -55,6 +56,17 @@ def webhooks(
     run(_webhooks(str(state or ""), vendor, as_json=as_json, limit=limit))
 
 
+def latency(
+    wedding: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this wedding's.", callback=identifier)
+    ] = None,
+    window: Annotated[int, typer.Option(metavar="SECONDS", min=1, help="How far back to look.")] = 3600,
+    as_json: AsJson = False,
+) -> None:
+    """Show how long each stage took, by vendor, from the recorded journeys."""
+    run(_latency(wedding or "", window, as_json=as_json))
+
+
 def deliveries(wedding_id: WeddingId, as_json: AsJson = False, limit: Limit = 50) -> None:
     """List a wedding's deliveries to vendors, newest first."""
     run(_deliveries(wedding_id, as_json=as_json, limit=limit))
@@ -70,11 +82,13 @@ async def _journey(journey_id: str, *, as_json: bool) -> None:
                 "journey_id": found.journey_id,
                 "trace_id": found.trace_id,
                 "complete": found.complete,
+                "summary": found.summary,
                 "stages": [row.as_data() for row in rows],
             }
         )
         return
     console().print(_heading(found))
+    console().print(clean(found.summary))
     print_waterfall(rows)
 
 
@@ -105,11 +119,27 @@ async def _webhooks(state: str, vendor: str, *, as_json: bool, limit: int) -> No
         webhook=lambda webhook: webhook.webhook_id,
         accepted=lambda webhook: moment(webhook, "accept_time"),
         vendor=lambda webhook: webhook.vendor,
+        event=lambda webhook: webhook.event,
         state=lambda webhook: webhook.state,
+        repeats=lambda webhook: webhook.repeats,
         changes=lambda webhook: " ".join(webhook.change_ids),
         reason=lambda webhook: webhook.reason,
     )
     print_messages(found, columns, as_json=as_json, empty="There are no such webhooks.")
+
+
+async def _latency(wedding: str, window: int, *, as_json: bool) -> None:
+    async with connected() as clients:
+        found = await (await clients.gateway()).get_latency(wedding_id=wedding, window_seconds=window)
+    columns: Columns[StageLatency] = Columns(
+        vendor=lambda stage: stage.vendor,
+        stage=lambda stage: stage.stage,
+        count=lambda stage: stage.count,
+        p50_ms=lambda stage: f"{stage.p50_milliseconds:.1f}",
+        p95_ms=lambda stage: f"{stage.p95_milliseconds:.1f}",
+        p99_ms=lambda stage: f"{stage.p99_milliseconds:.1f}",
+    )
+    print_messages(found, columns, as_json=as_json, empty="Nothing was recorded in that time.")
 
 
 async def _deliveries(wedding_id: str, *, as_json: bool, limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -10,21 +11,22 @@ from starlette.responses import JSONResponse
 
 from services.gateway.arrivals import Arrivals
 from services.gateway.http.bodies import json_object, read_body
+from services.gateway.http.hooks import Asked, answer_to, payload, read_asked
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
 from services.gateway.ports import Ports
+from services.gateway.signatures import SignatureRefused, verify
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
-from services.gateway.vendors.manifest import Inbound, Manifest
+from services.gateway.store.secrets import SecretStore
+from services.gateway.vendors.inbound import Inbound
+from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
 from wedsync.clock import Clock
 from wedsync.errors import Overloaded, WedSyncError
 from wedsync.model.ids import new_id
 from wedsync.runtime.metrics import timed_stage
 from wedsync.runtime.telemetry import Telemetry
-
-MAX_DELIVERY_KEY = 255
-"""Characters of a vendor's own id of a delivery."""
 
 _UNKNOWN = Problem(404, "UNKNOWN_ENDPOINT", "There is no such webhook address; connect the vendor again.")
 
@@ -36,6 +38,7 @@ class Webhooks:
         self,
         *,
         store: InboundStore,
+        secrets: SecretStore,
         links: LinkStore,
         ports: Ports,
         arrivals: Arrivals,
@@ -45,7 +48,8 @@ class Webhooks:
         max_at_once: int,
         saw: Callable[[Endpoint], None],
     ) -> None:
-        self._store, self._links, self._ports, self._arrivals = store, links, ports, arrivals
+        self._store, self._secrets, self._arrivals = store, secrets, arrivals
+        self._links, self._ports = links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
 
@@ -78,25 +82,53 @@ class Webhooks:
         detected_at, body = self._clock.now(), await read_body(request)
         endpoint = await self._endpoint(request)
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
-        _check_content_type(request, inbound)
-        event = json_object(body)
-        _check_event(request, event, inbound)
-        await self._check_shape(endpoint, event)
-        delivery_key = _delivery_key(request, event, inbound)
+        content_type = _content_type(request, inbound)
+        await self._believe(request, endpoint, inbound, body)
+        content = payload(body, content_type, inbound)
+        event = json_object(content)
+        if (greeting := answer_to(event, inbound)) is not None:
+            self._saw(endpoint)
+            return JSONResponse(greeting, 200), "handshake"
+        asked = await self._asked(request, endpoint, event, inbound)
+        return await self._keep(endpoint, inbound, content, detected_at, asked)
+
+    async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
+        """Refuse what the vendor did not sign, over the bytes as they came."""
+        if inbound.signature is None:
+            return
+        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
+        try:
+            verify(inbound.signature, valid, request.headers, body, self._clock.now())
+        except SignatureRefused as refused:
+            raise Problem(401, refused.code, str(refused)) from refused
+
+    async def _asked(
+        self, request: Request, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound
+    ) -> Asked:
+        asked = read_asked(request.headers, request.query_params, event, inbound)
+        if not asked.ignored:
+            await self._check_shape(endpoint, event)
+        return asked
+
+    async def _keep(
+        self, endpoint: Endpoint, inbound: Inbound, content: bytes, detected_at: datetime, asked: Asked
+    ) -> tuple[JSONResponse, str]:
         with self._telemetry.span("accept", new_trace=True, vendor=endpoint.vendor) as span:
             arrival = Arrival(
                 webhook_id=new_id(),
                 endpoint=endpoint,
-                body=body,
+                body=content,
                 trace_parent=span.traceparent,
                 detected_at=detected_at,
-                delivery_key=delivery_key,
+                delivery_key=asked.delivery_key,
+                event_name=asked.event_name,
+                ignored=asked.ignored,
             )
-            fresh = await self._arrivals.accept(arrival)
+            known_as = await self._arrivals.accept(arrival)
         self._saw(endpoint)
-        if not fresh:
-            return JSONResponse({"duplicate": True}, 200), "duplicate"
-        return JSONResponse({"webhook_id": arrival.webhook_id}, 202), "accepted"
+        if known_as != arrival.webhook_id:
+            return JSONResponse({"duplicate": True, "webhook_id": known_as}, 200), "duplicate"
+        return JSONResponse({"webhook_id": known_as}, inbound.accepted_status), "accepted"
 
     async def _endpoint(self, request: Request) -> Endpoint:
         endpoint = await self._store.endpoint(endpoint_hash(request.path_params["endpoint_key"]))
@@ -109,7 +141,9 @@ class Webhooks:
         links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
         for link in links[:1]:
             try:
-                (await self._ports.open(link)).hints(event)
+                port = await self._ports.open(link)
+                port.hints(event)
+                port.decisions(event)
             except VendorGarbage as error:
                 raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
             except VendorError:
@@ -122,26 +156,9 @@ def _inbound(manifest: Manifest) -> Inbound:
     return manifest.inbound
 
 
-def _check_content_type(request: Request, inbound: Inbound) -> None:
+def _content_type(request: Request, inbound: Inbound) -> str:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in inbound.content_types:
         wanted = ", ".join(sorted(inbound.content_types))
         raise Problem(415, "WRONG_CONTENT_TYPE", f"Send {wanted}, not {given or 'nothing'}.")
-
-
-def _delivery_key(request: Request, event: Mapping[str, Any], inbound: Inbound) -> str | None:
-    """Return the vendor's id of the delivery. One that cannot be stored would fail its whole batch."""
-    key = inbound.delivery_id.read(request.headers, event) if inbound.delivery_id else None
-    if key is not None and (len(key) > MAX_DELIVERY_KEY or not key.isprintable()):
-        detail = f"The delivery's id must be at most {MAX_DELIVERY_KEY} printable characters."
-        raise Problem(400, "WRONG_SHAPE", detail)
-    return key
-
-
-def _check_event(request: Request, event: Mapping[str, Any], inbound: Inbound) -> None:
-    """Refuse an event we never asked for; a vendor that names none is read as a hint."""
-    name = request.query_params.get("event") or event.get("event")
-    if name is not None and not isinstance(name, str):
-        raise Problem(400, "WRONG_TYPE", "event must be text.")
-    if name is not None and name not in inbound.events:
-        raise Problem(422, "UNKNOWN_EVENT", f"Known events: {', '.join(sorted(inbound.events))}.")
+    return given

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from services.gateway.accounts import Accounts, writer
+from services.gateway.accounts import DEFAULT_OVERLAP_SECONDS, Accounts, writer
 from services.gateway.records import Link
 from services.gateway.store.links import Integration, LinkStore
 from services.gateway.vendors.field_rules import Equivalence, KindRule
@@ -51,6 +51,20 @@ class IntegrationRpc(integration_pb2_grpc.IntegrationServiceServicer):
         return integration_pb2.ConnectVendorResponse(
             integration=_integration(connected.integration), webhook_path=connected.webhook_path
         )
+
+    async def RotateWebhookSecret(
+        self, request: integration_pb2.RotateWebhookSecretRequest, context: Context
+    ) -> integration_pb2.RotateWebhookSecretResponse:
+        """Keep a new webhook secret."""
+        given = request.HasField("overlap_seconds")
+        valid = await self._accounts.rotate_webhook_secret(
+            writer(require(Scope.WRITE)),
+            request_id=request.request_id,
+            integration_id=require_id("integration_id", request.integration_id),
+            secret=request.secret,
+            overlap_seconds=request.overlap_seconds if given else DEFAULT_OVERLAP_SECONDS,
+        )
+        return integration_pb2.RotateWebhookSecretResponse(valid_secrets=valid)
 
     async def GetIntegration(
         self, request: integration_pb2.GetIntegrationRequest, context: Context
@@ -122,6 +136,7 @@ def _vendor(vendor: Vendor) -> integration_pb2.Vendor:
     return integration_pb2.Vendor(
         vendor=manifest.vendor,
         display_name=manifest.display_name,
+        category=manifest.category,
         bridge_class=manifest.bridge_class,
         capabilities=[_capability(kind, rules) for kind, rules in manifest.kinds.items()],
         credential_names=[credential.name for credential in manifest.auth.credentials],

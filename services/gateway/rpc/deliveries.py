@@ -9,11 +9,19 @@ from typing import Any
 import grpc
 
 from services.gateway.journey import Stage, complete, stages, trace_id
+from services.gateway.journey_words import summary
 from services.gateway.rpc.paging import page_start, token_after
 from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.latency import (
+    DEFAULT_WINDOW_SECONDS,
+    MAX_WINDOW_SECONDS,
+    LatencyStore,
+    StageLatency,
+)
 from wedsync import errors
 from wedsync.api.gateway.v1 import delivery_pb2, delivery_pb2_grpc
 from wedsync.convert.changes import timestamp
+from wedsync.errors import FieldViolation
 from wedsync.runtime.principal import Scope, require
 from wedsync.runtime.requests import page_size, require_id
 
@@ -23,8 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
     """The servicer of `DeliveryService`."""
 
-    def __init__(self, *, store: JourneyStore) -> None:
-        self._store = store
+    def __init__(self, *, store: JourneyStore, latency: LatencyStore) -> None:
+        self._store, self._latency = store, latency
 
     async def ListWebhooks(
         self, request: delivery_pb2.ListWebhooksRequest, context: Context
@@ -74,7 +82,24 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
             trace_id=trace_id(steps),
             stages=[_stage(stage) for stage in stages(steps)],
             complete=complete(steps),
+            summary=summary(steps),
         )
+
+    async def GetLatency(
+        self, request: delivery_pb2.GetLatencyRequest, context: Context
+    ) -> delivery_pb2.GetLatencyResponse:
+        """Sum up how long each stage took."""
+        principal = require(Scope.READ)
+        window = request.window_seconds or DEFAULT_WINDOW_SECONDS
+        if not 0 < window <= MAX_WINDOW_SECONDS:
+            problem = FieldViolation("window_seconds", f"must be from 1 to {MAX_WINDOW_SECONDS}")
+            raise errors.InvalidRequest(violations=[problem])
+        measured = await self._latency.stages(
+            principal.organization_id,
+            wedding_id=require_id("wedding_id", request.wedding_id) if request.wedding_id else None,
+            seconds=window,
+        )
+        return delivery_pb2.GetLatencyResponse(stages=[_latency(stage) for stage in measured])
 
 
 def _next(found: Any, size: int, column: str) -> str:
@@ -90,6 +115,8 @@ def _webhook(row: Mapping[Any, Any]) -> delivery_pb2.Webhook:
         reason=row["reason"],
         accept_time=timestamp(row["accepted_at"]),
         change_ids=[str(change_id) for change_id in row["change_ids"]],
+        repeats=row["repeats"],
+        event=row["event_name"],
     )
 
 
@@ -105,6 +132,17 @@ def _delivery(row: Mapping[Any, Any]) -> delivery_pb2.Delivery:
         attempts=row["attempts"],
         create_time=timestamp(row["created_at"]),
         confirm_time=timestamp(row["confirmed_at"]) if row["confirmed_at"] else None,
+    )
+
+
+def _latency(stage: StageLatency) -> delivery_pb2.StageLatency:
+    return delivery_pb2.StageLatency(
+        vendor=stage.vendor,
+        stage=stage.stage,
+        count=stage.count,
+        p50_milliseconds=stage.p50,
+        p95_milliseconds=stage.p95,
+        p99_milliseconds=stage.p99,
     )
 
 

@@ -23,15 +23,18 @@ from wedsync.runtime.envelope import seal, unseal
 
 _ENDPOINT = text("SELECT * FROM gateway.resolve_endpoint(:hash)")
 _KEY = text("""
-    INSERT INTO gateway.delivery_keys (organization_id, integration_id, key)
-    VALUES (:organization_id, :integration_id, :key) ON CONFLICT DO NOTHING RETURNING key
+    INSERT INTO gateway.delivery_keys (organization_id, integration_id, key, webhook_id)
+    VALUES (:organization_id, :integration_id, :key, :webhook_id)
+    ON CONFLICT (integration_id, key)
+    DO UPDATE SET repeats = delivery_keys.repeats + 1, last_repeat_at = clock_timestamp()
+    RETURNING webhook_id
 """)
 _ACCEPT = text("""
     INSERT INTO gateway.webhook_log
         (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state, reason,
-         trace_parent, detected_at)
+         trace_parent, detected_at, event_name)
     VALUES (:id, clock_timestamp(), :organization_id, :integration_id, :vendor, :origin, :delivery_key, :body,
-            :state, :reason, :trace_parent, :detected_at)
+            :state, :reason, :trace_parent, :detected_at, :event_name)
 """)
 _CLAIM = text("""
     UPDATE gateway.webhook_log w
@@ -77,7 +80,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What is to be accepted. With `parked`, the reason, it is kept for a human instead of worked on."""
+    """What is to be accepted.
+
+    With `ignored` or `parked`, the reason, it is kept for the record or for a human instead of worked on.
+    """
 
     webhook_id: str
     endpoint: Endpoint
@@ -86,6 +92,9 @@ class Arrival:
     detected_at: datetime
     delivery_key: str | None = None
     origin: str = "webhook"
+    event_name: str = ""
+    """What it tells of, in the vendor's words."""
+    ignored: str = ""
     parked: str = ""
 
 
@@ -142,15 +151,19 @@ class InboundStore:
             vendor=row["vendor"],
         )
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Commit webhooks to the log in one transaction; False for each whose delivery was known already."""
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[str]:
+        """Commit webhooks to the log in one transaction; return the id each delivery is known by.
+
+        That is the arrival's own id, or the id of the webhook that brought the same delivery first.
+        """
         organizations = {arrival.endpoint.organization_id for arrival in arrivals}
         async with self._database.transaction(organizations=organizations) as conn:
-            fresh = [await _is_new(conn, arrival) for arrival in arrivals]
-            accepted = [_arrival_row(a) for a, new in zip(arrivals, fresh, strict=True) if new]
-            if accepted:
-                await conn.execute(_ACCEPT, accepted)
-        return fresh
+            known = [await _known_as(conn, arrival) for arrival in arrivals]
+            pairs = zip(arrivals, known, strict=True)
+            fresh = [_arrival_row(arrival) for arrival, as_ in pairs if as_ == arrival.webhook_id]
+            if fresh:
+                await conn.execute(_ACCEPT, fresh)
+        return known
 
     async def claim(self, limit: int) -> list[Received]:
         """Claim webhooks that wait for translation, oldest first."""
@@ -208,10 +221,12 @@ class InboundStore:
             await release(conn, held)
 
 
-async def _is_new(conn: AsyncConnection, arrival: Arrival) -> bool:
+async def _known_as(conn: AsyncConnection, arrival: Arrival) -> str:
     if arrival.delivery_key is None:
-        return True
-    return await first(conn, _KEY, {**_owner(arrival), "key": arrival.delivery_key}) is not None
+        return arrival.webhook_id
+    key = {**_owner(arrival), "key": arrival.delivery_key, "webhook_id": arrival.webhook_id}
+    [row] = await rows(conn, _KEY, key)
+    return str(row["webhook_id"] or "")
 
 
 def _owner(arrival: Arrival) -> dict[str, Any]:
@@ -227,8 +242,9 @@ def _arrival_row(arrival: Arrival) -> dict[str, Any]:
         "origin": arrival.origin,
         "delivery_key": arrival.delivery_key,
         "body": seal(arrival.body),
-        "state": "parked" if arrival.parked else "received",
-        "reason": arrival.parked,
+        "event_name": arrival.event_name,
+        "state": "parked" if arrival.parked else "processed" if arrival.ignored else "received",
+        "reason": arrival.parked or arrival.ignored,
         "trace_parent": arrival.trace_parent,
         "detected_at": arrival.detected_at,
     }

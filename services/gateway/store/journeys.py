@@ -10,11 +10,15 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 
 from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
+from services.gateway.store.blobs import unpack
 from services.gateway.store.sql import first, rows
+from wedsync.model.codec import load_result
 from wedsync.runtime.database import Database
 
 _WEBHOOKS = text("""
-    SELECT w.id, w.vendor, w.integration_id, w.state, w.reason, w.accepted_at,
+    SELECT w.id, w.vendor, w.integration_id, w.state, w.reason, w.accepted_at, w.event_name,
+           coalesce((SELECT k.repeats FROM gateway.delivery_keys k
+                     WHERE k.integration_id = w.integration_id AND k.key = w.delivery_key), 0) AS repeats,
            ARRAY(SELECT a.id FROM gateway.vendor_activities a WHERE a.webhook_id = w.id ORDER BY a.created_at)
              AS change_ids
     FROM gateway.webhook_log w
@@ -32,12 +36,15 @@ _DELIVERIES = text("""
     ORDER BY d.created_at DESC, d.id DESC LIMIT :limit
 """)
 _WEBHOOK = text("""
-    SELECT id, vendor, state, reason, detected_at, accepted_at, translated_at, trace_parent
-    FROM gateway.webhook_log WHERE id = :id
+    SELECT w.id, w.vendor, w.event_name AS event, w.state, w.reason, w.detected_at, w.accepted_at,
+           w.translated_at, w.trace_parent,
+           coalesce((SELECT k.repeats FROM gateway.delivery_keys k
+                     WHERE k.integration_id = w.integration_id AND k.key = w.delivery_key), 0) AS repeats
+    FROM gateway.webhook_log w WHERE w.id = :id
 """)
 _CHANGES = text("""
     SELECT a.id, l.vendor, a.webhook_id, a.state, a.reason, a.detected_at, a.created_at, a.committed_at,
-           a.sequence, a.resolved_at, a.trace_parent
+           a.sequence, a.resolved_at, a.trace_parent, a.result
     FROM gateway.vendor_activities a
     JOIN gateway.wedding_vendor_integrations l ON l.id = a.link_id
     WHERE a.id = :id OR a.webhook_id = :id ORDER BY a.created_at
@@ -100,13 +107,18 @@ class JourneyStore:
             deliveries = await rows(conn, _DELIVERED, {"ids": ids})
         return Steps(
             webhook=WebhookStep(**_text(webhook)) if webhook else None,
-            changes=[ChangeStep(**_text(row)) for row in changes],
+            changes=[ChangeStep(**_with_result(_text(row))) for row in changes],
             deliveries=[DeliveryStep(**_text(row)) for row in deliveries],
         )
 
 
 def _page(after: Place | None, limit: int) -> dict[str, Any]:
     return {"before": after.at if after else None, "id": after.id if after else None, "limit": limit}
+
+
+def _with_result(values: dict[str, Any]) -> dict[str, Any]:
+    result = values["result"]
+    return {**values, "result": load_result(unpack(result)) if result is not None else None}
 
 
 def _text(row: RowMapping) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from services.gateway.records import Link, Shadow
 from services.gateway.store.deliveries import deliver_everything
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
+from services.gateway.store.secrets import keep_secret
 from services.gateway.store.sql import first, rows
 from services.gateway.vendors.port import Account
 from wedsync.model.ids import new_id
@@ -23,6 +24,9 @@ from wedsync.runtime.vault import Vault
 
 POLL_LEASE_SECONDS = 60
 """One poller per link across replicas; after a crash the link is polled again then."""
+
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name
+"""The credential that is no credential: what the vendor signs its webhooks with."""
 
 ENDPOINT_KEY_BYTES = 24
 """192 bits of chance in every webhook address: the address is the proof."""
@@ -150,7 +154,8 @@ class LinkStore:
     ) -> Integration:
         """Keep an account and its endpoint; the same request again returns the first one's."""
         # The key in the webhook address is kept too, sealed, so that a repeated request gets the same answer.
-        secrets = {"credentials": dict(account.credentials), "endpoint_key": endpoint_key}
+        credentials = {k: v for k, v in account.credentials.items() if k != WEBHOOK_SECRET}
+        secrets = {"credentials": credentials, "endpoint_key": endpoint_key}
         sealed = self._vault.encrypt(orjson.dumps(secrets), account.integration_id)
         named = {"organization_id": organization_id, "id": account.integration_id, "vendor": vendor}
         async with self._database.transaction(organizations=[organization_id]) as conn:
@@ -161,6 +166,9 @@ class LinkStore:
             )
             if created is not None:
                 await conn.execute(_ENDPOINT, {**named, "hash": endpoint_hash(endpoint_key)})
+                if secret := account.credentials.get(WEBHOOK_SECRET):
+                    place = {"organization_id": organization_id, "integration_id": account.integration_id}
+                    await keep_secret(conn, self._vault, {**place, "id": request_id}, secret)
             [row] = await rows(conn, _INTEGRATIONS, _filter(request_id=request_id))
         return _integration(row)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
+from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
 from wedsync.model.items import CATALOGUE, FieldSpec, ItemKind
@@ -27,6 +28,7 @@ class Credential:
     name: str
     description: str
     secret: bool
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,32 +37,6 @@ class Auth:
 
     type: str
     credentials: tuple[Credential, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryId:
-    """Where a webhook carries the vendor's own id of the delivery: a header or a JSON pointer."""
-
-    header: str = ""
-    pointer: str = ""
-
-    def read(self, headers: Mapping[str, str], event: Any) -> str | None:
-        """Return the delivery's id, None where it has none. Header names are in lower case."""
-        if self.header:
-            return headers.get(self.header) or None
-        for key in self.pointer.removeprefix("/").split("/"):
-            event = event.get(key) if isinstance(event, Mapping) else None
-        return str(event) if isinstance(event, str | int) and event != "" else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inbound:
-    """The vendor's webhooks: what authenticates them and what they may contain."""
-
-    scheme: str
-    content_types: frozenset[str]
-    events: frozenset[str]
-    delivery_id: DeliveryId | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +149,7 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
     data = document.data
     if data["vendor"] != folder:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
+    yield from inbound_contradictions(document)
     for kind, rules in data["kinds"].items():
         if kind not in set(ItemKind):
             yield document.problem(["kinds", kind], f"is no kind of item: choose from {', '.join(ItemKind)}")
@@ -224,29 +201,13 @@ def _manifest(data: Mapping[str, Any]) -> Manifest:
             type=data["auth"]["type"],
             credentials=tuple(Credential(**entry) for entry in data["auth"]["credentials"]),
         ),
-        inbound=_inbound(data["inbound"]) if "inbound" in data else None,
+        inbound=read_inbound(data["inbound"]) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
         rate_limit=RateLimit(**data["rate_limit"]),
         kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),
         settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},
     )
-
-
-def _inbound(data: Mapping[str, Any]) -> Inbound:
-    return Inbound(
-        scheme=data["scheme"],
-        content_types=frozenset(data["content_types"]),
-        events=frozenset(data["events"]),
-        delivery_id=_delivery_id(data["delivery_id"]),
-    )
-
-
-def _delivery_id(text: str) -> DeliveryId | None:
-    place, _, name = text.partition(":")
-    if place == "header":
-        return DeliveryId(header=name.lower())
-    return DeliveryId(pointer=name) if place == "json" else None
 
 
 def _kind(data: Mapping[str, Any]) -> KindRule:

@@ -42,7 +42,8 @@ def test_every_service_migrates(external_stores: Stores) -> None:
 async def test_an_edit_goes_in_and_out(external_stores: Stores) -> None:
     """Accept, claim, translate, resolve, project, claim again and deliver work as on the embedded server."""
     stores, tenant = external_stores, await new_tenant(external_stores)
-    assert await stores.inbound.accept([tenant.arrival(delivery_key="d")]) == [True]
+    arrival = tenant.arrival(delivery_key="d")
+    assert await stores.inbound.accept([arrival]) == [arrival.webhook_id]
     [webhook] = await stores.inbound.claim(5)
     change = await an_edit(stores, tenant, webhook_id=webhook.webhook_id, title="Vows")
     await stores.inbound.finish(webhook, state="processed")

@@ -31,7 +31,7 @@ from wedsync.runtime.envelope import unseal
 async def accepted(stores: Stores, tenant: Tenant, body: bytes = b"{}") -> str:
     """Accept one webhook; return its id."""
     arrival = tenant.arrival(body)
-    assert await stores.inbound.accept([arrival]) == [True]
+    assert await stores.inbound.accept([arrival]) == [arrival.webhook_id]
     return arrival.webhook_id
 
 
@@ -56,21 +56,27 @@ async def test_an_endpoint_key_leads_to_its_tenant(stores: Stores, tenant: Tenan
 async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> None:
     """The same delivery id is stored once, within a batch and later; without an id nothing is compared."""
     keyed = [tenant.arrival(delivery_key="d1"), tenant.arrival(delivery_key="d1"), tenant.arrival()]
-    assert await stores.inbound.accept(keyed) == [True, False, True]
-    assert await stores.inbound.accept([tenant.arrival(delivery_key="d1")]) == [False]
-    assert await stores.inbound.accept([tenant.arrival(), tenant.arrival(delivery_key="d2")]) == [True, True]
+    first, _, unkeyed = (arrival.webhook_id for arrival in keyed)
+    assert await stores.inbound.accept(keyed) == [first, first, unkeyed]
+    assert await stores.inbound.accept([tenant.arrival(delivery_key="d1")]) == [first]
+    more = [tenant.arrival(), tenant.arrival(delivery_key="d2")]
+    assert await stores.inbound.accept(more) == [arrival.webhook_id for arrival in more]
     [kept] = stores.sql(
         "SELECT count(*) AS rows FROM gateway.webhook_log WHERE organization_id = %s",
         tenant.link.organization_id,
     )
     assert kept["rows"] == 4
+    page = await stores.journeys.webhooks(
+        tenant.link.organization_id, state="", vendor="", after=None, limit=10
+    )
+    assert {str(row["id"]): row["repeats"] for row in page}[first] == 2
 
 
 async def test_another_integration_may_use_the_same_delivery_id(stores: Stores, tenant: Tenant) -> None:
     """Delivery ids of two organizations do not meet, though one transaction accepts both."""
     other = await new_tenant(stores)
     both = [tenant.arrival(delivery_key="same"), other.arrival(delivery_key="same")]
-    assert await stores.inbound.accept(both) == [True, True]
+    assert await stores.inbound.accept(both) == [arrival.webhook_id for arrival in both]
 
 
 async def test_the_raw_body_comes_back_byte_for_byte(stores: Stores, tenant: Tenant) -> None:

@@ -58,6 +58,7 @@ class System:
     webhooks: list[delivery_pb2.Webhook] = field(default_factory=list)
     deliveries: list[delivery_pb2.Delivery] = field(default_factory=list)
     journeys: dict[str, delivery_pb2.Journey] = field(default_factory=dict)
+    latency: list[delivery_pb2.StageLatency] = field(default_factory=list)
     conflicts: list[conflicts_pb2.Conflict] = field(default_factory=list)
     health: list[health_service_pb2.IntegrationHealth] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
@@ -124,6 +125,10 @@ class Deliveries(delivery_pb2_grpc.DeliveryServiceServicer):
     def GetJourney(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
         self._system.check(request, context)
         return self._system.journeys[request.journey_id]
+
+    def GetLatency(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return delivery_pb2.GetLatencyResponse(stages=self._system.latency)
 
 
 class Integrations(integration_pb2_grpc.IntegrationServiceServicer):

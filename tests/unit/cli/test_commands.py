@@ -123,6 +123,34 @@ def test_journey(wedsync: Wedsync, data: Data, system: System) -> None:
     assert said["complete"] is False
 
 
+def test_journey_says_what_happened(wedsync: Wedsync, data: Data, system: System) -> None:
+    """`journey` begins with what happened, in words."""
+    told = fakes.journey(("detected", 0.0, 0.010))
+    told.summary = "tave sent a webhook. It changed nothing: an echo of a write of ours."
+    system.journeys[CHANGE] = told
+    assert told.summary in wedsync("journey", CHANGE).stdout
+    assert data("journey", CHANGE)["summary"] == told.summary
+
+
+def test_latency(wedsync: Wedsync, data: Data, system: System) -> None:
+    """`latency` shows each stage's percentiles by vendor, and says when nothing was recorded."""
+    assert "Nothing was recorded in that time." in wedsync("latency").stdout
+    system.latency = [
+        delivery_pb2.StageLatency(
+            vendor="tave",
+            stage="call",
+            count=3,
+            p50_milliseconds=20.04,
+            p95_milliseconds=30,
+            p99_milliseconds=31,
+        )
+    ]
+    shown = wedsync("latency", "--wedding", WEDDING, "--window", "60").stdout
+    assert (system.asked[-1].wedding_id, system.asked[-1].window_seconds) == (WEDDING, 60)
+    assert ["tave", "call", "3", "20.0", "30.0", "31.0"] in [line.split() for line in shown.splitlines()]
+    assert data("latency")[0]["p99_milliseconds"] == 31
+
+
 def test_journey_without_stages(wedsync: Wedsync, system: System) -> None:
     """A journey of which nothing is recorded yet says so."""
     system.journeys[CHANGE] = delivery_pb2.Journey(journey_id=CHANGE, complete=True)

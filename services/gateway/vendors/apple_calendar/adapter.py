@@ -133,7 +133,7 @@ class CalDavCalendar:
         elif response.status not in _WRITTEN | _GONE | {207}:
             raise VendorRejected(f"the calendar server refused the delete ({refusal(response)})")
 
-    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+    def decisions(self, _: Mapping[str, Any], /) -> Sequence[Decision]:
         """Nobody decides anything here."""
         return ()
 

@@ -163,7 +163,7 @@ class TaveAdapter:
         except Absent:
             return
 
-    def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
+    def decisions(self, _: Mapping[str, Any], /) -> Sequence[Decision]:
         """Nobody decides anything here."""
         return ()
 

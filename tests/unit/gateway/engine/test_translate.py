@@ -35,6 +35,7 @@ def translator(world: World, woken: list[int]) -> Translator:
         links=links,
         ports=world.ports,
         inspector=inspector,
+        decisions=world.decisions,
         on_change=lambda: woken.append(1),
     )
 
@@ -110,3 +111,37 @@ def test_waiting_webhooks_are_claimed() -> None:
     world = World()
     world.memory.webhooks.append(arrival(1))
     assert [hook.webhook_id for hook in finish(translator(world, []).claim(5))] == ["1"]
+
+
+def test_a_webhook_that_shows_nothing_new_says_why() -> None:
+    """A record read a second time is known; one that we wrote ourselves is an echo."""
+    world = World()
+    desk = world.vendors["desk"]
+    record = desk.put(title="Cake")
+    world.look(world.links[0], record)
+    finish(translator(world, []).translate(webhook(world, record)))
+    assert world.memory.finished["1"] == ("processed", "it shows what is known already")
+
+
+def _clicked(world: World) -> Received:
+    decision = {"conflict_id": "c1", "choice": "proposed", "actor": "U1"}
+    body = orjson.dumps({"records": [], "decisions": [decision]})
+    return replace(webhook(world), body=body)
+
+
+def test_what_a_person_decided_is_taken_to_where_conflicts_are_kept() -> None:
+    """A click becomes one decision, and the webhook says what became of it."""
+    world = World()
+    finish(translator(world, []).translate(_clicked(world)))
+    assert world.decisions.made == [("c1", "proposed", "U1", "1")]
+    assert world.memory.finished["1"] == ("processed", "a decision of U1")
+
+
+def test_a_decision_that_cannot_be_handed_over_waits() -> None:
+    """While the conflicts service is away the click is kept and tried again."""
+    world = World()
+    world.decisions.error = VendorUnavailable("the conflicts service is away")
+    finish(translator(world, []).translate(_clicked(world)))
+    became, reason = world.memory.finished["1"]
+    assert became.startswith("again")
+    assert reason == "the conflicts service is away"

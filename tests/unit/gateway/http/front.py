@@ -19,10 +19,11 @@ from services.gateway.http.webhooks import Webhooks
 from services.gateway.journey import Steps
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.latency import LatencyStore, StageLatency
 from services.gateway.store.links import Integration, endpoint_hash
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
-from tests.support.gateway_fakes import MemoryInbound, MemoryLinks
+from tests.support.gateway_fakes import MemoryInbound, MemoryLinks, MemorySecrets
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
@@ -100,6 +101,18 @@ class FakeJourneys(JourneyStore):
         return self.found
 
 
+class FakeLatency(LatencyStore):
+    """One stage."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    async def stages(self, organization_id: str, **wanted: Any) -> list[StageLatency]:
+        """Return it."""
+        self.asked = wanted
+        return [StageLatency(vendor="desk", stage="call", count=4, p50=1.0, p95=2.0, p99=3.0)]
+
+
 class Front:
     """The application, and what is behind it."""
 
@@ -114,6 +127,7 @@ class Front:
             organization_id="studio", integration_id=self.link.integration_id, vendor="desk"
         )
         self.arrivals = Arrivals(store=self.inbound, on_accepted=lambda: None)
+        self.latency = FakeLatency()
         self.sync, self.journeys, self.seen, self.ready = FakeSync(), FakeJourneys(), list[Endpoint](), True
         minted = {
             scope: mint_key(organization_id="studio", role="studio", actor="ada", scopes=scopes)
@@ -124,9 +138,11 @@ class Front:
             }.items()
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
+        self.secrets = MemorySecrets()
         self.accounts = Accounts(
             vendors=self.ports.vendors,
             links=self.links,
+            secrets=self.secrets,
             ports=self.ports,
             sync=self.sync,
             telemetry=telemetry,
@@ -135,6 +151,7 @@ class Front:
         self.app = build_app(
             webhooks=Webhooks(
                 store=self.inbound,
+                secrets=self.secrets,
                 links=self.links,
                 ports=self.ports,
                 arrivals=self.arrivals,

@@ -40,7 +40,7 @@ async def test_a_known_delivery_is_thanked_for_and_ignored() -> None:
     front = Front()
     answers = [await front.hook({**EVENT, "id": "d1"}) for _ in range(2)]
     assert [answer.status for answer in answers] == [202, 200]
-    assert answers[1].json == {"duplicate": True}
+    assert answers[1].json == {"duplicate": True, "webhook_id": answers[0].json["webhook_id"]}
     assert len(front.memory.webhooks) == 1
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.gateway.vendors.field_rules import Direction
+from services.gateway.vendors.inbound import Place
 from services.gateway.vendors.manifest import (
     VENDORS,
-    DeliveryId,
     Manifest,
     ManifestError,
     load_manifest,
@@ -78,7 +78,7 @@ def test_every_part_of_a_manifest_is_read(tmp_path: Path) -> None:
     assert manifest.auth.credentials[0].secret
     assert manifest.inbound is not None
     assert manifest.inbound.events == {"job.created"}
-    assert manifest.inbound.delivery_id == DeliveryId(header="x-delivery")
+    assert manifest.inbound.delivery_id == (Place(part="header", name="x-delivery"),)
     assert manifest.poll.interval_seconds == 30
     assert manifest.rate_limit.requests_per_second == 2.5
     assert not manifest.kinds[ItemKind.TIMELINE_EVENT].delete
@@ -118,33 +118,13 @@ def test_an_accounts_setting_wins_over_the_default(tmp_path: Path) -> None:
     assert manifest.setting(changed, "full_put") == "false"
 
 
-def test_a_delivery_id_comes_from_a_header_or_from_the_body() -> None:
-    """The vendor's delivery id is read where the manifest says, and None where there is none."""
-    header, pointer = DeliveryId(header="x-delivery"), DeliveryId(pointer="/meta/id")
-    assert header.read({"x-delivery": "d1"}, {}) == "d1"
-    assert header.read({}, {}) is None
-    assert pointer.read({}, {"meta": {"id": 7}}) == "7"
-    assert pointer.read({}, {"meta": []}) is None
-    assert pointer.read({}, {"meta": {"id": ""}}) is None
-
-
-@pytest.mark.parametrize(("delivery_id", "read"), [("none", None), ("json:/id", DeliveryId(pointer="/id"))])
-def test_a_delivery_id_may_be_in_the_body_or_missing(
-    tmp_path: Path, delivery_id: str, read: DeliveryId | None
-) -> None:
-    """A manifest may name a JSON pointer, or say that there is no delivery id."""
-    manifest = _load(tmp_path, _GOOD.replace("header:X-Delivery", delivery_id))
-    assert manifest.inbound is not None
-    assert manifest.inbound.delivery_id == read
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
         ("timeout_seconds: 8", "timeout_seconds: 0", 5, "more than 0, at most 120"),
         ("bridge_class: rest_hook", "bridge_class: magic", 3, "webhook, poll, caldav"),
         ("vendor: petalworks", "vendor: petals", 1, "write the folder's name, 'petalworks'"),
-        ("delivery_id: header:X-Delivery", "delivery_id: cookie:x", 15, "none, header:<Header-Name>"),
+        ("delivery_id: header:X-Delivery", "delivery_id: cookie:x", 15, "Write none, or places such as"),
         ("interval_seconds: 30, ", "", 16, "lacks interval_seconds: Write the seconds between"),
         ("concurrency: 3", "concurency: 3", 17, "concurency is not known here: choose from"),
         ("timeline_event:", "party:", 19, "is no kind of item: choose from timeline_event"),

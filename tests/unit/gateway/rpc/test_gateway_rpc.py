@@ -130,6 +130,8 @@ def row(number: int, **more: Any) -> dict[str, Any]:
         "item_id": new_id(),
         "change_id": None,
         "attempts": 1,
+        "event_name": "event.changed",
+        "repeats": 2,
         "confirmed_at": NOW,
         **more,
     }
@@ -139,9 +141,9 @@ async def test_the_log_is_paged() -> None:
     """A full page names the place where the next begins."""
     front = Front()
     front.journeys.rows = [row(2), row(1, confirmed_at=None)]
-    rpc = DeliveryRpc(store=front.journeys)
+    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
     hooks = await rpc.ListWebhooks(delivery_pb2.ListWebhooksRequest(page_size=1), NO_CONTEXT)
-    assert len(hooks.webhooks) == 1
+    assert [(hook.event, hook.repeats) for hook in hooks.webhooks] == [("event.changed", 2)]
     await rpc.ListWebhooks(delivery_pb2.ListWebhooksRequest(page_token=hooks.next_page_token), NO_CONTEXT)
     assert front.journeys.asked["after"].id == front.journeys.rows[0]["id"]
     deliveries = await rpc.ListDeliveries(delivery_pb2.ListDeliveriesRequest(wedding_id=WEDDING), NO_CONTEXT)
@@ -212,20 +214,38 @@ async def test_a_journey_is_told_in_order_and_says_whether_it_is_over(
     """Whatever began it, its stages are told from the first, and it is complete when nothing waits."""
     front = Front()
     front.journeys.found = found
-    journey = await DeliveryRpc(store=front.journeys).GetJourney(
+    journey = await DeliveryRpc(store=front.journeys, latency=front.latency).GetJourney(
         delivery_pb2.GetJourneyRequest(journey_id=new_id()), NO_CONTEXT
     )
     assert (journey.complete, journey.stages[0].name) == (complete, first)
     assert journey.stages[-1].detail == "2 tries"
+    assert journey.summary.endswith(".")
     assert bool(journey.trace_id) == bool(found.webhook or found.changes)
+
+
+async def test_latency_is_summed_up_over_a_window() -> None:
+    """An hour unless asked otherwise; a window that is too long says what is allowed."""
+    front = Front()
+    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
+    answer = await rpc.GetLatency(delivery_pb2.GetLatencyRequest(), NO_CONTEXT)
+    [stage] = answer.stages
+    assert (stage.vendor, stage.stage, stage.count, stage.p99_milliseconds) == ("desk", "call", 4, 3.0)
+    assert front.latency.asked == {"wedding_id": None, "seconds": 3600}
+    request = delivery_pb2.GetLatencyRequest(wedding_id=WEDDING, window_seconds=60)
+    await rpc.GetLatency(request, NO_CONTEXT)
+    assert front.latency.asked == {"wedding_id": WEDDING, "seconds": 60}
+    for seconds in (-1, 700_000):
+        with pytest.raises(errors.InvalidRequest) as refused:
+            await rpc.GetLatency(delivery_pb2.GetLatencyRequest(window_seconds=seconds), NO_CONTEXT)
+        assert [v.field for v in refused.value.violations] == ["window_seconds"]
 
 
 async def test_an_unknown_journey_is_not_found() -> None:
     """There is nothing to tell."""
+    front = Front()
+    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
     with pytest.raises(errors.NotFound):
-        await DeliveryRpc(store=Front().journeys).GetJourney(
-            delivery_pb2.GetJourneyRequest(journey_id=new_id()), NO_CONTEXT
-        )
+        await rpc.GetJourney(delivery_pb2.GetJourneyRequest(journey_id=new_id()), NO_CONTEXT)
 
 
 @pytest.mark.parametrize(

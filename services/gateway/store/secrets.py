@@ -1,0 +1,79 @@
+"""The secrets vendors sign their webhooks with: sealed, several valid at once while one is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.store.sql import first, rows
+from wedsync import errors
+from wedsync.runtime.database import Database
+from wedsync.runtime.vault import Vault
+
+MAX_VALID = 5
+"""Secrets of one integration that are valid at once: each is tried with every webhook."""
+
+_KEEP = text("""
+    INSERT INTO gateway.webhook_secrets (organization_id, integration_id, id, secret)
+    VALUES (:organization_id, :integration_id, :id, :secret) ON CONFLICT DO NOTHING RETURNING id
+""")
+_LOCK = text("SELECT id FROM gateway.vendor_integrations WHERE id = :integration_id FOR UPDATE")
+_END_OTHERS = text("""
+    UPDATE gateway.webhook_secrets
+    SET valid_until = least(valid_until, clock_timestamp() + make_interval(secs => :overlap))
+    WHERE integration_id = :integration_id AND id <> :id
+""")
+_FORGET = text("""
+    DELETE FROM gateway.webhook_secrets
+    WHERE integration_id = :integration_id AND valid_until <= clock_timestamp()
+""")
+_VALID = text("""
+    SELECT integration_id, id, secret FROM gateway.webhook_secrets
+    WHERE integration_id = :integration_id AND valid_until > clock_timestamp() ORDER BY created_at DESC
+""")
+
+
+class SecretStore:
+    """Webhook secrets by integration."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
+
+    async def valid(self, organization_id: str, integration_id: str) -> list[str]:
+        """Return the secrets that are valid now, the newest first."""
+        async with self._database.transaction(organizations=[organization_id]) as conn:
+            found = await rows(conn, _VALID, {"integration_id": integration_id})
+        return [self._vault.decrypt(row["secret"], _identity(row)).decode() for row in found]
+
+    async def rotate(
+        self, organization_id: str, integration_id: str, *, request_id: str, secret: str, overlap: int
+    ) -> int:
+        """Keep a new secret and let the ones before end in `overlap` seconds; return how many are valid.
+
+        The same request again changes nothing. Raises `FailedPrecondition` where too many would be valid.
+        """
+        place = {"integration_id": integration_id, "id": request_id}
+        async with self._database.transaction(organizations=[organization_id]) as conn:
+            await conn.execute(_LOCK, place)
+            if await keep_secret(conn, self._vault, {**place, "organization_id": organization_id}, secret):
+                await conn.execute(_END_OTHERS, {**place, "overlap": overlap})
+                await conn.execute(_FORGET, place)
+            valid = len(await rows(conn, _VALID, place))
+            if valid > MAX_VALID:
+                raise errors.FailedPrecondition(
+                    f"{MAX_VALID} secrets are valid already; give an overlap of 0 seconds to end them."
+                )
+        return valid
+
+
+async def keep_secret(conn: AsyncConnection, vault: Vault, place: Mapping[str, Any], secret: str) -> bool:
+    """Keep a secret under its id; False if the id is known."""
+    sealed = vault.encrypt(secret.encode(), _identity(place))
+    return await first(conn, _KEEP, {**place, "secret": sealed}) is not None
+
+
+def _identity(place: Mapping[Any, Any]) -> str:
+    return f"{place['integration_id']}:{place['id']}"

@@ -1,0 +1,146 @@
+"""A vendor's webhooks as its manifest describes them: what proves, names and numbers each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.gateway.vendors.manifest_yaml import Document
+
+DEFAULT_EVENT_NAME = ("query:event", "json:/event")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a webhook carries something: a header, a query parameter or a JSON pointer (RFC 6901)."""
+
+    part: str
+    """`header`, `query` or `json`."""
+    name: str
+
+    def read(self, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> Any:
+        """Return what stands there, None for nothing. Header names are in lower case."""
+        if self.part == "json":
+            return pointed(event, self.name)
+        return (headers if self.part == "header" else query).get(self.name) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """How the vendor signs: an HMAC over the body, mostly with a timestamp before it."""
+
+    algorithm: str
+    encoding: str
+    signed: str
+    """The signed text, with the placeholders `{timestamp}` and `{body}`."""
+    header: str
+    tolerance_seconds: int
+    timestamp_pair: str = ""
+    signature_pair: str = ""
+    """Names within a header of pairs; empty where the header is one signature behind `prefix`."""
+    prefix: str = ""
+    timestamp_header: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """How the vendor tries an address out: a value that marks it, and the value to answer with."""
+
+    pointer: str
+    equals: str
+    echo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """The vendor's webhooks: what authenticates them and what they may contain."""
+
+    content_types: frozenset[str]
+    events: frozenset[str]
+    event_name: tuple[Place, ...]
+    delivery_id: tuple[Place, ...]
+    ignores_other_events: bool = False
+    accepted_status: int = 202
+    form_field: str = ""
+    signature: Signature | None = None
+    """None where the unguessable key in the address is all the proof there is."""
+    handshake: Handshake | None = None
+
+
+def pointed(event: Any, pointer: str) -> Any:
+    """Return the value a JSON pointer leads to, None where there is none."""
+    for key in pointer.removeprefix("/").split("/"):
+        event = event.get(key) if isinstance(event, Mapping) else None
+    return event
+
+
+def first_of(
+    places: Iterable[Place], headers: Mapping[str, str], query: Mapping[str, str], event: Any
+) -> Any:
+    """Return what stands at the first place that has something, None if none has."""
+    found = (place.read(headers, query, event) for place in places)
+    return next((value for value in found if value is not None and value != ""), None)
+
+
+def read_inbound(data: Mapping[str, Any]) -> Inbound:
+    """Return the manifest's section, which the schema has found valid."""
+    return Inbound(
+        content_types=frozenset(data["content_types"]),
+        events=frozenset(data["events"]),
+        event_name=_places(data.get("event_name", DEFAULT_EVENT_NAME)),
+        delivery_id=() if data["delivery_id"] == "none" else _places(data["delivery_id"]),
+        ignores_other_events=data.get("other_events") == "ignore",
+        accepted_status=data.get("accepted_status", 202),
+        form_field=data.get("form_field", ""),
+        signature=_signature(data["signature"]) if "signature" in data else None,
+        handshake=Handshake(**data["handshake"]) if "handshake" in data else None,
+    )
+
+
+def inbound_contradictions(document: Document) -> Iterator[str]:
+    """Yield what a schema cannot say well: parts of the section that need or exclude each other."""
+    data, where = document.data.get("inbound"), ["inbound"]
+    if data is None:
+        return
+    signature = data.get("signature")
+    if (data["scheme"] == "hmac") != (signature is not None):
+        cure = "describe how the vendor signs" if signature is None else "write hmac as the scheme"
+        yield document.problem(where, f"has the scheme {data['scheme']} and signature must suit it: {cure}")
+    if signature is not None:
+        yield from _signature_contradictions(document, signature)
+
+
+def _signature_contradictions(document: Document, data: Mapping[str, Any]) -> Iterator[str]:
+    where = ["inbound", "signature"]
+    timed = "{timestamp}" in data["signed"]
+    if ("pairs" in data) == ("prefix" in data):
+        yield document.problem(where, "needs either pairs or prefix: say which form the header has")
+    if "timestamp_header" in data and "pairs" in data:
+        yield document.problem(where, "has timestamp_header beside pairs: the pairs name the timestamp")
+    if "prefix" in data and timed != ("timestamp_header" in data):
+        yield document.problem(where, "needs timestamp_header just where {timestamp} is signed")
+
+
+def _places(given: str | Sequence[str]) -> tuple[Place, ...]:
+    return tuple(_place(text) for text in ([given] if isinstance(given, str) else given))
+
+
+def _place(text: str) -> Place:
+    part, _, name = text.partition(":")
+    return Place(part=part, name=name.lower() if part == "header" else name)
+
+
+def _signature(data: Mapping[str, Any]) -> Signature:
+    pairs = data.get("pairs", {})
+    return Signature(
+        algorithm=data["algorithm"],
+        encoding=data["encoding"],
+        signed=data["signed"],
+        header=data["header"].lower(),
+        tolerance_seconds=data["tolerance_seconds"],
+        timestamp_pair=pairs.get("timestamp", ""),
+        signature_pair=pairs.get("signature", ""),
+        prefix=data.get("prefix", ""),
+        timestamp_header=data.get("timestamp_header", "").lower(),
+    )

@@ -1,0 +1,1 @@
+"""Stripe: one customer's payments, hinted by events and polled as a safety net."""

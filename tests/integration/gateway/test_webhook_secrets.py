@@ -1,0 +1,111 @@
+"""Webhook secrets on a real PostgreSQL: sealed, several valid while one is changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.store.links import new_endpoint_key
+from services.gateway.store.secrets import MAX_VALID
+from services.gateway.vendors.port import Account
+from tests.support.gateway_store import Stores, Tenant, new_tenant
+from wedsync.errors import FailedPrecondition
+from wedsync.model.ids import new_id
+
+DAY = 24 * 3600
+
+
+async def rotated(
+    stores: Stores, tenant: Tenant, secret: str, *, overlap: int = DAY, request_id: str = ""
+) -> int:
+    """Keep another secret."""
+    return await stores.secrets.rotate(
+        tenant.link.organization_id,
+        tenant.link.integration_id,
+        request_id=request_id or new_id(),
+        secret=secret,
+        overlap=overlap,
+    )
+
+
+async def valid(stores: Stores, tenant: Tenant) -> list[str]:
+    """Return the secrets that are valid."""
+    return await stores.secrets.valid(tenant.link.organization_id, tenant.link.integration_id)
+
+
+async def test_the_secrets_before_stay_valid_for_the_overlap(stores: Stores, tenant: Tenant) -> None:
+    """A new secret leaves the old ones valid for a while, and ends them at once where so asked."""
+    assert await valid(stores, tenant) == []
+    assert await rotated(stores, tenant, "one") == 1
+    assert await rotated(stores, tenant, "two") == 2
+    assert await valid(stores, tenant) == ["two", "one"]
+    assert await rotated(stores, tenant, "three", overlap=0) == 1
+    assert await valid(stores, tenant) == ["three"]
+
+
+async def test_a_repeated_request_changes_nothing(stores: Stores, tenant: Tenant) -> None:
+    """The same request id again neither adds a secret nor shortens another's time."""
+    request_id = new_id()
+    await rotated(stores, tenant, "one")
+    assert await rotated(stores, tenant, "two", request_id=request_id) == 2
+    assert await rotated(stores, tenant, "other", overlap=0, request_id=request_id) == 2
+    assert await valid(stores, tenant) == ["two", "one"]
+
+
+async def test_an_earlier_end_is_not_put_off(stores: Stores, tenant: Tenant) -> None:
+    """A secret that was about to end is not kept alive by the next rotation."""
+    await rotated(stores, tenant, "one")
+    await rotated(stores, tenant, "two", overlap=60)
+    await rotated(stores, tenant, "three")
+    [first] = stores.sql(
+        "SELECT valid_until < clock_timestamp() + interval '2 minutes' AS soon FROM gateway.webhook_secrets"
+        " WHERE integration_id = %s ORDER BY created_at LIMIT 1",
+        tenant.link.integration_id,
+    )
+    assert first["soon"]
+
+
+async def test_too_many_at_once_are_refused(stores: Stores, tenant: Tenant) -> None:
+    """Each valid secret is tried with every webhook, so there is a bound; the refused one is not kept."""
+    for number in range(MAX_VALID):
+        await rotated(stores, tenant, str(number))
+    with pytest.raises(FailedPrecondition, match="overlap of 0"):
+        await rotated(stores, tenant, "one too many")
+    assert "one too many" not in await valid(stores, tenant)
+
+
+async def test_a_secret_is_its_owners(stores: Stores, tenant: Tenant) -> None:
+    """Another organization sees none, and in the table it is sealed."""
+    await rotated(stores, tenant, "whsec_plain")
+    assert await stores.secrets.valid(new_id(), tenant.link.integration_id) == []
+    [row] = stores.sql(
+        "SELECT secret FROM gateway.webhook_secrets WHERE integration_id = %s", tenant.link.integration_id
+    )
+    assert b"whsec_plain" not in bytes(row["secret"])
+
+
+async def test_a_secret_given_when_connecting_is_no_credential(stores: Stores) -> None:
+    """It signs webhooks from the start, and no adapter is ever given it."""
+    organization, integration_id = f"org-{new_id()}", new_id()
+    account = Account(
+        integration_id=integration_id,
+        base_url="https://vendor.test",
+        credentials={"api_key": "k", "webhook_secret": "whsec_first"},
+    )
+    request = new_id()
+    for _ in range(2):
+        integration = await stores.links.connect(
+            organization_id=organization,
+            request_id=request,
+            vendor="stripe",
+            account=account,
+            endpoint_key=new_endpoint_key(),
+        )
+    assert await stores.secrets.valid(organization, integration_id) == ["whsec_first"]
+    assert stores.links.account(integration).credentials == {"api_key": "k"}
+
+
+async def test_another_tenant_has_other_secrets(stores: Stores, tenant: Tenant) -> None:
+    """What one organization rotates is nothing to another's integration."""
+    other = await new_tenant(stores)
+    await rotated(stores, other, "theirs")
+    assert await valid(stores, tenant) == []

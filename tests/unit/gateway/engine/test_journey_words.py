@@ -1,0 +1,155 @@
+"""Whatever happened to a webhook or a change is said in sentences a person can act on."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
+from services.gateway.journey_words import summary
+from wedsync.model.changes import ChangeResult, FieldResult, Outcome
+
+_START = datetime(2027, 5, 1, 12, tzinfo=UTC)
+
+
+def _at(milliseconds: int) -> datetime:
+    return _START + timedelta(milliseconds=milliseconds)
+
+
+_WEBHOOK = WebhookStep(
+    id="w",
+    vendor="stripe",
+    state="processed",
+    reason="",
+    detected_at=_at(0),
+    accepted_at=_at(5),
+    translated_at=_at(40),
+    trace_parent="",
+)
+_CHANGE = ChangeStep(
+    id="c",
+    vendor="stripe",
+    webhook_id="w",
+    state="applied",
+    reason="",
+    detected_at=_at(0),
+    created_at=_at(40),
+    committed_at=_at(50),
+    sequence=7,
+    resolved_at=_at(52),
+    trace_parent="",
+)
+_DELIVERY = DeliveryStep(
+    change_id="c",
+    vendor="tave",
+    state="delivered",
+    reason="",
+    attempts=1,
+    sequence=7,
+    created_at=_at(50),
+    accepted_at=_at(55),
+    started_at=_at(60),
+    called_at=_at(61),
+    confirmed_at=_at(95),
+    closed_at=_at(95),
+    trace_parent="",
+)
+
+
+def _told(webhook: WebhookStep | None = _WEBHOOK, *changes: ChangeStep) -> str:
+    return summary(Steps(webhook=webhook, changes=changes, deliveries=[]))
+
+
+def _sent(**values: object) -> str:
+    delivery = replace(_DELIVERY, **values)  # type: ignore[arg-type]
+    return summary(Steps(webhook=None, changes=[], deliveries=[delivery]))
+
+
+def test_an_edit_that_went_all_the_way_is_told_from_end_to_end() -> None:
+    """Webhook, commit, each vendor and the whole time are said in order."""
+    result = ChangeResult(
+        change_id="c",
+        outcome=Outcome.APPLIED,
+        sequence=7,
+        fields=(FieldResult(path="amount", outcome=Outcome.APPLIED, revision=7, reason="first value"),),
+    )
+    webhook = replace(_WEBHOOK, event="payment_intent.succeeded")
+    steps = Steps(webhook=webhook, changes=[replace(_CHANGE, result=result)], deliveries=[_DELIVERY])
+    assert summary(steps) == (
+        "stripe sent a webhook of payment_intent.succeeded. The edit was committed as sequence 7. "
+        "Its amount was taken over. tave was brought to it in 40 ms. All was done 95 ms after it was told."
+    )
+
+
+@pytest.mark.parametrize(
+    ("webhook", "says"),
+    [
+        (
+            replace(_WEBHOOK, reason="an echo of a write of ours"),
+            "changed nothing: an echo of a write of ours.",
+        ),
+        (replace(_WEBHOOK, repeats=1), "delivered the same one once more; a repetition does nothing."),
+        (replace(_WEBHOOK, repeats=3), "the same one 3 times more"),
+        (
+            replace(_WEBHOOK, state="parked", reason="401. Connect the account again, then retry."),
+            "parked until someone acts: 401. Connect the account again, then retry.",
+        ),
+        (replace(_WEBHOOK, state="received", reason="503"), "It is still to be read: 503."),
+        (_WEBHOOK, "It changed nothing."),
+    ],
+    ids=["echo", "twice", "four times", "parked", "waiting", "nothing"],
+)
+def test_what_became_of_a_webhook_is_said(webhook: WebhookStep, says: str) -> None:
+    """An echo, a duplicate and a parked webhook each have their sentence."""
+    assert says in _told(webhook)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (replace(_CHANGE, state="pending", sequence=None), "The edit is on its way into the wedding."),
+        (replace(_CHANGE, state="pending", reason="UNAVAILABLE"), "into the wedding: UNAVAILABLE."),
+        (replace(_CHANGE, state="rejected", reason="too long."), "The edit was refused: too long."),
+        (replace(_CHANGE, sequence=None), "The edit brought nothing new."),
+    ],
+    ids=["pending", "retried", "rejected", "nothing new"],
+)
+def test_what_became_of_an_edit_is_said(change: ChangeStep, says: str) -> None:
+    """A waiting, a refused and an empty edit each have their sentence."""
+    assert says in _told(_WEBHOOK, change)
+    assert summary(Steps(webhook=None, changes=[change], deliveries=[])).startswith("A look at stripe found")
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_what_became_of_each_field_is_said(outcome: Outcome) -> None:
+    """Every outcome a field can have is put into words, with its reason."""
+    field = FieldResult(path="title", outcome=outcome, revision=3, reason="because")
+    result = ChangeResult(change_id="c", outcome=outcome, sequence=7, fields=(field,))
+    said = _told(_WEBHOOK, replace(_CHANGE, result=result))
+    assert "Its title " in said
+    assert ("because" in said) == (outcome is not Outcome.APPLIED)
+    assert "conflict" in said or outcome is not Outcome.CONFLICTED
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"attempts": 3}, "tave was brought to it in 40 ms after 3 tries."),
+        ({"reason": "not kept there: notes"}, "tave was brought to it in 40 ms: not kept there: notes."),
+        ({"state": "nothing_to_do", "reason": "equal", "confirmed_at": None}, "tave needed no write: equal."),
+        (
+            {"state": "held", "reason": "title: in conflict", "confirmed_at": None},
+            "not written to: title: in conflict.",
+        ),
+        ({"state": "parked", "reason": "409", "confirmed_at": None}, "parked until someone acts: 409."),
+        ({"state": "due", "reason": "503", "confirmed_at": None}, "tave is still to be written to: 503."),
+        ({"state": "odd", "confirmed_at": None}, "tave: odd."),
+    ],
+    ids=["retried", "partly", "nothing", "held", "parked", "due", "odd"],
+)
+def test_what_became_of_a_delivery_is_said(values: dict[str, object], says: str) -> None:
+    """Each state a delivery can be in has its sentence, after the commit that made it due."""
+    said = _sent(**values)
+    assert said.startswith("An edit through the API was committed as sequence 7. ")
+    assert says in said
+    assert ("All was done" in said) == ("confirmed_at" not in values)
