@@ -1,4 +1,4 @@
-"""What a conflict is, and how a collision becomes one. Pure."""
+"""What a conflict is, how a collision becomes one, and what may be decided about it. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class State(StrEnum):
     """How far a conflict is."""
 
     OPEN = "open"
+    DECIDED = "decided"
     RESOLVED = "resolved"
     SUPERSEDED = "superseded"
 
@@ -64,13 +65,49 @@ class Ending:
     trace_parent: str = ""
 
 
+class Choice(StrEnum):
+    """Which value a decision is for."""
+
+    CURRENT = "current"
+    PROPOSED = "proposed"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How a conflict was decided: by a person, or by a policy."""
+
+    choice: Choice
+    value: FieldValue
+    source: Source | None = None
+    policy: str = ""
+    policy_version: int = 0
+    reason: str = ""
+    request_id: str | None = None
+    """The person's request; None for a policy."""
+    decided_at: datetime | None = None
+    """None until it is kept."""
+
+    def same_as(self, other: Decision) -> bool:
+        """Say whether both are one request: the same id, for the same choice.
+
+        The value counts only where it was given: a side's value may have changed since.
+        """
+        same = self.request_id is not None and self.request_id == other.request_id
+        chose = self.choice is other.choice
+        return same and chose and (self.choice is not Choice.VALUE or self.value == other.value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A collision, the organizations that may see it, and how it ended, if it did."""
+    """A collision, the organizations that may see it, and how it was decided and ended, if it was."""
 
     conflict_id: str
     collision: Collision
     state: State
+    decision: Decision | None = None
+    trouble: str = ""
+    """Why its decision could not be carried out."""
     final: Claim | None = None
     ended_at: datetime | None = None
 

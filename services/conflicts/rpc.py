@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import grpc
 
 from services.conflicts import rpc_requests as requests
-from services.conflicts.conflict import Claim, Collision, Conflict, Ending, opened
+from services.conflicts.acts import decision_change_id
+from services.conflicts.conflict import Claim, Collision, Conflict, Decision, Ending, opened
 from services.conflicts.paging import token_after
-from services.conflicts.store import ConflictsStore
+from services.conflicts.store.conflicts import ConflictsStore
+from services.conflicts.words import summary
 from wedsync.api.conflicts.v1 import service_pb2, service_pb2_grpc
 from wedsync.clock import Clock
 from wedsync.convert import kind_to_message, source_to_message, value_to_message
@@ -23,13 +26,24 @@ from wedsync.runtime.requests import page_size, require_id
 from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
+SetTimes = Callable[[Conflict], Awaitable[Mapping[int, datetime]]]
+"""Finds out when the values of a conflict were set, by their places in the wedding's log."""
 
 
 class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
     """The servicer of `ConflictService`."""
 
-    def __init__(self, *, store: ConflictsStore, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ConflictsStore,
+        telemetry: Telemetry,
+        clock: Clock,
+        set_times: SetTimes,
+        on_act: Callable[[], None],
+    ) -> None:
         self._store, self._telemetry, self._clock = store, telemetry, clock
+        self._set_times, self._on_act = set_times, on_act
 
     async def Adjudicate(
         self, request: service_pb2.AdjudicateRequest, context: Context
@@ -38,6 +52,7 @@ class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
         require(Scope.INTERNAL)
         (collisions, endings), start = requests.told(request), time.time_ns()
         await self._store.keep(opened(collisions), endings)
+        self._on_act()
         for collision in collisions:
             self._trace("adjudicate", collision, collision.committed_at, start)
         for ending in endings:
@@ -50,7 +65,20 @@ class ConflictsRpc(service_pb2_grpc.ConflictServiceServicer):
         """Return one conflict."""
         caller = require(Scope.READ)
         conflict_id = require_id("conflict_id", request.conflict_id)
-        return _conflict(await self._store.get(caller.organization_id, conflict_id))
+        conflict = await self._store.get([caller.organization_id], conflict_id)
+        return _conflict(conflict, await self._set_times(conflict))
+
+    async def ResolveConflict(
+        self, request: service_pb2.ResolveConflictRequest, context: Context
+    ) -> service_pb2.Conflict:
+        """Decide a conflict."""
+        caller = require(Scope.WRITE)
+        by = requests.decider(request, caller)
+        conflict_id = require_id("conflict_id", request.conflict_id)
+        choose = requests.chosen(request, by)
+        decided = await self._store.decide(by.organization_id, conflict_id, choose)
+        self._on_act()
+        return _conflict(decided)
 
     async def ListConflicts(
         self, request: service_pb2.ListConflictsRequest, context: Context
@@ -89,8 +117,8 @@ def _kind_of(told: Collision | Ending) -> dict[str, str]:
     return {"item_kind": told.item_kind.value} if isinstance(told, Collision) else {}
 
 
-def _conflict(conflict: Conflict) -> service_pb2.Conflict:
-    collision = conflict.collision
+def _conflict(conflict: Conflict, set_times: Mapping[int, datetime] | None = None) -> service_pb2.Conflict:
+    collision, times = conflict.collision, set_times or {}
     return service_pb2.Conflict(
         conflict_id=conflict.conflict_id,
         wedding_id=collision.wedding_id,
@@ -98,20 +126,37 @@ def _conflict(conflict: Conflict) -> service_pb2.Conflict:
         item_id=collision.item_id,
         item_kind=kind_to_message(collision.item_kind),
         path=collision.path,
-        current=_claim(collision, collision.current),
-        proposed=_claim(collision, collision.proposed),
+        current=_claim(collision, collision.current, times),
+        proposed=_claim(collision, collision.proposed, times),
         state=service_pb2.ConflictState.Value(f"CONFLICT_STATE_{conflict.state.value.upper()}"),
         create_time=timestamp(collision.committed_at),
         end_time=timestamp(conflict.ended_at) if conflict.ended_at else None,
-        final=_claim(collision, conflict.final) if conflict.final else None,
+        final=_claim(collision, conflict.final, times) if conflict.final else None,
+        decision=_decision(conflict, conflict.decision) if conflict.decision else None,
+        summary=summary(conflict),
     )
 
 
-def _claim(collision: Collision, claim: Claim) -> service_pb2.Claim:
-    kind = collision.item_kind
+def _decision(conflict: Conflict, decision: Decision) -> service_pb2.Decision:
+    collision = conflict.collision
+    return service_pb2.Decision(
+        choice=service_pb2.Choice.Value(f"CHOICE_{decision.choice.value.upper()}"),
+        value=value_to_message(collision.item_kind, collision.path, decision.value),
+        source=source_to_message(decision.source) if decision.source else None,
+        policy=decision.policy,
+        policy_version=decision.policy_version,
+        reason=decision.reason,
+        decide_time=timestamp(decision.decided_at) if decision.decided_at else None,
+        change_id=decision_change_id(conflict.conflict_id),
+    )
+
+
+def _claim(collision: Collision, claim: Claim, times: Mapping[int, datetime]) -> service_pb2.Claim:
+    kind, set_at = collision.item_kind, times.get(claim.revision)
     return service_pb2.Claim(
         value=value_to_message(kind, collision.path, claim.value),
         source=source_to_message(claim.source),
         revision=claim.revision,
         values={path: value_to_message(kind, path, value) for path, value in claim.values.items()},
+        set_time=timestamp(set_at) if set_at else None,
     )

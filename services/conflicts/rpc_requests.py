@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
-from services.conflicts.conflict import Claim, Collision, Ending, State
+from services.conflicts.conflict import Choice, Claim, Collision, Conflict, Decision, Ending, State
 from services.conflicts.paging import Place, place_of
 from wedsync.api.conflicts.v1 import service_pb2
 from wedsync.convert import kind_from_message, source_from_message, value_from_message
 from wedsync.convert.changes import moment
+from wedsync.model.changes import Source
 from wedsync.model.ids import is_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
 from wedsync.model.values import BadValue, canonical
-from wedsync.runtime.requests import ID_HINT, Checks, foreign_token, refuse
+from wedsync.runtime.principal import Principal, Scope
+from wedsync.runtime.requests import ID_HINT, Checks, foreign_token, refuse, require_id
 
 Told = service_pb2.Collision | service_pb2.Ending
 
+_CHOICES = {
+    service_pb2.CHOICE_CURRENT: Choice.CURRENT,
+    service_pb2.CHOICE_PROPOSED: Choice.PROPOSED,
+    service_pb2.CHOICE_VALUE: Choice.VALUE,
+}
+
 MAX_COLLISIONS = 500
+MAX_NOTE = 1_000
 MAX_ORGANIZATIONS = 100
 
 
@@ -51,6 +61,48 @@ def state_from(number: service_pb2.ConflictState.ValueType) -> State | None:
         return State(service_pb2.ConflictState.Name(number).removeprefix("CONFLICT_STATE_").lower())
     except ValueError:
         raise refuse("state", "is no state of a conflict; leave it out for all") from None
+
+
+def decider(request: service_pb2.ResolveConflictRequest, caller: Principal) -> Source:
+    """Return who decides: the caller, or the person a service of ours speaks for."""
+    require_id("request_id", request.request_id)
+    if not request.HasField("source"):
+        return Source(organization_id=caller.organization_id, actor=caller.actor)
+    if not caller.may(Scope.INTERNAL):
+        raise refuse("source", "is for services of WedSync; leave it out: the caller decides")
+    if not request.source.organization_id or not request.source.actor:
+        raise refuse("source", "must name an organization and an actor")
+    return source_from_message(request.source)
+
+
+def chosen(request: service_pb2.ResolveConflictRequest, by: Source) -> Callable[[Conflict], Decision]:
+    """Return what turns the request into a decision once the conflict is known. Raises `InvalidRequest`."""
+    if request.choice not in _CHOICES:
+        raise refuse("choice", "must be CHOICE_CURRENT, CHOICE_PROPOSED or CHOICE_VALUE")
+    choice, note = _CHOICES[request.choice], request.note.strip()
+    if len(note) > MAX_NOTE or not note.replace("\n", " ").isprintable():
+        raise refuse("note", f"must be at most {MAX_NOTE} printable characters")
+    if choice is not Choice.VALUE and request.HasField("value"):
+        raise refuse("value", "is for CHOICE_VALUE only; leave it out")
+
+    def choose(conflict: Conflict) -> Decision:
+        value = _chosen_value(request, choice, conflict.collision)
+        return Decision(choice=choice, value=value, source=by, reason=note, request_id=request.request_id)
+
+    return choose
+
+
+def _chosen_value(
+    request: service_pb2.ResolveConflictRequest, choice: Choice, collision: Collision
+) -> FieldValue:
+    if choice is not Choice.VALUE:
+        return (collision.current if choice is Choice.CURRENT else collision.proposed).value
+    if collision.path == LIFE:
+        raise refuse("choice", "must be one of the two sides: an item is there or it is not")
+    checks = Checks()
+    value = _value(collision.item_kind, collision.path, value_from_message(request.value), "value", checks)
+    checks.finish()
+    return value
 
 
 def _collision(message: service_pb2.Collision, at: str, checks: Checks) -> Collision | None:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from services.gateway.background import Background
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.inspect_record import Inspector
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
-from services.gateway.pump import Pump
 from services.gateway.records import Link
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
@@ -32,7 +30,9 @@ from services.gateway.translate import Decisions, Translator
 from services.gateway.vendors.port import VendorError
 from wedsync.client import SyncClient
 from wedsync.clock import Clock
+from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
+from wedsync.runtime.pump import Pump
 from wedsync.runtime.telemetry import Telemetry
 from wedsync.runtime.vault import Vault
 

@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 
 from services.gateway.accounts import Accounts
 from services.gateway.arrivals import Arrivals
-from services.gateway.background import Background
 from services.gateway.engine import Engine, Stores
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.http.app import build_app
@@ -34,6 +33,7 @@ from services.gateway.vendors.manifest import Vendor, load_vendors
 from wedsync.api.gateway.v1 import commit_pb2_grpc, delivery_pb2_grpc, integration_pb2_grpc, link_pb2_grpc
 from wedsync.client import ConflictsClient, HealthClient, SyncClient, open_channel
 from wedsync.clock import Clock, SystemClock
+from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
 from wedsync.runtime.principal import KeyRing
 from wedsync.runtime.server import AddServicer, GrpcServer

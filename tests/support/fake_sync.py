@@ -134,12 +134,22 @@ class FakeSync:
         )
         self.log.append(
             change_pb2.LoggedChange(
-                wedding_id=wedding_id, sequence=sequence, change_id=change.change_id, item_id=item.item_id
+                wedding_id=wedding_id,
+                sequence=sequence,
+                change_id=change.change_id,
+                item_id=item.item_id,
+                commit_time=timestamp(now),
             )
         )
         async with self._news:
             self._news.notify_all()
         return result
+
+    async def having(self, change_id: str) -> Change:
+        """Wait until a change was applied; return it."""
+        async with self._news:
+            await self._news.wait_for(lambda: change_id in self._results)
+        return next(change for change in self.applied if change.change_id == change_id)
 
     async def after(self, sequence: int) -> change_pb2.LoggedChange:
         """Wait for the log's entry after a sequence."""
@@ -181,6 +191,14 @@ class _Servicer(service_pb2_grpc.SyncServiceServicer):
         return service_pb2.ApplyChangesResponse(
             results=[result_to_message(change.item_kind, result) for change, result in results]
         )
+
+    async def ListChanges(  # noqa: N802 - gRPC's name
+        self, request: service_pb2.ListChangesRequest, context: Any
+    ) -> service_pb2.ListChangesResponse:
+        if self._sync.refusals:
+            raise self._sync.refusals.pop(0)
+        found = [change for change in self._sync.log if change.sequence > request.after_sequence]
+        return service_pb2.ListChangesResponse(changes=found[: request.page_size])
 
     async def WatchWedding(  # noqa: N802 - gRPC's name
         self, request: service_pb2.WatchWeddingRequest, context: Any

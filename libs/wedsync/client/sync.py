@@ -89,12 +89,19 @@ class SyncClient:
         return pages("", fetch)
 
     async def apply_changes(
-        self, wedding_id: str, changes: Sequence[Change], **options: Unpack[CallOptions]
+        self,
+        wedding_id: str,
+        changes: Sequence[Change],
+        *,
+        on_behalf: bool = False,
+        **options: Unpack[CallOptions],
     ) -> list[ChangeResult]:
-        """Apply changes in order; each has a result of its own. Safe to repeat with the same change ids."""
-        request = service_pb2.ApplyChangesRequest(
-            wedding_id=wedding_id, changes=[_proposal(change) for change in changes]
-        )
+        """Apply changes in order; each has a result of its own. Safe to repeat with the same change ids.
+
+        With `on_behalf`, for services of WedSync only, each change is its source's and not the caller's.
+        """
+        proposals = [_proposal(change, on_behalf=on_behalf) for change in changes]
+        request = service_pb2.ApplyChangesRequest(wedding_id=wedding_id, changes=proposals)
         answer = await unary(self._stub.ApplyChanges, request, options)
         return [result_from_message(result) for result in answer.results]
 
@@ -179,9 +186,9 @@ class SyncClient:
         return stream(self._stub.WatchWedding, request, options, timeout=lifetime)
 
 
-def _proposal(change: Change) -> change_pb2.Change:
+def _proposal(change: Change, *, on_behalf: bool) -> change_pb2.Change:
     message = change_to_message(change)
-    if change.source.link_id is None:
+    if change.source.link_id is None and not on_behalf:
         # Only what a vendor told us names its source; anyone else's is read from their key.
         message.ClearField("source")
     return message

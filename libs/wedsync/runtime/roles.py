@@ -8,7 +8,7 @@ SERVICES = ("gateway", "sync", "conflicts", "health")
 OWNER = "wedsync_owner"
 """Owns every schema and table; migrations run as it, services never do."""
 
-_WITH_WORKERS = ("gateway", "sync")
+_WITH_WORKERS = ("gateway", "sync", "conflicts")
 
 
 def app_role(service: str) -> str:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from services.conflicts.settings import ConflictsSettings
 from services.conflicts.wiring import build
 from tests.support.database import MigratedDatabase
+from tests.support.fake_sync import FakeSync, running_sync
 from wedsync.api.common.v1 import item_pb2, source_pb2, value_pb2
 from wedsync.api.conflicts.v1 import service_pb2
 from wedsync.client import ConflictsClient, open_channel
@@ -35,6 +36,7 @@ class Running:
     target: str
     client: Client
     spans: InMemorySpanExporter
+    sync: FakeSync
 
 
 @pytest.fixture
@@ -49,18 +51,23 @@ async def running(migrated_database: MigratedDatabase, tmp_path: Path) -> AsyncI
             ("writer", "studio", Scope.WRITE),
         )
     }
+    (tmp_path / "internal_key").write_text(keys["sync"][0])
     write_keys(tmp_path / "keys.json", [entry for _, entry in keys.values()])
-    settings = ConflictsSettings.model_validate(
-        {
-            "database_url": migrated_database.app_url("conflicts"),
-            "api_keys_file": tmp_path / "keys.json",
-            "grpc_port": 0,
-            "drain_seconds": 2,
-        }
-    )
     spans = InMemorySpanExporter()
     telemetry = Telemetry(processor=SimpleSpanProcessor(spans))
     async with contextlib.AsyncExitStack() as stack:
+        sync = await stack.enter_async_context(running_sync(tmp_path / "keys.json"))
+        settings = ConflictsSettings.model_validate(
+            {
+                "database_url": migrated_database.app_url("conflicts"),
+                "worker_database_url": migrated_database.worker_url("conflicts"),
+                "api_keys_file": tmp_path / "keys.json",
+                "internal_key_file": tmp_path / "internal_key",
+                "sync_target": sync.target,
+                "grpc_port": 0,
+                "drain_seconds": 2,
+            }
+        )
         app = await stack.enter_async_context(build(settings, telemetry=telemetry))
         await app.server.start()
         stack.push_async_callback(app.server.stop)
@@ -69,7 +76,7 @@ async def running(migrated_database: MigratedDatabase, tmp_path: Path) -> AsyncI
             name: ConflictsClient(await stack.enter_async_context(open_channel(target, api_key=key)))
             for name, (key, _) in keys.items()
         }
-        yield Running(target, clients.__getitem__, spans)
+        yield Running(target, clients.__getitem__, spans, sync)
 
 
 def a_claim(title: str, actor: str) -> service_pb2.Claim:

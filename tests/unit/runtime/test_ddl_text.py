@@ -34,7 +34,7 @@ def test_every_service_has_its_roles() -> None:
     """Four app roles, workers where tenants are swept, and one owner."""
     assert roles_of("gateway") == (app_role("gateway"), worker_role("gateway"))
     assert roles_of("health") == ("wedsync_health",)
-    assert len(ROLES) == len(set(ROLES)) == 7
+    assert len(ROLES) == len(set(ROLES)) == 8
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])

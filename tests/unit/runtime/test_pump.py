@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from services.gateway.pump import Pump
 from wedsync.clock import FakeClock
+from wedsync.runtime.pump import Pump
 
 LIMIT = 5.0
 

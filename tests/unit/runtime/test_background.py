@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from services.gateway.background import Background
+from wedsync.runtime.background import Background
 
 
 async def _endless(journal: list[str], name: str) -> None:
