@@ -48,9 +48,11 @@ class Accounts:
         sync: SyncClient,
         telemetry: Telemetry,
         on_link: Callable[[], None],
+        on_connect: Callable[[Integration], None],
     ) -> None:
         self._vendors, self._links, self._secrets, self._ports = vendors, links, secrets, ports
-        self._sync, self._telemetry, self._on_link = sync, telemetry, on_link
+        self._sync, self._telemetry = sync, telemetry
+        self._on_link, self._on_connect = on_link, on_connect
 
     async def connect(
         self,
@@ -75,6 +77,7 @@ class Accounts:
             account=account,
             endpoint_key=new_endpoint_key(),
         )
+        self._on_connect(integration)
         path = f"/api/integrations/webhooks/{vendor}/{self._links.endpoint_key(integration)}"
         return Connected(integration=integration, webhook_path=path if manifest.inbound else "")
 

@@ -150,6 +150,7 @@ class Engine:
             clock=self._clock,
             on_change=self.wake_sending,
             report=self._seen(Operation.READ),
+            missed=self._missed,
         )
         return Pump(
             "poll",
@@ -189,6 +190,11 @@ class Engine:
             clock=self._clock,
             idle_seconds=_TIMED_IDLE_SECONDS,
         )
+
+    def _missed(self, link: Link) -> None:
+        # A vendor whose bridge are webhooks should have told; of others we never expect it.
+        if self._ports.manifest(link.vendor).bridge_class == "webhook":
+            self._seen(Operation.MISSED_WEBHOOK)(link, None)
 
     def _seen(self, operation: Operation) -> Callable[[Link, VendorError | None], None]:
         def saw(link: Link, error: VendorError | None) -> None:

@@ -27,6 +27,8 @@ class Operation(StrEnum):
     WEBHOOK = "webhook"
     READ = "read"
     WRITE = "write"
+    CONNECT = "connect"
+    MISSED_WEBHOOK = "missed_webhook"
 
 
 @dataclass(slots=True, kw_only=True)

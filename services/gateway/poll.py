@@ -62,10 +62,11 @@ class Poller:
         clock: Clock,
         on_change: Callable[[], None],
         report: Callable[[Link, VendorError | None], None],
+        missed: Callable[[Link], None],
     ) -> None:
         self._links, self._inbound, self._ports = links, inbound, ports
         self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
-        self._on_change, self._report = on_change, report
+        self._on_change, self._report, self._missed = on_change, report, missed
 
     async def claim(self, limit: int) -> list[DueLink]:
         """Claim links that are due for a look."""
@@ -80,11 +81,14 @@ class Poller:
             if is_wipe(len(await self._links.present(link)), len(found.missing)):
                 await self._brake(link, len(found.missing))
                 return
-            await self._look(link, found, started)
+            changed = await self._look(link, found, started)
         except VendorError as error:
             await self._failed(due, error, started)
             return
         self._report(link, None)
+        if due.cursor is not None:  # the first scan of all finds everything
+            for _ in range(changed):
+                self._missed(link)
         if found.looks or found.missing or found.bad:
             looked = len(found.looks) + len(found.missing)
             await self._links.log_scan(link, started_at=started, records=found.records, looked_at=looked)
@@ -113,24 +117,26 @@ class Poller:
         rules = self._ports.rules(link.vendor, record.kind)
         return rules is not None and (shadow is None or moved(shadow, record, rules.fields))
 
-    async def _look(self, link: Link, found: _Found, detected_at: datetime) -> None:
+    async def _look(self, link: Link, found: _Found, detected_at: datetime) -> int:
+        """Look at every record that differs; return how many had changed."""
         for bad in found.bad:
             await self._park(link, bad, detected_at)
-        for record_id in dict.fromkeys([*found.looks, *found.missing]):
-            await self._look_at(link, record_id, detected_at)
+        looks = dict.fromkeys([*found.looks, *found.missing])
+        return sum([await self._look_at(link, record_id, detected_at) for record_id in looks])
 
-    async def _look_at(self, link: Link, record_id: str, detected_at: datetime) -> None:
+    async def _look_at(self, link: Link, record_id: str, detected_at: datetime) -> bool:
         with self._telemetry.span("detected", new_trace=True, vendor=link.vendor) as span:
             cause = Cause(trace_parent=span.traceparent, detected_at=detected_at)
             try:
                 seen = await self._inspector.look(link, record_id, cause)
             except OutOfScope:
-                return
+                return False
             except (VendorGarbage, VendorRejected) as error:
                 await self._park(link, BadRecord(record_id=record_id, reason=str(error)), detected_at)
-                return
+                return False
         if seen.change_id is not None:
             self._on_change()
+        return seen.change_id is not None
 
     async def _park(self, link: Link, bad: BadRecord, detected_at: datetime) -> None:
         """Keep a record that makes no sense for a human, once per content."""

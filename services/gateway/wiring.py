@@ -28,6 +28,7 @@ from services.gateway.rpc.deliveries import DeliveryRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.inbound import Endpoint
+from services.gateway.store.links import Integration
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import Vendor, load_vendors
 from wedsync.api.gateway.v1 import commit_pb2_grpc, delivery_pb2_grpc, integration_pb2_grpc, link_pb2_grpc
@@ -129,6 +130,7 @@ async def _parts(
         sync=sync,
         telemetry=telemetry,
         on_link=engine.wake_link,
+        on_connect=_reporting(report, Operation.CONNECT),
     )
     return _Parts(
         settings=settings,
@@ -179,7 +181,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             clock=parts.clock,
             vendors=frozenset(parts.vendors),
             max_at_once=parts.settings.max_webhooks,
-            saw=_webhook_seen(parts.report),
+            saw=_reporting(parts.report, Operation.WEBHOOK),
         ),
         rest=Rest(keys=parts.keys, accounts=parts.accounts, links=stores.links, journeys=stores.journeys),
         events=EventStream(sync=parts.sync, max_at_once=parts.settings.max_event_streams),
@@ -253,13 +255,13 @@ def _vendors(settings: GatewaySettings) -> Mapping[str, Vendor]:
     }
 
 
-def _webhook_seen(report: HealthReport) -> Callable[[Endpoint], None]:
-    def saw(endpoint: Endpoint) -> None:
+def _reporting(report: HealthReport, operation: Operation) -> Callable[[Endpoint | Integration], None]:
+    def saw(of: Endpoint | Integration) -> None:
         report.saw(
-            organization_id=endpoint.organization_id,
-            integration_id=endpoint.integration_id,
-            vendor=endpoint.vendor,
-            operation=Operation.WEBHOOK,
+            organization_id=of.organization_id,
+            integration_id=of.integration_id,
+            vendor=of.vendor,
+            operation=operation,
         )
 
     return saw

@@ -72,4 +72,10 @@ def _message(health: Health) -> service_pb2.IntegrationHealth:
         freshness_seconds=health.freshness.total_seconds(),
         success_rate=health.success_rate,
         attempts=health.attempts,
+        score=health.score,
+        state=health.state.value,
+        causes=[
+            service_pb2.Cause(code=cause.code, description=cause.description, points=cause.points)
+            for cause in health.causes
+        ],
     )

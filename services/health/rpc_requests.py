@@ -75,8 +75,12 @@ def _operation(message: service_pb2.Observation, at: str, checks: Checks) -> str
         service_pb2.OPERATION_WEBHOOK: "webhook",
         service_pb2.OPERATION_READ: "read",
         service_pb2.OPERATION_WRITE: "write",
+        service_pb2.OPERATION_CONNECT: "connect",
+        service_pb2.OPERATION_MISSED_WEBHOOK: "missed_webhook",
     }
-    checks.require(message.operation in known, f"{at}.operation", "must be WEBHOOK, READ or WRITE")
+    checks.require(
+        message.operation in known, f"{at}.operation", f"must be one of {', '.join(known.values())}"
+    )
     return known.get(message.operation)
 
 

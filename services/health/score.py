@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from services.health.causes import HEARD, Cause, State, Tries, causes, score_of, state_of
 
 WINDOW = timedelta(hours=1)
 """What the success rate looks back on."""
 
 RETENTION = timedelta(hours=24)
 """How long single observations are kept: longer than any reporter repeats one."""
+
+AUTH_ERROR = "VendorAuthFailed"
+"""The kind of error by which a vendor's refusal of our credentials is reported."""
 
 MAX_ERROR = 500
 """Characters kept of an error's text."""
@@ -45,14 +50,6 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tries:
-    """Successes and failures within the window."""
-
-    successes: int
-    failures: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How an integration is doing."""
 
@@ -62,18 +59,34 @@ class Health:
     success_rate: float | None
     """Of the tries within the window; None without any."""
     attempts: int
+    score: int
+    """0 to 100."""
+    state: State
+    causes: Sequence[Cause] = ()
+    """What keeps the score below 100, the heaviest first."""
 
 
-def assess(status: Status, tries: Tries, now: datetime) -> Health:
-    """Return how the integration is doing."""
+def assess(status: Status, tries: Mapping[str, Tries], now: datetime) -> Health:
+    """Return how the integration is doing, from its tries within the window by operation."""
     since = status.last_success_at or status.first_seen_at
-    attempts = tries.successes + tries.failures
+    freshness = max(timedelta(0), now - since)
+    successes = sum(tries[operation].successes for operation in HEARD & set(tries))
+    attempts = sum(tries[operation].count for operation in HEARD & set(tries))
+    found = causes(tries, freshness, refused=_refused(status))
     return Health(
         status=status,
-        freshness=max(timedelta(0), now - since),
-        success_rate=tries.successes / attempts if attempts else None,
+        freshness=freshness,
+        success_rate=successes / attempts if attempts else None,
         attempts=attempts,
+        score=score_of(found),
+        state=state_of(found),
+        causes=found,
     )
+
+
+def _refused(status: Status) -> bool:
+    failed, heard = status.last_failure_at, status.last_success_at
+    return status.last_error == AUTH_ERROR and failed is not None and (heard is None or failed >= heard)
 
 
 def summed_up(observations: Iterable[Observation]) -> list[Status]:
@@ -107,12 +120,13 @@ def readable(error: str) -> str:
 
 def _told(observation: Observation) -> Status:
     failed = observation.failures > 0
+    heard = observation.successes > 0 and observation.operation in HEARD
     return Status(
         organization_id=observation.organization_id,
         integration_id=observation.integration_id,
         vendor=observation.vendor,
         first_seen_at=observation.observed_at,
-        last_success_at=observation.observed_at if observation.successes > 0 else None,
+        last_success_at=observation.observed_at if heard else None,
         last_failure_at=observation.observed_at if failed else None,
         last_error=observation.last_error if failed else "",
     )

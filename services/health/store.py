@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 
-from services.health.score import RETENTION, WINDOW, Health, Observation, Status, Tries, assess, summed_up
+from services.health.causes import Tries
+from services.health.score import RETENTION, WINDOW, Health, Observation, Status, assess, summed_up
 from wedsync.errors import NotFound
 from wedsync.runtime.database import Database
 
@@ -42,14 +43,16 @@ _FORGET = text("""
 """)
 _HEALTH = """
     SELECT s.organization_id, s.integration_id, s.vendor, s.first_seen_at, s.last_success_at,
-           s.last_failure_at, s.last_error, tries.successes, tries.failures
+           s.last_failure_at, s.last_error, tries.by_operation
     FROM health.integration_health_status s
     CROSS JOIN LATERAL (
-        SELECT CAST(coalesce(sum(h.successes), 0) AS bigint) AS successes,
-               CAST(coalesce(sum(h.failures), 0) AS bigint) AS failures
-        FROM health.health_samples h
-        WHERE h.organization_id = s.organization_id AND h.integration_id = s.integration_id
-          AND h.observed_at > :since
+        SELECT coalesce(jsonb_object_agg(o.operation, jsonb_build_array(o.successes, o.failures)), '{}')
+                 AS by_operation
+        FROM (SELECT h.operation, sum(h.successes) AS successes, sum(h.failures) AS failures
+              FROM health.health_samples h
+              WHERE h.organization_id = s.organization_id AND h.integration_id = s.integration_id
+                AND h.observed_at > :since
+              GROUP BY h.operation) o
     ) tries
     WHERE s.organization_id = :organization_id
 """
@@ -129,4 +132,8 @@ def _health(row: Row[Any], now: datetime) -> Health:
         last_failure_at=row.last_failure_at,
         last_error=row.last_error,
     )
-    return assess(status, Tries(successes=row.successes, failures=row.failures), now)
+    tries = {
+        operation: Tries(successes=int(successes), failures=int(failures))
+        for operation, (successes, failures) in row.by_operation.items()
+    }
+    return assess(status, tries, now)

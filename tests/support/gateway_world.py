@@ -170,7 +170,7 @@ class World:
             "diary": FakeVendor(DIARY, hold=_strip),
         }
         self.ports = FakePorts(self.memory, self.vendors)
-        self.decisions = FakeDecisions()
+        self.decisions, self.missed = FakeDecisions(), list[str]()
         self.links = [a_link(1, vendor="desk"), a_link(2, vendor="diary")]
         for link in self.links:
             self.memory.links[link.link_id] = link
@@ -197,6 +197,7 @@ class World:
             telemetry=telemetry,
             clock=clock,
             on_change=lambda: None,
+            missed=lambda link: self.missed.append(link.vendor),
             report=lambda *_: None,
         )
         self._deliverer = Deliverer(

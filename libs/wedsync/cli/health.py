@@ -22,6 +22,9 @@ async def _health(*, as_json: bool, limit: int) -> None:
     columns: Columns[IntegrationHealth] = Columns(
         integration=lambda health: health.integration_id,
         vendor=lambda health: health.vendor,
+        score=lambda health: health.score,
+        state=lambda health: health.state,
+        causes=lambda health: "; ".join(f"{cause.code} (-{cause.points})" for cause in health.causes),
         last_success=lambda health: moment(health, "last_success_time"),
         fresh=_freshness,
         success_last_hour=_success,

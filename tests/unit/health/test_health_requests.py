@@ -81,6 +81,8 @@ def test_a_batch_has_one_to_five_hundred_observations() -> None:
         (service_pb2.OPERATION_WEBHOOK, "webhook"),
         (service_pb2.OPERATION_READ, "read"),
         (service_pb2.OPERATION_WRITE, "write"),
+        (service_pb2.OPERATION_CONNECT, "connect"),
+        (service_pb2.OPERATION_MISSED_WEBHOOK, "missed_webhook"),
     ],
 )
 def test_a_good_observation_is_read_whole(operation: service_pb2.Operation.ValueType, name: str) -> None:

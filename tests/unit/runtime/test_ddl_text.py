@@ -19,7 +19,7 @@ from wedsync.runtime.roles import ROLES, app_role, roles_of, worker_role
         lambda: ddl.tenant_policy("gateway.links", "id; DROP TABLE x", ddl.ORGANIZATIONS),
         lambda: ddl.tenant_policy("gateway.Links", "id", ddl.ORGANIZATIONS),
         lambda: ddl.tenant_policy("florist.links", "id", ddl.ORGANIZATIONS),
-        lambda: ddl.worker_access("conflicts.links", ["id"]),
+        lambda: ddl.worker_access("health.links", ["id"]),
         lambda: ddl.worker_access("gateway.links", ["id, secret"]),
         lambda: ddl.row_policy("gateway.links", "wedsync_owner", command="TRUNCATE"),
     ],

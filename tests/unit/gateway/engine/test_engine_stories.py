@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.gateway.store.links import DueLink
 from services.gateway.vendors.port import (
     CursorLost,
     Scan,
@@ -226,3 +227,15 @@ def test_a_busy_vendor_is_asked_again_later() -> None:
     world.poll(world.links[0])
     assert any("failed" in poll for poll in world.memory.polls)
     world.settle()
+
+
+def test_what_a_poll_finds_is_counted_as_missed_by_webhooks() -> None:
+    """A change that a later scan brings to light was not told; what the first scan finds was there before."""
+    world = World()
+    link = world.links[0]
+    world.vendors["desk"].put(title="Cake")
+    finish(world._poller.poll(DueLink(link=link, cursor=None)))
+    assert world.missed == []
+    world.vendors["desk"].put(title="Candles")
+    finish(world._poller.poll(DueLink(link=link, cursor={})))
+    assert world.missed == ["desk"]

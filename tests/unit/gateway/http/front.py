@@ -138,7 +138,7 @@ class Front:
             }.items()
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
-        self.secrets = MemorySecrets()
+        self.secrets, self.connected = MemorySecrets(), list[Integration]()
         self.accounts = Accounts(
             vendors=self.ports.vendors,
             links=self.links,
@@ -147,6 +147,7 @@ class Front:
             sync=self.sync,
             telemetry=telemetry,
             on_link=lambda: None,
+            on_connect=self.connected.append,
         )
         self.app = build_app(
             webhooks=Webhooks(
