@@ -34,6 +34,29 @@ def canonical(kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
     return _CHECKS[spec.type](spec, value)
 
 
+def from_text(kind: ItemKind, path: str, text: str) -> FieldValue:
+    """Return the value a person typed: flags as yes or no, labels between commas, nothing as nothing.
+
+    Raises `BadValue`, which says what it must be, or for the life of an item, which nobody types.
+    """
+    spec = CATALOGUE[kind].get(path)
+    if spec is None:
+        raise BadValue("is decided by keeping one of the two sides")
+    if not text:
+        return canonical(kind, path, None)
+    match spec.type:
+        case FieldType.BOOL:
+            return canonical(
+                kind, path, {"yes": True, "true": True, "no": False, "false": False}.get(text, text)
+            )
+        case FieldType.INTEGER:
+            return canonical(kind, path, int(text) if text.lstrip("-").isdecimal() else text)
+        case FieldType.TAGS:
+            return canonical(kind, path, tuple(tag.strip() for tag in text.split(",")))
+        case _:
+            return canonical(kind, path, text)
+
+
 def zoned_time(local_time: str, time_zone: str) -> str:
     """Return the canonical moment for a local time `2027-06-12T15:00:00` in an IANA zone."""
     return f"{local_time}[{time_zone}]"

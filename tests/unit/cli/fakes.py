@@ -152,6 +152,14 @@ class Conflicts(conflicts_grpc.ConflictServiceServicer):
         self._system.check(request, context)
         return conflicts_pb2.ListConflictsResponse(conflicts=self._system.conflicts)
 
+    def GetConflict(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.conflicts[0]
+
+    def ResolveConflict(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.conflicts[-1]
+
 
 class Health(health_grpc.HealthServiceServicer):
     """How the accounts are doing."""

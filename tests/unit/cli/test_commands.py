@@ -13,6 +13,7 @@ import pytest
 from tests.unit.cli import fakes
 from tests.unit.cli.conftest import Wedsync
 from tests.unit.cli.fakes import CHANGE, ITEM, WEBHOOK, WEDDING, System
+from wedsync.api.common.v1 import item_pb2
 from wedsync.api.conflicts.v1 import service_pb2 as conflicts_pb2
 from wedsync.api.gateway.v1 import delivery_pb2
 from wedsync.api.health.v1 import service_pb2 as health_pb2
@@ -184,13 +185,15 @@ def test_deliveries(wedsync: Wedsync, data: Data, system: System) -> None:
     assert data("deliveries", WEDDING)[0]["attempts"] == 2
 
 
+def claim(text: str, source: Any) -> conflicts_pb2.Claim:
+    """Return one side of a conflict about a place."""
+    value = value_to_message(ItemKind.TIMELINE_EVENT, "location", text)
+    return conflicts_pb2.Claim(value=value, source=source_to_message(source))
+
+
 def test_conflicts(wedsync: Wedsync, data: Data, system: System) -> None:
     """`conflicts list` shows both values, who wants each, and how it ended."""
     assert "no conflicts" in wedsync("conflicts", "list").stdout
-
-    def claim(text: str, source: Any) -> conflicts_pb2.Claim:
-        value = value_to_message(ItemKind.TIMELINE_EVENT, "location", text)
-        return conflicts_pb2.Claim(value=value, source=source_to_message(source))
 
     system.conflicts = [
         conflicts_pb2.Conflict(
@@ -214,6 +217,66 @@ def test_conflicts(wedsync: Wedsync, data: Data, system: System) -> None:
     assert "resolved: Orangery (ann)" in " ".join(shown.split())
     assert system.asked[-1].wedding_id == WEDDING
     assert data("conflicts", "list")[0]["path"] == "location"
+
+
+def a_conflict(**but: Any) -> conflicts_pb2.Conflict:
+    """Return a conflict about a place, of which only what is said differs."""
+    fields = {
+        "conflict_id": CHANGE,
+        "path": "location",
+        "item_kind": item_pb2.ITEM_KIND_TIMELINE_EVENT,
+        "current": claim("Terrace", fakes.ANN),
+        "proposed": claim("Garden", fakes.TAVE),
+        "summary": "Location of a timeline event: Terrace (ann) or Garden (tave)?",
+        **but,
+    }
+    return conflicts_pb2.Conflict(**fields)
+
+
+def test_conflicts_show(wedsync: Wedsync, data: Data, system: System) -> None:
+    """`conflicts show` says what it is about, both values, who and since when."""
+    found = a_conflict()
+    found.current.set_time.CopyFrom(fakes.stamp(0))
+    system.conflicts = [found]
+    shown = wedsync("conflicts", "show", CHANGE).stdout
+    assert found.summary in shown
+    current = next(line for line in shown.splitlines() if line.startswith("current"))
+    assert all(part in current for part in ("Terrace", "ann", "2027"))
+    assert "proposed" in shown
+    assert data("conflicts", "show", CHANGE)["path"] == "location"
+
+
+@pytest.mark.parametrize(
+    ("options", "choice", "text"),
+    [
+        (["--keep"], conflicts_pb2.CHOICE_CURRENT, ""),
+        (["--take", "--note", "as asked"], conflicts_pb2.CHOICE_PROPOSED, ""),
+        (["--value", "Orangery"], conflicts_pb2.CHOICE_VALUE, "Orangery"),
+    ],
+)
+def test_conflicts_resolve(
+    wedsync: Wedsync, system: System, options: list[str], choice: int, text: str
+) -> None:
+    """`conflicts resolve` takes either side or a third value, and shows what was decided."""
+    decision = conflicts_pb2.Decision(reason="as asked", decide_time=fakes.stamp(0))
+    final = claim("Orangery", fakes.ANN)
+    system.conflicts = [a_conflict(), a_conflict(decision=decision, final=final)]
+    shown = wedsync("conflicts", "resolve", CHANGE, *options).stdout
+    assert (system.asked[-1].choice, system.asked[-1].value.text) == (choice, text)
+    assert "Orangery" in shown
+    assert ": as asked" in shown
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--keep", "--take"], ["--keep", "--value", "x"], ["--value", "x" * 5000]]
+)
+def test_conflicts_resolve_needs_one_good_choice(
+    wedsync: Wedsync, system: System, options: list[str]
+) -> None:
+    """No choice, two of them, and a value the field cannot hold are usage errors; nothing is decided."""
+    system.conflicts = [a_conflict()]
+    assert wedsync("conflicts", "resolve", CHANGE, *options).exit_code == 2
+    assert not any(isinstance(asked, conflicts_pb2.ResolveConflictRequest) for asked in system.asked)
 
 
 def test_health(wedsync: Wedsync, data: Data, system: System) -> None:
