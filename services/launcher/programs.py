@@ -106,9 +106,13 @@ def sandbox_programs(settings: StackSettings) -> list[Unit]:
     data = settings.home / "sandbox"
     radicale = ["wedsync.testing.radicale", "--data", str(data / "radicale")]
     tave = ["wedsync.testing.tave", "--data", str(data / "tave.json")]
+    slack = ["wedsync.testing.slack", "--data", str(data / "slack.json")]
+    stripe = ["wedsync.testing.localstripe", "--data", str(data / "stripe.pickle")]
     return [
         _sandbox_program("tave", tave, settings.sandbox_tave_port, settings),
         _sandbox_program("radicale", radicale, settings.sandbox_radicale_port, settings),
+        _sandbox_program("slack", slack, settings.sandbox_slack_port, settings),
+        _sandbox_program("stripe", stripe, settings.sandbox_stripe_port, settings),
     ]
 
 

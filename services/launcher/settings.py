@@ -47,6 +47,8 @@ class StackSettings(BaseSettings):
     health_metrics_port: Port = METRICS_PORTS["health"]
     sandbox_tave_port: Port = 8091
     sandbox_radicale_port: Port = 8092
+    sandbox_slack_port: Port = 8093
+    sandbox_stripe_port: Port = 8094
 
     vendor_poll_seconds: float = Field(default=1.0, gt=0)
     """How often the sandbox's vendors are polled; real ones say in their manifest what they bear."""

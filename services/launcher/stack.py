@@ -128,6 +128,8 @@ def run_content(settings: StackSettings, credentials: Credentials, pids: dict[st
         "sandbox": {
             "tave": f"http://127.0.0.1:{settings.sandbox_tave_port}",
             "radicale": f"http://127.0.0.1:{settings.sandbox_radicale_port}",
+            "slack": f"http://127.0.0.1:{settings.sandbox_slack_port}",
+            "stripe": f"http://127.0.0.1:{settings.sandbox_stripe_port}/v1",
         },
         "pids": pids,
     }

@@ -37,10 +37,12 @@ def test_it_serves_until_told_to_end(
     """`python -m services.<name>` becomes SERVING, and ends with status 0 after SIGTERM."""
     port = free_port()
     write_keys(tmp_path / "api_keys.json", [])
+    (tmp_path / "internal_key").write_text("nobody asks with it")
     environment = {
         **os.environ,
         "WEDSYNC_HOME": str(tmp_path),
         "WEDSYNC_DATABASE_URL": migrated_database.app_url(service),
+        "WEDSYNC_WORKER_DATABASE_URL": migrated_database.worker_url("conflicts"),
         "WEDSYNC_GRPC_PORT": str(port),
         "WEDSYNC_METRICS_PORT": "0",
         "WEDSYNC_DRAIN_SECONDS": "2",
