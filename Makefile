@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e coverage check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -61,6 +61,15 @@ check: $(STAMP) $(IMPORTED) protos-check ## lint, format, types, import rule, co
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
 	$(BIN)/buf breaking protos --against $(BASELINE)
+	$(MAKE) --no-print-directory deploy-check
+
+deploy-check: $(STAMP) ## render deploy/k8s and check it against Kubernetes' own schemas
+	@command -v kubectl >/dev/null || { echo "NOT RENDERED: kubectl is missing; the tests read the files only"; exit 0; }; \
+	  rendered=$$(mktemp -d) && trap 'rm -rf "$$rendered"' EXIT && \
+	  for overlay in deploy/k8s/overlays/*/; do \
+	    kubectl kustomize "$$overlay" > "$$rendered/all.yaml" && \
+	    $(BIN)/kubernetes-validate --strict --quiet --no-warn "$$rendered/all.yaml" || exit 1; \
+	  done
 
 format: $(STAMP) ## format the code and mend what the linter can mend
 	$(BIN)/ruff format

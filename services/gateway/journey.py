@@ -23,6 +23,9 @@ class WebhookStep:
     trace_parent: str
     event: str = ""
     repeats: int = 0
+    polled: bool = False
+    """It is a record that a poll showed and that made no sense."""
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class ChangeStep:
     trace_parent: str
     result: ChangeResult | None = None
     """What became of each field; None while it is on its way."""
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,11 @@ class DeliveryStep:
     confirmed_at: datetime | None
     closed_at: datetime | None
     trace_parent: str
+
+    @property
+    def corrects(self) -> bool:
+        """Whether no commit made it due: the vendor shows what is not the truth."""
+        return self.sequence == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +139,11 @@ def _changes(steps: Steps) -> Iterator[Stage]:
             ended_at=change.committed_at or change.resolved_at,
             detail=_verdict(change),
         )
-    if not steps.changes and steps.deliveries:
-        commit = steps.deliveries[0]
-        detail = f"sequence {commit.sequence}, through the API"
+    commits = [delivery for delivery in steps.deliveries if not delivery.corrects]
+    if not steps.changes and commits:
+        commit = commits[0]
+        # Whether a person or another organization's vendor made it is not for the caller to see.
+        detail = f"sequence {commit.sequence}, by no vendor of yours"
         yield Stage(name="committed", started_at=commit.created_at, ended_at=commit.created_at, detail=detail)
 
 

@@ -18,12 +18,20 @@ _FIELDS = {
     Outcome.DUPLICATE: "was done before",
 }
 _DELIVERIES = {
-    "delivered": "{vendor} was brought to it{took}.",
+    "delivered": "{vendor} was brought to it{took}{because}.",
     "nothing_to_do": "{vendor} needed no write{because}.",
     "held": "{vendor} was not written to{because}.",
-    "parked": "{vendor} could not be written to; it is parked until someone acts{because}.",
-    "due": "{vendor} is still to be written to{because}.",
+    "parked": "{vendor} could not be written to{tries}; it is parked until someone acts{because}.",
+    "due": "{vendor} is still to be written to{tries}{because}.",
 }
+_CORRECTIONS = {
+    **_DELIVERIES,
+    "delivered": "{vendor} was brought back to the wedding's values{took}{because}.",
+    "due": "{vendor} is still to be brought back to the wedding's values{tries}{because}.",
+}
+
+# Two reasons say more than why nothing was done: how the worker puts a pause, and the decisions a click.
+_PAUSED, _DECISION = "the link is paused", "a decision of "
 
 
 def summary(steps: Steps) -> str:
@@ -36,21 +44,30 @@ def _webhook(steps: Steps) -> Iterator[str]:
     webhook = steps.webhook
     if webhook is None:
         return
-    event = f" of {webhook.event}" if webhook.event else ""
-    yield f"{webhook.vendor} sent a webhook{event}."
+    yield _opening(webhook)
     if webhook.repeats:
+        came = "found" if webhook.polled else "delivered"
         again = "once more" if webhook.repeats == 1 else f"{webhook.repeats} times more"
-        yield f"It delivered the same one {again}; a repetition does nothing."
+        yield f"It was {came} {again}; a repetition does nothing."
     yield from _reading(webhook, changed=bool(steps.changes))
 
 
+def _opening(webhook: WebhookStep) -> str:
+    if webhook.polled:
+        return f"A look at {webhook.vendor} found a record."
+    event = f" of {webhook.event}" if webhook.event else ""
+    return f"{webhook.vendor} sent a webhook{event}."
+
+
 def _reading(webhook: WebhookStep, *, changed: bool) -> Iterator[str]:
-    because = _because(webhook.reason)
+    because, tries = _because(webhook.reason), _tries(webhook.attempts)
     match webhook.state:
         case "parked":
-            yield f"It could not be read; it is parked until someone acts{because}."
+            yield f"It could not be read{tries}; it is parked until someone acts{because}."
         case "received":
-            yield f"It is still to be read{because}."
+            yield f"It is still to be read{tries}{because}."
+        case _ if webhook.reason.startswith(_DECISION):
+            yield f"It brought {_plain(webhook.reason)}."
         case _ if not changed:
             yield f"It changed nothing{because}."
 
@@ -58,21 +75,25 @@ def _reading(webhook: WebhookStep, *, changed: bool) -> Iterator[str]:
 def _changes(steps: Steps) -> Iterator[str]:
     for change in steps.changes:
         yield from _change(change, told=steps.webhook is not None)
-    if not steps.changes and steps.deliveries:
-        yield f"An edit through the API was committed as sequence {steps.deliveries[0].sequence}."
+    commits = [delivery for delivery in steps.deliveries if not delivery.corrects]
+    if not steps.changes and commits:
+        # Which of the two is not for the caller to see.
+        by = "through the API or another organization's vendor"
+        yield f"An edit {by} was committed as sequence {commits[0].sequence}."
 
 
 def _change(change: ChangeStep, *, told: bool) -> Iterator[str]:
     if not told:
         yield f"A look at {change.vendor} found an edit."
+    because, tries = _because(change.reason), _tries(change.attempts)
     if change.state == "pending":
-        yield f"The edit is on its way into the wedding{_because(change.reason)}."
+        yield f"The edit is on its way into the wedding{tries}{because}."
     elif change.state == "rejected":
-        yield f"The edit was refused{_because(change.reason)}."
+        yield f"The edit was refused{because}."
     elif change.sequence is None:
-        yield f"The edit brought nothing new{_because(change.reason)}."
+        yield f"The edit brought nothing new{because}."
     else:
-        yield f"The edit was committed as sequence {change.sequence}."
+        yield f"The edit was committed as sequence {change.sequence}{tries}."
     if change.result is not None:
         yield from _results(change.result)
 
@@ -87,30 +108,46 @@ def _reason(field: FieldResult) -> str:
 
 
 def _delivery(delivery: DeliveryStep) -> str:
-    took = ""
-    if delivery.confirmed_at is not None:
-        took = f" in {_milliseconds(delivery.accepted_at, delivery.confirmed_at)} ms"
-    if delivery.attempts > 1:
-        took += f" after {delivery.attempts} tries"
-    words = _DELIVERIES.get(delivery.state, "{vendor}: " + delivery.state + "{because}.")
-    said = words.format(vendor=delivery.vendor, took=took, because=_because(delivery.reason))
-    # What this vendor cannot hold of a write that was made is said after it.
-    return f"{said[:-1]}{_because(delivery.reason)}." if delivery.state == "delivered" else said
+    table = _CORRECTIONS if delivery.corrects else _DELIVERIES
+    words = table.get(delivery.state, "{vendor}: " + delivery.state + "{because}.")
+    tries = _tries(delivery.attempts)
+    said = words.format(
+        vendor=delivery.vendor, took=_took(delivery) + tries, tries=tries, because=_because(delivery.reason)
+    )
+    paused = delivery.state == "due" and delivery.reason.startswith(_PAUSED)
+    return f"{said} It goes on when the link is resumed." if paused else said
+
+
+def _took(delivery: DeliveryStep) -> str:
+    if delivery.confirmed_at is None:
+        return ""
+    return f" in {_milliseconds(delivery.accepted_at, delivery.confirmed_at)} ms"
 
 
 def _total(steps: Steps) -> Iterator[str]:
     done = [d.confirmed_at for d in steps.deliveries if d.confirmed_at is not None]
-    waits = any(d.state == "due" for d in steps.deliveries)
-    if not done or waits:
+    states = {d.state for d in steps.deliveries}
+    if not done or "due" in states:
         return
     starts = [step.detected_at for step in (steps.webhook, *steps.changes) if step is not None]
     begun = min(starts) if starts else min(d.created_at for d in steps.deliveries)
-    yield f"All was done {_milliseconds(begun, max(done))} ms after it was told."
+    what = "The last write was confirmed" if states & {"parked", "held"} else "All was done"
+    yield f"{what} {_milliseconds(begun, max(done))} ms after it was told."
+
+
+def _tries(attempts: int) -> str:
+    return f" after {attempts} tries" if attempts > 1 else ""
 
 
 def _because(reason: str) -> str:
-    return f": {reason.rstrip('.')}" if reason else ""
+    return f": {_plain(reason)}" if reason else ""
+
+
+def _plain(reason: str) -> str:
+    """Return a reason as the end of a sentence: a pause without a reason of its own ends in a colon."""
+    return reason.rstrip(".: ")
 
 
 def _milliseconds(start: datetime, end: datetime) -> int:
-    return round((end - start).total_seconds() * 1000)
+    """Return how long it took; two machines' clocks may say less than nothing."""
+    return max(0, round((end - start).total_seconds() * 1000))

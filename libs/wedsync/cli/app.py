@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from wedsync.cli import conflicts, deliveries, demo, doctor, health, up, vendors, weddings
+from wedsync.cli import conflicts, deliveries, demo, doctor, health, latency, up, vendors, weddings
 
 app = typer.Typer(
     name="wedsync",
@@ -24,6 +24,6 @@ app.command("tail")(weddings.tail)
 app.command("journey")(deliveries.journey)
 app.command("webhooks")(deliveries.webhooks)
 app.command("deliveries")(deliveries.deliveries)
-app.command("latency")(deliveries.latency)
+app.command("latency")(latency.latency)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("health")(health.health)

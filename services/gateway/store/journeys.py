@@ -37,14 +37,14 @@ _DELIVERIES = text("""
 """)
 _WEBHOOK = text("""
     SELECT w.id, w.vendor, w.event_name AS event, w.state, w.reason, w.detected_at, w.accepted_at,
-           w.translated_at, w.trace_parent,
+           w.translated_at, w.trace_parent, w.origin = 'poll' AS polled, w.attempts,
            coalesce((SELECT k.repeats FROM gateway.delivery_keys k
                      WHERE k.integration_id = w.integration_id AND k.key = w.delivery_key), 0) AS repeats
     FROM gateway.webhook_log w WHERE w.id = :id
 """)
 _CHANGES = text("""
     SELECT a.id, l.vendor, a.webhook_id, a.state, a.reason, a.detected_at, a.created_at, a.committed_at,
-           a.sequence, a.resolved_at, a.trace_parent, a.result
+           a.sequence, a.resolved_at, a.trace_parent, a.result, a.attempts
     FROM gateway.vendor_activities a
     JOIN gateway.wedding_vendor_integrations l ON l.id = a.link_id
     WHERE a.id = :id OR a.webhook_id = :id ORDER BY a.created_at

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from services.gateway.journey_words import summary
 from services.gateway.store.journeys import Place
 from tests.support.gateway_store import (
     EVENT,
@@ -87,3 +90,54 @@ async def test_a_change_through_the_api_has_deliveries_only(stores: Stores, tena
     steps = await stores.journeys.steps(tenant.link.organization_id, commit.change_id)
     assert (steps.webhook, steps.changes) == (None, [])
     assert [step.state for step in steps.deliveries] == ["delivered"]
+
+
+async def test_a_record_that_a_poll_showed_is_no_webhook(stores: Stores, tenant: Tenant) -> None:
+    """What a poll parked is told as found, and how often, whichever poll found it first."""
+    bad: dict[str, Any] = {"origin": "poll", "delivery_key": "bad:1", "parked": "job/7: no title"}
+    first, again = tenant.arrival(**bad), tenant.arrival(**bad)
+    await stores.inbound.accept([first])
+    await stores.inbound.accept([again])
+    steps = await stores.journeys.steps(tenant.link.organization_id, first.webhook_id)
+    assert summary(steps) == (
+        "A look at tave found a record. It was found once more; a repetition does nothing. "
+        "It could not be read; it is parked until someone acts: job/7: no title."
+    )
+
+
+async def test_a_journey_tells_what_was_tried_again(stores: Stores, tenant: Tenant) -> None:
+    """Tries of reading a webhook and of handing over its edit are counted from what was recorded."""
+    arrival = tenant.arrival()
+    await stores.inbound.accept([arrival])
+    await an_edit(stores, tenant, webhook_id=arrival.webhook_id, title="Vows")
+    for _ in range(3):
+        await stores.inbound.claim(5)
+        await stores.activities.claim(5)
+        stores.leases_end()
+    said = summary(await stores.journeys.steps(tenant.link.organization_id, arrival.webhook_id))
+    assert "It is still to be read after 3 tries." in said
+    assert "The edit is on its way into the wedding after 3 tries." in said
+
+
+async def test_a_correction_is_told_without_a_commit(stores: Stores, tenant: Tenant) -> None:
+    """An edit that was refused leads to its vendor being brought back, by a sequence of nobody's."""
+    change = await an_edit(stores, tenant, title="Vows")
+    [activity] = await stores.activities.claim(5)
+    late = ChangeResult(change_id=change.change_id, outcome=Outcome.REJECTED, reason="too long")
+    await stores.activities.resolve(activity, late, corrected=True)
+    said = summary(await stores.journeys.steps(tenant.link.organization_id, change.change_id))
+    assert said == (
+        "A look at tave found an edit. The edit was refused: too long. "
+        "tave is still to be brought back to the wedding's values."
+    )
+
+
+async def test_a_colleagues_edit_is_not_called_ones_own(stores: Stores, tenant: Tenant) -> None:
+    """Another organization that is linked to the wedding learns that there was an edit, not whose."""
+    colleague = await new_tenant(stores, wedding_id=tenant.link.wedding_id, vendor="apple_calendar")
+    change = await an_edit(stores, tenant, title="Vows")
+    item = an_item(tenant.item_id, title="Vows")
+    await stores.deliveries.accept([a_commit(tenant.link.wedding_id, item, 3, change_id=change.change_id)])
+    said = summary(await stores.journeys.steps(colleague.link.organization_id, change.change_id))
+    assert "through the API or another organization's vendor was committed as sequence 3" in said
+    assert "tave" not in said

@@ -88,16 +88,56 @@ def test_an_edit_that_went_all_the_way_is_told_from_end_to_end() -> None:
             replace(_WEBHOOK, reason="an echo of a write of ours"),
             "changed nothing: an echo of a write of ours.",
         ),
-        (replace(_WEBHOOK, repeats=1), "delivered the same one once more; a repetition does nothing."),
-        (replace(_WEBHOOK, repeats=3), "the same one 3 times more"),
+        (
+            replace(_WEBHOOK, reason="an event of this kind changes nothing here"),
+            "It changed nothing: an event of this kind changes nothing here.",
+        ),
+        (
+            replace(_WEBHOOK, reason="a decision of U061: keep the current value"),
+            "sent a webhook. It brought a decision of U061: keep the current value.",
+        ),
+        (
+            replace(_WEBHOOK, reason="the decision was not taken: it is over."),
+            "It changed nothing: the decision was not taken: it is over.",
+        ),
+        (replace(_WEBHOOK, repeats=1), "It was delivered once more; a repetition does nothing."),
+        (replace(_WEBHOOK, repeats=3), "It was delivered 3 times more"),
+        (
+            replace(_WEBHOOK, state="parked", polled=True, repeats=2, reason="job/7: no title"),
+            (
+                "A look at stripe found a record. It was found 2 times more; a repetition does nothing. "
+                "It could not be read; it is parked until someone acts: job/7: no title."
+            ),
+        ),
         (
             replace(_WEBHOOK, state="parked", reason="401. Connect the account again, then retry."),
             "parked until someone acts: 401. Connect the account again, then retry.",
         ),
+        (
+            replace(_WEBHOOK, state="parked", attempts=5, reason="garbage. Gave up."),
+            "It could not be read after 5 tries; it is parked until someone acts: garbage. Gave up.",
+        ),
         (replace(_WEBHOOK, state="received", reason="503"), "It is still to be read: 503."),
+        (
+            replace(_WEBHOOK, state="received", attempts=3, reason="503"),
+            "It is still to be read after 3 tries: 503.",
+        ),
         (_WEBHOOK, "It changed nothing."),
     ],
-    ids=["echo", "twice", "four times", "parked", "waiting", "nothing"],
+    ids=[
+        "echo",
+        "ignored",
+        "decision",
+        "decision not taken",
+        "twice",
+        "four times",
+        "polled",
+        "parked",
+        "given up",
+        "waiting",
+        "retried",
+        "nothing",
+    ],
 )
 def test_what_became_of_a_webhook_is_said(webhook: WebhookStep, says: str) -> None:
     """An echo, a duplicate and a parked webhook each have their sentence."""
@@ -108,11 +148,15 @@ def test_what_became_of_a_webhook_is_said(webhook: WebhookStep, says: str) -> No
     ("change", "says"),
     [
         (replace(_CHANGE, state="pending", sequence=None), "The edit is on its way into the wedding."),
-        (replace(_CHANGE, state="pending", reason="UNAVAILABLE"), "into the wedding: UNAVAILABLE."),
+        (
+            replace(_CHANGE, state="pending", reason="UNAVAILABLE", attempts=4),
+            "into the wedding after 4 tries: UNAVAILABLE.",
+        ),
+        (replace(_CHANGE, attempts=2), "The edit was committed as sequence 7 after 2 tries."),
         (replace(_CHANGE, state="rejected", reason="too long."), "The edit was refused: too long."),
         (replace(_CHANGE, sequence=None), "The edit brought nothing new."),
     ],
-    ids=["pending", "retried", "rejected", "nothing new"],
+    ids=["pending", "retried", "late", "rejected", "nothing new"],
 )
 def test_what_became_of_an_edit_is_said(change: ChangeStep, says: str) -> None:
     """A waiting, a refused and an empty edit each have their sentence."""
@@ -141,15 +185,83 @@ def test_what_became_of_each_field_is_said(outcome: Outcome) -> None:
             {"state": "held", "reason": "title: in conflict", "confirmed_at": None},
             "not written to: title: in conflict.",
         ),
-        ({"state": "parked", "reason": "409", "confirmed_at": None}, "parked until someone acts: 409."),
+        (
+            {
+                "state": "nothing_to_do",
+                "reason": "status is refunded, which this vendor can only be told by its own people",
+                "confirmed_at": None,
+            },
+            "tave needed no write: status is refunded, which this vendor can only be told by its own people.",
+        ),
+        (
+            {"state": "parked", "reason": "409", "attempts": 3, "confirmed_at": None},
+            "could not be written to after 3 tries; it is parked until someone acts: 409.",
+        ),
         ({"state": "due", "reason": "503", "confirmed_at": None}, "tave is still to be written to: 503."),
+        (
+            {"state": "due", "reason": "503", "attempts": 2, "confirmed_at": None},
+            "tave is still to be written to after 2 tries: 503.",
+        ),
+        (
+            {"state": "due", "reason": "the link is paused: 401", "confirmed_at": None},
+            "to be written to: the link is paused: 401. It goes on when the link is resumed.",
+        ),
+        (
+            {"state": "due", "reason": "the link is paused: ", "confirmed_at": None},
+            "to be written to: the link is paused. It goes on",
+        ),
         ({"state": "odd", "confirmed_at": None}, "tave: odd."),
     ],
-    ids=["retried", "partly", "nothing", "held", "parked", "due", "odd"],
+    ids=[
+        "retried",
+        "partly",
+        "nothing",
+        "held",
+        "not accepted",
+        "parked",
+        "due",
+        "due again",
+        "paused",
+        "paused by hand",
+        "odd",
+    ],
 )
 def test_what_became_of_a_delivery_is_said(values: dict[str, object], says: str) -> None:
     """Each state a delivery can be in has its sentence, after the commit that made it due."""
     said = _sent(**values)
-    assert said.startswith("An edit through the API was committed as sequence 7. ")
+    assert said.startswith(
+        "An edit through the API or another organization's vendor was committed as sequence 7. "
+    )
     assert says in said
     assert ("All was done" in said) == ("confirmed_at" not in values)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({}, "tave was brought back to the wedding's values in 40 ms. All was done"),
+        (
+            {"state": "due", "reason": "503", "attempts": 2, "confirmed_at": None},
+            "tave is still to be brought back to the wedding's values after 2 tries: 503.",
+        ),
+        ({"state": "nothing_to_do", "confirmed_at": None}, "tave needed no write."),
+    ],
+    ids=["delivered", "due", "nothing"],
+)
+def test_a_correction_is_no_edit(values: dict[str, object], says: str) -> None:
+    """A vendor that showed what was not taken over is brought back; no commit is claimed for it."""
+    assert _sent(sequence=0, **values).startswith(says)
+
+
+@pytest.mark.parametrize("state", ["parked", "held", "due"])
+def test_all_is_done_only_when_every_vendor_has_it(state: str) -> None:
+    """While one vendor is without it, the time of the others' writes is not called the end."""
+    without = replace(_DELIVERY, vendor="slack", state=state, confirmed_at=None)
+    said = summary(Steps(webhook=_WEBHOOK, changes=[_CHANGE], deliveries=[_DELIVERY, without]))
+    assert "All was done" not in said
+    assert ("The last write was confirmed 95 ms after it was told." in said) == (state != "due")
+
+
+def test_clocks_that_differ_make_no_time_negative() -> None:
+    """A write that was confirmed, by another clock, before it was handed over took no time."""
+    assert "in 0 ms. All was done 0 ms" in _sent(confirmed_at=_at(1))
