@@ -1,4 +1,4 @@
-"""A small world for the demo: two vendors that answer HTTP, and a WedSync that keeps them in step at once."""
+"""A small world for the demo: vendors that answer HTTP, and a WedSync that keeps them in step at once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ SANDBOX = Sandbox(
     caldav_url="http://cal/",
     username="couple",
     password="secret",
+    stripe_url="http://stripe/v1",
+    slack_url="http://slack",
 )
 ITEM = "0198c7a2-0000-7000-8000-00000000000a"
 _EVENT_ID = "01m84na1gqg881g90x787q2t19"
@@ -34,12 +36,18 @@ _EVENT_ID = "01m84na1gqg881g90x787q2t19"
 
 @dataclass
 class World:
-    """One event, shown by both vendors, with the log of what happened to it."""
+    """One event, shown by two vendors, payments, a channel, and the log of what happened."""
 
     event: dict[str, FieldValue] | None = None
     log: list[service_pb2.WatchWeddingResponse] = field(default_factory=list)
     hooks: dict[str, str] = field(default_factory=dict)
     paused: list[str] = field(default_factory=list)
+    payments: list[str] = field(default_factory=list)
+    said: list[FieldValue] = field(default_factory=list)
+    disputed: str | None = None
+    """The calendar's title, while Slack asks about it."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Who is told by Stripe and Slack."""
     deaf: bool = False
     """WedSync does not notice what the people at the vendors do."""
     watch_error: WedSyncError | None = None
@@ -75,8 +83,30 @@ class World:
         parts = urlsplit(url)
         if parts.netloc == "cal":
             return self._calendar(method, (body or b"").decode())
+        if parts.netloc in {"stripe", "slack"}:
+            answer = self._stripe if parts.netloc == "stripe" else self._slack
+            return Answer(status=200, body=json.dumps(answer(parts.path, json.loads(body or b"{}"))).encode())
         said = self._tave(method, parts.path.removeprefix("/api/v2"), json.loads(body or b"{}"))
         return Answer(status=200, body=json.dumps(said).encode())
+
+    def _stripe(self, path: str, body: dict[str, Any]) -> object:
+        if path.endswith("/confirm"):
+            self.payments.append(path)
+            self.note("stripe", {"amount": "250000 USD"}, ItemKind.PAYMENT)
+        if path.startswith("/_config"):
+            self.told["stripe"] = body["url"]
+        return {"id": "x1"}
+
+    def _slack(self, path: str, body: dict[str, Any]) -> object:
+        match path.rpartition("/")[2]:
+            case "subscribe":
+                self.told["slack"] = body["url"]
+            case "click":
+                assert (body["value"], body["choice"]) == ("c1", "current")
+                self.disputed = None
+        buttons = [{"type": "section"}, {"type": "actions", "elements": [{"value": "c1"}]}]
+        asked = [{"text": "Which title?", "blocks": buttons}] if self.disputed else []
+        return {"ok": True, "messages": [*({"text": text} for text in self.said), *asked]}
 
     def _tave(self, method: str, path: str, body: dict[str, Any]) -> object:
         match method, path.split("/")[1]:
@@ -96,6 +126,8 @@ class World:
             case "PUT", "event":
                 self._write("tave", title=body["name"])
                 return {}
+        if path.endswith("/payment"):
+            return {"items": self.payments}
         shown = self._tave_event()
         return {"items": [shown] if shown else []} if path == "/event" else shown
 
@@ -128,7 +160,9 @@ class World:
     def _edited(self, text: str) -> None:
         assert self.event is not None
         start, notes = text_of(text, "DTSTART") or "", text_of(text, "DESCRIPTION")
-        if notes:
+        if text_of(text, "SUMMARY") != self.event["title"]:
+            self.disputed = text_of(text, "SUMMARY")
+        elif notes:
             self._write("apple_calendar", notes=notes)
         elif start[-6:] != str(self.event["start"]).replace(":", ""):
             self.event |= {"start": "16:30:00", "end": "17:00:00"}
@@ -175,7 +209,11 @@ class Sync:
     async def apply_changes(self, _: str, changes: Sequence[Change]) -> None:
         """Change the event."""
         for change in changes:
-            self._world._write(None, **change.values)
+            if change.item_kind is ItemKind.MESSAGE:
+                self._world.said.append(change.values["text"])
+                self._world.note(None, change.values, ItemKind.MESSAGE)
+            else:
+                self._world._write(None, **change.values)
 
     async def watch_wedding(
         self, _: str, after: int
@@ -212,9 +250,13 @@ class Gateway:
 
     async def pause_link(self, link_id: str) -> None:
         """Pause."""
-        if self._world.pause_error:
+        if self._world.pause_error and self._world.said:
             raise self._world.pause_error
         self._world.paused.append(link_id)
+
+    async def resume_link(self, link_id: str) -> None:
+        """Resume."""
+        self._world.paused.remove(link_id)
 
     async def get_journey(self, _: str) -> delivery_pb2.Journey:
         """Return a journey, at first one that is under way."""

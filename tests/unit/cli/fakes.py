@@ -288,6 +288,11 @@ def run_file_content(**changes: Any) -> Mapping[str, Any]:
         "http": "http://127.0.0.1:9",
         "grpc": {"gateway": "127.0.0.1:1", "sync": "127.0.0.1:2"},
         "demo_key_file": "/nowhere/demo_key",
-        "sandbox": {"tave": "http://127.0.0.1:3", "radicale": "http://127.0.0.1:4"},
+        "sandbox": {
+            "tave": "http://127.0.0.1:3",
+            "radicale": "http://127.0.0.1:4",
+            "slack": "http://127.0.0.1:5",
+            "stripe": "http://127.0.0.1:6/v1",
+        },
         **changes,
     }

@@ -65,19 +65,22 @@ async def told(world: World, capsys: pytest.CaptureFixture[str], **options: Any)
     return said
 
 
-async def test_five_steps_as_data(capsys: pytest.CaptureFixture[str]) -> None:
-    """--json tells five steps, each with arrival times and the stages of every change's journey."""
+async def test_eight_steps_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """--json tells eight steps, each with arrival times and the stages of every change's journey."""
     said = await told(World(), capsys)
     assert said["ok"]
-    assert [step["step"] for step in said["steps"]] == [1, 2, 3, 4, 5]
+    assert [step["step"] for step in said["steps"]] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [sorted(step["arrived_ms"]) for step in said["steps"]] == [
         ["apple_calendar"],
         ["tave"],
         ["apple_calendar", "tave"],
         ["apple_calendar", "tave"],
+        ["apple_calendar", "slack", "tave"],
         ["tave"],
+        ["tave"],
+        ["slack"],
     ]
-    assert [len(step["journeys"]) for step in said["steps"]] == [1, 2, 1, 2, 1]
+    assert [len(step["journeys"]) for step in said["steps"]] == [1, 2, 1, 2, 1, 1, 1, 1]
     assert {path["source"] for path in said["steps"][3]["journeys"]} == {"tave", "apple_calendar"}
     path = said["steps"][2]["journeys"][0]
     assert (path["source"], path["detected_ms"], path["processed_ms"]) == ("demo", 500.0, 50.0)
@@ -88,7 +91,8 @@ async def test_taken_down(capsys: pytest.CaptureFixture[str]) -> None:
     """At the end the links are paused and the rest hooks are gone, so that it can be played for ever."""
     world = World()
     await told(world, capsys)
-    assert (sorted(world.paused), world.hooks) == (["apple_calendar", "tave"], {})
+    assert (sorted(world.paused), world.hooks) == (["apple_calendar", "slack", "stripe", "tave"], {})
+    assert world.told == {"stripe": "http://gateway/hooks/stripe", "slack": ""}
 
 
 async def test_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +108,7 @@ async def test_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert await play(World(), Terminal())
     shown = capsys.readouterr().out
     assert "1. created in Tave, appears in the calendar" in shown
-    assert "5. deleted in the calendar, disappears from Tave" in shown
+    assert "6. deleted in the calendar, disappears from Tave" in shown
     assert "noticed after 500 ms, then 50 ms" in shown
     assert "tave: delivered" in shown
     assert shown.rstrip().endswith("shows one again.")
@@ -117,7 +121,7 @@ async def test_what_never_arrives(capsys: pytest.CaptureFixture[str]) -> None:
     assert not said["ok"]
     assert said["error"].startswith("Waited 20 s in vain: created in Tave")
     assert said["steps"] == []
-    assert sorted(world.paused) == ["apple_calendar", "tave"]
+    assert sorted(world.paused) == ["apple_calendar", "slack", "stripe", "tave"]
     assert not await play(World(deaf=True), Terminal())
     assert "wedsync: Waited 20 s in vain" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`wedsync demo`: one wedding, two vendors, edits arriving."""
+"""`wedsync demo`: one wedding, four vendors, edits arriving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave the vendors linked at the end, to try things by hand.")
     ] = False,
 ) -> None:
-    """Link a wedding to two vendors of the sandbox and watch edits arrive; needs a running `make run`."""
+    """Link a wedding to four vendors of the sandbox and watch edits arrive; needs a running `make run`."""
     from wedsync.cli.demo.performance import perform  # noqa: PLC0415 - `wedsync --help` must feel instant
 
     if not run(perform(as_json=as_json, keep=keep)):

@@ -15,7 +15,6 @@ from wedsync.cli.demo.play import Act
 from wedsync.cli.demo.stage import Stage
 from wedsync.cli.demo.waiting import eventually
 from wedsync.convert.changes import moment
-from wedsync.model.items import ItemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ def _true(check: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool |
 
 async def _entries(act: Act, stage: Stage, before: int) -> list[LoggedChange] | None:
     """Return the log's entries that together set all the act's fields, None until they do."""
-    since = stage.log.after(before, ItemKind.TIMELINE_EVENT)
+    since = stage.log.after(before, act.kind)
     ours = [entry for entry in since if _set(entry) & act.fields]
     return ours if act.fields <= set().union(*map(_set, ours)) else None
 

@@ -37,7 +37,7 @@ async def tell(
 ) -> bool:
     """Set everything up, play every act and tell it; say whether all went well."""
     try:
-        screen.waiting("making a wedding, a job in Tave and a calendar, and linking them")
+        screen.waiting("making a wedding, a job, a calendar, a customer and a channel, and linking them")
         async with set_up(sync, gateway, sandbox, send=send, clock=clock, keep=keep) as stage:
             screen.linked(stage)
             for number, act in enumerate(Play(stage).acts(), 1):

@@ -1,4 +1,4 @@
-"""What happens in the demo: five edits, each made by somebody else, and where each must arrive."""
+"""What happens in the demo: eight edits, each made by somebody else, and where each must arrive."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.ids import new_id
 from wedsync.model.items import LIFE, FieldValue, ItemKind
 
-TAVE, CALENDAR = "tave", "apple_calendar"
+TAVE, CALENDAR, STRIPE, SLACK = "tave", "apple_calendar", "stripe", "slack"
 
 _NAME, _NEW_NAME = "First dance", "First dance, by candlelight"
+_TAVE_NAME, _CALENDAR_NAME = "First dance, on the terrace", "First dance, in the ballroom"
+_SAID = "The florist comes at half past nine."
+_CENTS = 250_000
 _PLACE, _NOTE = "Rose garden", "The band plays At Last"
 _MOVED_START, _MOVED_END = "16:30:00", "17:00:00"
 
@@ -28,16 +31,18 @@ class Act:
     title: str
     edit: Callable[[], Awaitable[object]]
     fields: frozenset[str]
+    kind: ItemKind = ItemKind.TIMELINE_EVENT
     arrived: Mapping[str, Callable[[], Awaitable[bool]]]
 
 
 class Play:
-    """The five acts. They build on each other: play them in order."""
+    """The acts. They build on each other: play them in order."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._event_id = ""
         self._entry_url = ""
+        self._decided = False
 
     def acts(self) -> Iterator[Act]:
         """Yield each act once the one before is over."""
@@ -45,7 +50,10 @@ class Play:
         yield self._moved_in_the_calendar()
         yield self._changed_through_the_api()
         yield self._changed_in_both()
+        yield self._disputed_and_decided()
         yield self._deleted_in_the_calendar()
+        yield self._paid_in_stripe()
+        yield self._said_through_the_api()
 
     def _created_in_tave(self) -> Act:
         return Act(
@@ -89,6 +97,74 @@ class Play:
             fields=frozenset({LIFE}),
             arrived={TAVE: self._gone_from_tave},
         )
+
+    def _disputed_and_decided(self) -> Act:
+        return Act(
+            title="the same field changed in both, decided by a button in Slack",
+            edit=self._dispute,
+            fields=frozenset({"title"}),
+            arrived={
+                SLACK: self._decide,
+                TAVE: self._tave_shows_one_of_two,
+                CALENDAR: self._calendar_agrees_with_tave,
+            },
+        )
+
+    def _paid_in_stripe(self) -> Act:
+        return Act(
+            title="paid in Stripe, posted to the job in Tave",
+            edit=lambda: self._stage.payer.pay(self._stage.customer, _CENTS, "usd"),
+            fields=frozenset({"amount"}),
+            kind=ItemKind.PAYMENT,
+            arrived={TAVE: self._tave_has_the_payment},
+        )
+
+    def _said_through_the_api(self) -> Act:
+        return Act(
+            title="said through ApplyChanges, read in Slack",
+            edit=self._say,
+            fields=frozenset({"text"}),
+            kind=ItemKind.MESSAGE,
+            arrived={SLACK: lambda: self._stage.team.reads(_SAID)},
+        )
+
+    async def _dispute(self) -> None:
+        self._decided = False
+        await self._stage.apart(TAVE, CALENDAR)
+        await self._stage.photographer.change_event(self._event_id, name=_TAVE_NAME)
+        await self._stage.couple.change_entry(
+            self._entry_url, lambda text: with_text(text, "SUMMARY", _CALENDAR_NAME)
+        )
+        await self._stage.together(TAVE, CALENDAR)
+
+    async def _decide(self) -> bool:
+        """Press the button as soon as Slack shows it; say whether it was pressed."""
+        if not self._decided and (asked := await self._stage.team.asked_about()):
+            await self._stage.team.click(asked[0], "current")
+            self._decided = True
+        return self._decided
+
+    async def _tave_shows_one_of_two(self) -> bool:
+        event = await self._event() or {}
+        return self._decided and event.get("name") in {_TAVE_NAME, _CALENDAR_NAME}
+
+    async def _calendar_agrees_with_tave(self) -> bool:
+        entry, event = await self._entry(), await self._event() or {}
+        return self._decided and entry is not None and text_of(entry.text, "SUMMARY") == event.get("name")
+
+    async def _tave_has_the_payment(self) -> bool:
+        return bool(await self._stage.photographer.payments(self._stage.job_id))
+
+    async def _say(self) -> None:
+        message = Change(
+            change_id=new_id(),
+            item_id=new_id(),
+            item_kind=ItemKind.MESSAGE,
+            kind=ChangeKind.CREATE,
+            source=CALLER,
+            values={"text": _SAID},
+        )
+        await self._stage.sync.apply_changes(self._stage.wedding_id, [message])
 
     async def _create(self) -> None:
         self._event_id = await self._stage.photographer.add_event(

@@ -11,11 +11,13 @@ from wedsync.errors import FailedPrecondition
 
 # The simulator's own; it guards nothing.
 _TAVE_KEY, _TAVE_API = "sandbox-key", "/api/v2"
+_STRIPE_KEY, _STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
+_SLACK_TOKEN, _SLACK_SECRET, _SLACK_CHANNEL = "xoxb-sandbox-token", "sandbox-signing-secret", "C0WEDDING"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """Two vendors' systems and the accounts there."""
+    """Four vendors' systems and the accounts there."""
 
     gateway_url: str
     tave_url: str
@@ -23,6 +25,13 @@ class Sandbox:
     caldav_url: str
     username: str
     password: str = field(repr=False)
+    stripe_url: str
+    stripe_key: str = field(default=_STRIPE_KEY, repr=False)
+    stripe_secret: str = field(default=_STRIPE_SECRET, repr=False)
+    slack_url: str
+    slack_token: str = field(default=_SLACK_TOKEN, repr=False)
+    slack_secret: str = field(default=_SLACK_SECRET, repr=False)
+    slack_channel: str = _SLACK_CHANNEL
 
     def calendar_url(self, name: str) -> str:
         """Return the address of a calendar of the account."""
@@ -43,6 +52,8 @@ def find_sandbox(connection: Connection) -> Sandbox:
             gateway_url=run["http"],
             tave_url=run["sandbox"]["tave"] + _TAVE_API,
             caldav_url=run["sandbox"]["radicale"],
+            stripe_url=run["sandbox"]["stripe"],
+            slack_url=run["sandbox"]["slack"],
             username=account["username"],
             password=account["password"],
         )

@@ -1,14 +1,15 @@
-"""What the demo plays on: one fresh wedding, linked to a fresh job in Tave and a fresh calendar."""
+"""What the demo plays on: one fresh wedding, linked to a job, a calendar, a customer and a channel."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from wedsync.api.sync.v1.change_pb2 import LoggedChange
+from wedsync.cli.demo.money_and_words import Payer, Team
 from wedsync.cli.demo.sandbox import Sandbox
 from wedsync.cli.demo.vendors import Couple, Photographer
 from wedsync.cli.demo.waiting import eventually
@@ -72,8 +73,23 @@ class Stage:
     gateway: GatewayClient
     photographer: Photographer
     couple: Couple
+    payer: Payer
+    customer: str
+    team: Team
     log: LiveLog
     clock: Clock
+    links: dict[str, str] = field(default_factory=dict)
+    """Link ids by vendor."""
+
+    async def apart(self, *vendors: str) -> None:
+        """Let these vendors work unseen for a while."""
+        for vendor in vendors:
+            await self.gateway.pause_link(self.links[vendor])
+
+    async def together(self, *vendors: str) -> None:
+        """Look at them again."""
+        for vendor in vendors:
+            await self.gateway.resume_link(self.links[vendor])
 
 
 @asynccontextmanager
@@ -85,6 +101,7 @@ async def set_up(
     calendar_url = sandbox.calendar_url(f"wedding-{wedding.wedding_id}")
     couple = Couple(calendar_url, sandbox.username, sandbox.password, send)
     photographer = Photographer(sandbox.tave_url, sandbox.tave_key, send)
+    payer, team = Payer(sandbox.stripe_url, sandbox.stripe_key, send), Team(sandbox.slack_url, send)
     await couple.make_calendar()
     async with AsyncExitStack() as stack:
         leaving = AsyncExitStack() if keep else await stack.enter_async_context(_within(_LEAVE_SECONDS))
@@ -96,11 +113,16 @@ async def set_up(
             gateway=gateway,
             photographer=photographer,
             couple=couple,
+            payer=payer,
+            customer=await payer.become_customer(TITLE),
+            team=team,
             log=await stack.enter_async_context(LiveLog().watching(sync, wedding.wedding_id)),
             clock=clock,
         )
         await _link_calendar(stage, sandbox, leaving)
         await _link_tave(stage, sandbox, leaving)
+        await _link_stripe(stage, sandbox, leaving)
+        await _link_slack(stage, sandbox, leaving)
         await eventually(lambda: _job_is_in(stage), "the job in Tave did not become a booking", clock)
         yield stage
 
@@ -119,32 +141,51 @@ async def _within(seconds: float) -> AsyncIterator[AsyncExitStack]:
 
 
 async def _link_calendar(stage: Stage, sandbox: Sandbox, leaving: AsyncExitStack) -> None:
-    connected = await stage.gateway.connect_vendor(
-        "apple_calendar",
-        credentials={"username": sandbox.username, "password": sandbox.password},
-        base_url=sandbox.caldav_url,
-    )
+    credentials = {"username": sandbox.username, "password": sandbox.password}
     scope = {"calendar_url": stage.calendar_url}
-    link = await stage.gateway.link_wedding(
-        stage.wedding_id, connected.integration.integration_id, scope=scope
-    )
-    leaving.push_async_callback(stage.gateway.pause_link, link.link_id)
+    await _link(stage, leaving, "apple_calendar", credentials, sandbox.caldav_url, scope)
 
 
 async def _link_tave(stage: Stage, sandbox: Sandbox, leaving: AsyncExitStack) -> None:
-    connected = await stage.gateway.connect_vendor(
-        "tave", credentials={"api_key": sandbox.tave_key}, base_url=sandbox.tave_url
-    )
-    scope = {"job_id": stage.job_id}
-    link = await stage.gateway.link_wedding(
-        stage.wedding_id, connected.integration.integration_id, scope=scope
-    )
-    leaving.push_async_callback(stage.gateway.pause_link, link.link_id)
+    credentials, scope = {"api_key": sandbox.tave_key}, {"job_id": stage.job_id}
+    path = await _link(stage, leaving, "tave", credentials, sandbox.tave_url, scope)
     for event in _HOOKS:
-        url = f"{sandbox.gateway_url}{connected.webhook_path}?event={event}"
+        url = f"{sandbox.gateway_url}{path}?event={event}"
         leaving.push_async_callback(
             stage.photographer.unsubscribe, await stage.photographer.subscribe(event, url)
         )
+
+
+async def _link_stripe(stage: Stage, sandbox: Sandbox, leaving: AsyncExitStack) -> None:
+    credentials = {"secret_key": sandbox.stripe_key, "webhook_secret": sandbox.stripe_secret}
+    scope = {"customer_id": stage.customer}
+    path = await _link(stage, leaving, "stripe", credentials, sandbox.stripe_url, scope)
+    await stage.payer.tell(sandbox.gateway_url + path, sandbox.stripe_secret)
+
+
+async def _link_slack(stage: Stage, sandbox: Sandbox, leaving: AsyncExitStack) -> None:
+    credentials = {"bot_token": sandbox.slack_token, "webhook_secret": sandbox.slack_secret}
+    scope = {"channel_id": sandbox.slack_channel}
+    path = await _link(stage, leaving, "slack", credentials, f"{sandbox.slack_url}/api", scope)
+    await stage.team.tell(sandbox.gateway_url + path)
+    leaving.push_async_callback(stage.team.tell, "")
+
+
+async def _link(
+    stage: Stage,
+    leaving: AsyncExitStack,
+    vendor: str,
+    credentials: Mapping[str, str],
+    base_url: str,
+    scope: Mapping[str, str],
+) -> str:
+    """Connect an account and link it; return the address of its webhooks."""
+    connected = await stage.gateway.connect_vendor(vendor, credentials=credentials, base_url=base_url)
+    integration_id = connected.integration.integration_id
+    link = await stage.gateway.link_wedding(stage.wedding_id, integration_id, scope=scope)
+    stage.links[vendor] = link.link_id
+    leaving.push_async_callback(stage.gateway.pause_link, link.link_id)
+    return connected.webhook_path
 
 
 async def _job_is_in(stage: Stage) -> Sequence[LoggedChange] | None:

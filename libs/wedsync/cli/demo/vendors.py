@@ -53,6 +53,10 @@ class Photographer:
         """Return the events of a job."""
         return list((await self._call("GET", f"/event?{urlencode({'jobId': job_id})}"))["items"])
 
+    async def payments(self, job_id: str) -> list[Json]:
+        """Return the payments of a job."""
+        return list((await self._call("GET", f"/job/{job_id}/payment"))["items"])
+
     async def change_event(self, event_id: str, **fields: Any) -> None:
         """Change an event: Tave takes whole objects only."""
         event = await self._call("GET", f"/event/{event_id}")
@@ -63,7 +67,7 @@ class Photographer:
         headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
         sent = None if body is None else json.dumps(body).encode()
         answer = await self._send(method, self._base_url + path, headers, sent)
-        _require(answer, f"Tave, {method} {path}")
+        require(answer, f"Tave, {method} {path}")
         return dict(json.loads(answer.body)) if answer.body else {}
 
 
@@ -103,7 +107,7 @@ class Couple:
             sent = change(before.body.decode()).encode()
             answer = await self._send("PUT", url, {**headers, "Authorization": self._authorization}, sent)
             if answer.status != 412:
-                _require(answer, f"The calendar, PUT {url}")
+                require(answer, f"The calendar, PUT {url}")
                 return
         raise StaleRevision(f"Somebody else changed {url} at each of {_TRIES} tries")
 
@@ -123,11 +127,12 @@ class Couple:
     ) -> Answer:
         known = {"Authorization": self._authorization, **(headers or {})}
         answer = await self._send(method, url, known, body)
-        _require(answer, f"The calendar, {method} {url}")
+        require(answer, f"The calendar, {method} {url}")
         return answer
 
 
-def _require(answer: Answer, what: str) -> None:
+def require(answer: Answer, what: str) -> None:
+    """Raise `FailedPrecondition` with the vendor's own words if it refused."""
     if answer.status >= 300:
         said = answer.body[:300].decode("utf-8", "replace")
         raise FailedPrecondition(f"{what}: refused with {answer.status}: {said}")
