@@ -88,6 +88,12 @@ class FailedPrecondition(WedSyncError):
     reason = "FAILED_PRECONDITION"
 
 
+class WeddingPaused(WedSyncError):
+    """The wedding is paused and takes no changes; repeat this once it is resumed."""
+
+    reason, retryable = "WEDDING_PAUSED", True
+
+
 class StaleRevision(WedSyncError):
     """The wedding moved on since this was read; read it again and retry."""
 
@@ -130,6 +136,7 @@ ERRORS: Mapping[str, type[WedSyncError]] = {
         AlreadyExists,
         ChangeIdReused,
         FailedPrecondition,
+        WeddingPaused,
         StaleRevision,
         Overloaded,
         Unavailable,

@@ -146,4 +146,5 @@ def _author(conflict: Conflict, decision: Decision) -> Source:
             vendor=decision.source.vendor,
         )
     owner = _claim(conflict, decision).source.organization_id
-    return Source(organization_id=owner, actor=f"policy:{decision.policy}")
+    policy = f"{decision.policy}@{decision.policy_version}"
+    return Source(organization_id=owner, actor=f"policy:{decision.policy}", policy=policy)

@@ -20,7 +20,13 @@ MAX_ATTEMPTS = 2_000
 """With the longest wait between them, more than a day."""
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 60.0
 _CALL_SECONDS = 10.0
-_PASSING = (errors.Unavailable, errors.Overloaded, errors.DeadlineExceeded, errors.NotOwner)
+_PASSING = (
+    errors.Unavailable,
+    errors.Overloaded,
+    errors.DeadlineExceeded,
+    errors.NotOwner,
+    errors.WeddingPaused,
+)
 
 
 class Courier:

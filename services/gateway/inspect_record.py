@@ -110,7 +110,7 @@ class Inspector:
             return None
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
-            change = _change(held, link, observation, record, category, span.traceparent)
+            change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
             await self._inbound.commit_observation(held, observation, change, cause, ours)
         return change.change_id
 
@@ -170,6 +170,7 @@ def _change(
     observation: Observation,
     record: VendorRecord | None,
     category: str,
+    event_id: str | None,
     trace_parent: str,
 ) -> Change:
     if observation.change is None:  # pragma: no cover - callers ask `learned` first
@@ -187,6 +188,7 @@ def _change(
             vendor=link.vendor,
             record_id=record_id,
             category=category,
+            event_id=event_id,
         ),
         values=observation.values,
         base=observation.base,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from services.sync.records import WeddingRecord
@@ -69,8 +69,16 @@ def changes_from(
         )
         for index, message in enumerate(request.changes)
     ]
+    problems.extend(_about_the_wedding(request))
     refuse(problems)
     return [change for change in changes if change is not None]
+
+
+def _about_the_wedding(request: service_pb2.ApplyChangesRequest) -> Iterator[FieldViolation]:
+    for index, message in enumerate(request.changes):
+        if message.content.HasField("wedding") or message.item_id == request.wedding_id:
+            cure = "means the wedding itself; call PauseWedding or ResumeWedding"
+            yield FieldViolation(f"changes[{index}].item_id", cure)
 
 
 def _source(message: change_pb2.Change, at: str, caller: Principal, problems: list[FieldViolation]) -> Source:

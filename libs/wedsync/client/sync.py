@@ -71,9 +71,17 @@ class SyncClient:
         named.wedding_id = wedding.wedding_id or new_id()
         return await unary(self._stub.CreateWedding, service_pb2.CreateWeddingRequest(wedding=named), options)
 
-    async def get_wedding(self, wedding_id: str, **options: Unpack[CallOptions]) -> wedding_pb2.Wedding:
-        """Return one wedding. Raises `UnknownWedding`."""
-        request = service_pb2.GetWeddingRequest(wedding_id=wedding_id)
+    async def get_wedding(
+        self,
+        wedding_id: str,
+        *,
+        as_of: service_pb2.AsOf | None = None,
+        full: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> wedding_pb2.Wedding:
+        """Return one wedding as it is or was, with its items if `full`. Raises `UnknownWedding`."""
+        view = service_pb2.WEDDING_VIEW_FULL if full else service_pb2.WEDDING_VIEW_UNSPECIFIED
+        request = service_pb2.GetWeddingRequest(wedding_id=wedding_id, as_of=as_of, view=view)
         return await unary(self._stub.GetWedding, request, options)
 
     def list_weddings(
@@ -94,20 +102,30 @@ class SyncClient:
         changes: Sequence[Change],
         *,
         on_behalf: bool = False,
+        backfill: bool = False,
         **options: Unpack[CallOptions],
     ) -> list[ChangeResult]:
         """Apply changes in order; each has a result of its own. Safe to repeat with the same change ids.
 
+        `backfill` has them travel behind what people do now.
+
         With `on_behalf`, for services of WedSync only, each change is its source's and not the caller's.
         """
         proposals = [_proposal(change, on_behalf=on_behalf) for change in changes]
-        request = service_pb2.ApplyChangesRequest(wedding_id=wedding_id, changes=proposals)
+        request = service_pb2.ApplyChangesRequest(wedding_id=wedding_id, changes=proposals, backfill=backfill)
         answer = await unary(self._stub.ApplyChanges, request, options)
         return [result_from_message(result) for result in answer.results]
 
-    async def get_item(self, wedding_id: str, item_id: str, **options: Unpack[CallOptions]) -> item_pb2.Item:
-        """Return one item, a deleted one too. Raises `NotFound`."""
-        request = service_pb2.GetItemRequest(wedding_id=wedding_id, item_id=item_id)
+    async def get_item(
+        self,
+        wedding_id: str,
+        item_id: str,
+        *,
+        as_of: service_pb2.AsOf | None = None,
+        **options: Unpack[CallOptions],
+    ) -> item_pb2.Item:
+        """Return one item as it is or was, a deleted one too. Raises `NotFound`."""
+        request = service_pb2.GetItemRequest(wedding_id=wedding_id, item_id=item_id, as_of=as_of)
         return await unary(self._stub.GetItem, request, options)
 
     def list_items(
@@ -115,14 +133,19 @@ class SyncClient:
         wedding_id: str,
         *,
         show_deleted: bool = False,
+        as_of: service_pb2.AsOf | None = None,
         page_size: int = 0,
         **options: Unpack[CallOptions],
     ) -> AsyncIterator[item_pb2.Item]:
-        """Yield a wedding's items."""
+        """Yield a wedding's items as they are or were."""
 
         async def fetch(token: str) -> tuple[Sequence[item_pb2.Item], str]:
             request = service_pb2.ListItemsRequest(
-                wedding_id=wedding_id, show_deleted=show_deleted, page_size=page_size, page_token=token
+                wedding_id=wedding_id,
+                show_deleted=show_deleted,
+                as_of=as_of,
+                page_size=page_size,
+                page_token=token,
             )
             answer = await unary(self._stub.ListItems, request, options)
             return answer.items, answer.next_page_token
@@ -135,19 +158,60 @@ class SyncClient:
         *,
         after_sequence: int = 0,
         item_id: str = "",
+        only: service_pb2.ChangeFilter | None = None,
         page_size: int = 0,
         **options: Unpack[CallOptions],
     ) -> AsyncIterator[change_pb2.LoggedChange]:
-        """Yield a wedding's log in order, optionally of one item."""
+        """Yield a wedding's log in order, optionally of one item or of what fits a filter."""
 
         async def fetch(after: int) -> tuple[Sequence[change_pb2.LoggedChange], int]:
             request = service_pb2.ListChangesRequest(
-                wedding_id=wedding_id, after_sequence=after, item_id=item_id, page_size=page_size
+                wedding_id=wedding_id,
+                after_sequence=after,
+                item_id=item_id,
+                filter=only,
+                page_size=page_size,
             )
             answer = await unary(self._stub.ListChanges, request, options)
             return answer.changes, answer.next_after_sequence
 
         return pages(after_sequence, fetch)
+
+    async def pause_wedding(
+        self, wedding_id: str, reason: str, *, request_id: str = "", **options: Unpack[CallOptions]
+    ) -> wedding_pb2.Wedding:
+        """Have the wedding take no more changes; everybody is told the reason."""
+        request = service_pb2.PauseWeddingRequest(
+            wedding_id=wedding_id, request_id=request_id or new_id(), reason=reason
+        )
+        return await unary(self._stub.PauseWedding, request, options)
+
+    async def resume_wedding(
+        self, wedding_id: str, *, request_id: str = "", **options: Unpack[CallOptions]
+    ) -> wedding_pb2.Wedding:
+        """Have a paused wedding take changes again."""
+        request = service_pb2.ResumeWeddingRequest(wedding_id=wedding_id, request_id=request_id or new_id())
+        return await unary(self._stub.ResumeWedding, request, options)
+
+    async def rewind_wedding(
+        self,
+        wedding_id: str,
+        to_sequence: int,
+        *,
+        source: service_pb2.SourceFilter | None = None,
+        dry_run: bool = False,
+        request_id: str = "",
+        **options: Unpack[CallOptions],
+    ) -> service_pb2.RewindWeddingResponse:
+        """Bring a wedding, or what one source did to it, back to a sequence, or only say what that means."""
+        request = service_pb2.RewindWeddingRequest(
+            wedding_id=wedding_id,
+            request_id=request_id or new_id(),
+            to_sequence=to_sequence,
+            source=source,
+            dry_run=dry_run,
+        )
+        return await unary(self._stub.RewindWedding, request, options)
 
     async def watch_wedding(
         self,

@@ -36,6 +36,8 @@ def source_to_message(source: Source) -> source_pb2.Source:
         vendor=source.vendor or "",
         record_id=source.record_id or "",
         category=source.category or "",
+        event_id=source.event_id or "",
+        policy=source.policy or "",
     )
 
 
@@ -48,6 +50,8 @@ def source_from_message(message: source_pb2.Source) -> Source:
         vendor=message.vendor or None,
         record_id=message.record_id or None,
         category=message.category or None,
+        event_id=message.event_id or None,
+        policy=message.policy or None,
     )
 
 

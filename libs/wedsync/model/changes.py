@@ -56,6 +56,10 @@ class Source:
     record_id: str | None = None
     category: str | None = None
     """What kind of system the vendor's is: one of `CATEGORIES`."""
+    event_id: str | None = None
+    """The webhook by which the vendor told us."""
+    policy: str | None = None
+    """What decided for the value where no person did: `name@version`, or a rewind."""
 
     def same_record(self, other: Source) -> bool:
         """Say whether both are the same record in the same vendor's system."""

@@ -53,6 +53,8 @@ def dump_source(source: Source) -> dict[str, Any]:
         "vendor": source.vendor,
         "record": source.record_id,
         "category": source.category,
+        "event": source.event_id,
+        "policy": source.policy,
     }
     known = {key: value for key, value in through.items() if value is not None}
     return {"org": source.organization_id, "actor": source.actor, **known}
@@ -67,6 +69,8 @@ def load_source(record: Json) -> Source:
         vendor=record.get("vendor"),
         record_id=record.get("record"),
         category=record.get("category"),
+        event_id=record.get("event"),
+        policy=record.get("policy"),
     )
 
 

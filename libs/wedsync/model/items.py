@@ -19,6 +19,10 @@ LIFE = "deleted_at"
 """The pseudo-field an item's life is: its revision rises on create, delete and restore."""
 
 
+EMERGENCY = "emergency"
+"""The urgency of a message that overtakes everything else."""
+
+
 class ItemKind(StrEnum):
     """What an item is."""
 
@@ -28,6 +32,12 @@ class ItemKind(StrEnum):
     PAYMENT = "payment"
     TASK = "task"
     MESSAGE = "message"
+    WEDDING = "wedding"
+    """The wedding itself: one item at most, whose id is the wedding's."""
+
+
+VENDOR_KINDS = tuple(kind for kind in ItemKind if kind is not ItemKind.WEDDING)
+"""Kinds of items that vendors keep, and callers may change directly."""
 
 
 class FieldType(StrEnum):
@@ -117,6 +127,11 @@ CATALOGUE: Mapping[ItemKind, Mapping[str, FieldSpec]] = {
         "text": FieldSpec(type=FieldType.LINES, required=True),
         "author": _text(),
         "conflict_id": _text(),
+        "urgency": _enum("normal", EMERGENCY),
+    },
+    ItemKind.WEDDING: {
+        "paused": _BOOL,
+        "pause_reason": _text(),
     },
 }
 """Every kind's fields by path, in the order people read them."""

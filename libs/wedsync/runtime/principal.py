@@ -34,10 +34,12 @@ class Scope:
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    EMERGENCY = "emergency"
+    """May say what overtakes every other edit."""
     INTERNAL = "internal"
     """Carried by our own services only: acts for any organization."""
 
-    ALL = frozenset({READ, WRITE, ADMIN, INTERNAL})
+    ALL = frozenset({READ, WRITE, ADMIN, EMERGENCY, INTERNAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

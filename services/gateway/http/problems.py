@@ -21,6 +21,7 @@ STATUS: dict[type[WedSyncError], int] = {
     errors.AlreadyExists: 409,
     errors.ChangeIdReused: 409,
     errors.FailedPrecondition: 409,
+    errors.WeddingPaused: 409,
     errors.StaleRevision: 409,
     errors.Overloaded: 429,
     errors.Unavailable: 503,

@@ -13,7 +13,7 @@ from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRu
 from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
-from wedsync.model.items import CATALOGUE, FieldSpec, ItemKind
+from wedsync.model.items import CATALOGUE, VENDOR_KINDS, FieldSpec, ItemKind
 
 __all__ = ["FieldRule", "KindRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
 
@@ -151,8 +151,9 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
     for kind, rules in data["kinds"].items():
-        if kind not in set(ItemKind):
-            yield document.problem(["kinds", kind], f"is no kind of item: choose from {', '.join(ItemKind)}")
+        if kind not in VENDOR_KINDS:
+            choice = ", ".join(VENDOR_KINDS)
+            yield document.problem(["kinds", kind], f"is no kind vendors keep: choose from {choice}")
             continue
         for path, rule in rules["fields"].items():
             yield from _field_contradictions(document, ItemKind(kind), path, rule)

@@ -127,7 +127,7 @@ def test_an_accounts_setting_wins_over_the_default(tmp_path: Path) -> None:
         ("delivery_id: header:X-Delivery", "delivery_id: cookie:x", 15, "Write none, or places such as"),
         ("interval_seconds: 30, ", "", 16, "lacks interval_seconds: Write the seconds between"),
         ("concurrency: 3", "concurency: 3", 17, "concurency is not known here: choose from"),
-        ("timeline_event:", "party:", 19, "is no kind of item: choose from timeline_event"),
+        ("timeline_event:", "party:", 19, "is no kind vendors keep: choose from timeline_event"),
         ("      notes:", "      note:", 26, "is no field of timeline_event: choose from title"),
         ("equivalence: minute", "equivalence: trimmed", 25, "choose from exact, minute"),
         ("{name: api_key,", "{name: API key,", 10, "lower-case letters"),

@@ -42,6 +42,10 @@ class _ItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemKind.Val
     """Something someone must do."""
     ITEM_KIND_MESSAGE: _ItemKind.ValueType  # 6
     """Something said to the people of the wedding, or by them."""
+    ITEM_KIND_WEDDING: _ItemKind.ValueType  # 7
+    """The wedding itself. There is at most one, its item id is the wedding's; it is changed by
+    PauseWedding and ResumeWedding only.
+    """
 
 class ItemKind(_ItemKind, metaclass=_ItemKindEnumTypeWrapper):
     """What an item is."""
@@ -60,6 +64,10 @@ ITEM_KIND_TASK: ItemKind.ValueType  # 5
 """Something someone must do."""
 ITEM_KIND_MESSAGE: ItemKind.ValueType  # 6
 """Something said to the people of the wedding, or by them."""
+ITEM_KIND_WEDDING: ItemKind.ValueType  # 7
+"""The wedding itself. There is at most one, its item id is the wedding's; it is changed by
+PauseWedding and ResumeWedding only.
+"""
 Global___ItemKind: _TypeAlias = ItemKind  # noqa: Y015
 
 @_typing.final
@@ -122,6 +130,7 @@ class ItemContent(_message.Message):
     PAYMENT_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    WEDDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def timeline_event(self) -> Global___TimelineEvent:
         """Something that happens at a time."""
@@ -146,6 +155,10 @@ class ItemContent(_message.Message):
     def message(self) -> Global___Message:
         """Something said."""
 
+    @_builtins.property
+    def wedding(self) -> Global___WeddingState:
+        """The wedding itself."""
+
     def __init__(
         self,
         *,
@@ -155,12 +168,13 @@ class ItemContent(_message.Message):
         payment: Global___Payment | None = ...,
         task: Global___Task | None = ...,
         message: Global___Message | None = ...,
+        wedding: Global___WeddingState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event", "wedding", b"wedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking", b"booking", "contact", b"contact", "content", b"content", "message", b"message", "payment", b"payment", "task", b"task", "timeline_event", b"timeline_event", "wedding", b"wedding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["timeline_event", "contact", "booking", "payment", "task", "message"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["timeline_event", "contact", "booking", "payment", "task", "message", "wedding"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -459,6 +473,7 @@ class Message(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     CONFLICT_ID_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What is said; lines of plain text. Required on create."""
     author: _builtins.str
@@ -467,17 +482,50 @@ class Message(_message.Message):
     """The conflict it asks about; where the vendor can, it is shown with buttons to decide. Empty once
     nothing is asked any more.
     """
+    urgency: _builtins.str
+    """One of `normal`, `emergency`. An emergency overtakes every other edit; it needs a key with the scope
+    `emergency`.
+    """
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         author: _builtins.str = ...,
         conflict_id: _builtins.str = ...,
+        urgency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "conflict_id", b"conflict_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "conflict_id", b"conflict_id", "text", b"text", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class WeddingState(_message.Message):
+    """What is true of the wedding as a whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_REASON_FIELD_NUMBER: _builtins.int
+    paused: _builtins.bool
+    """It takes no changes until it is resumed."""
+    pause_reason: _builtins.str
+    """Why; a line of text."""
+    def __init__(
+        self,
+        *,
+        paused: _builtins.bool | None = ...,
+        pause_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "paused", b"paused"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "pause_reason", b"pause_reason", "paused", b"paused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__paused: _TypeAlias = _typing.Literal["paused"]  # noqa: Y015
+    _WhichOneofArgType__paused: _TypeAlias = _typing.Literal["_paused", b"_paused"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__paused) -> _WhichOneofReturnType__paused | None: ...
+
+Global___WeddingState: _TypeAlias = WeddingState  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wedsync.api.common.v1 import options_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wedsync/api/common/v1/source.proto\x12\x15wedsync.api.common.v1\x1a#wedsync/api/common/v1/options.proto\"|\n\x06Source\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x13\n\x05\x61\x63tor\x18\x02 \x01(\tB\x04\x88\xe7\x18\x01\x12\x0f\n\x07link_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x11\n\trecord_id\x18\x05 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wedsync/api/common/v1/source.proto\x12\x15wedsync.api.common.v1\x1a#wedsync/api/common/v1/options.proto\"\x9e\x01\n\x06Source\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x13\n\x05\x61\x63tor\x18\x02 \x01(\tB\x04\x88\xe7\x18\x01\x12\x0f\n\x07link_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x11\n\trecord_id\x18\x05 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x07 \x01(\t\x12\x0e\n\x06policy\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SOURCE'].fields_by_name['actor']._loaded_options = None
   _globals['_SOURCE'].fields_by_name['actor']._serialized_options = b'\210\347\030\001'
-  _globals['_SOURCE']._serialized_start=98
-  _globals['_SOURCE']._serialized_end=222
+  _globals['_SOURCE']._serialized_start=99
+  _globals['_SOURCE']._serialized_end=257
 # @@protoc_insertion_point(module_scope)

@@ -28,6 +28,8 @@ class Source(_message.Message):
     VENDOR_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     organization_id: _builtins.str
     """The organization on whose behalf."""
     actor: _builtins.str
@@ -42,6 +44,14 @@ class Source(_message.Message):
     """What kind of system the vendor's is: `payment_processor`, `crm`, `calendar`, `messaging`; empty for
     callers of the API.
     """
+    event_id: _builtins.str
+    """What the vendor told us by: the id of a webhook, which GetJourney follows. Empty where we looked by
+    ourselves, and for callers of the API.
+    """
+    policy: _builtins.str
+    """What decided for this value where no person did: a policy and its version (`processor_knows@1`), or
+    a rewind (`rewind:42`). Empty for everyday edits.
+    """
     def __init__(
         self,
         *,
@@ -51,10 +61,12 @@ class Source(_message.Message):
         vendor: _builtins.str = ...,
         record_id: _builtins.str = ...,
         category: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "category", b"category", "link_id", b"link_id", "organization_id", b"organization_id", "record_id", b"record_id", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "category", b"category", "event_id", b"event_id", "link_id", b"link_id", "organization_id", b"organization_id", "policy", b"policy", "record_id", b"record_id", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

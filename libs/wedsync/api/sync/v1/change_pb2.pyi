@@ -347,7 +347,9 @@ Global___ChangeResult: _TypeAlias = ChangeResult  # noqa: Y015
 
 @_typing.final
 class LoggedChange(_message.Message):
-    """One entry of a wedding's log."""
+    """One entry of a wedding's log. `source` and `fields` say, for every field, who set it, by which vendor
+    event or policy, and what it was before.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

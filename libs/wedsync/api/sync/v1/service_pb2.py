@@ -22,44 +22,63 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wedsync.api.common.v1 import item_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_item__pb2
 from wedsync.api.sync.v1 import change_pb2 as wedsync_dot_api_dot_sync_dot_v1_dot_change__pb2
 from wedsync.api.sync.v1 import wedding_pb2 as wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/sync/v1/service.proto\x12\x13wedsync.api.sync.v1\x1a wedsync/api/common/v1/item.proto\x1a wedsync/api/sync/v1/change.proto\x1a!wedsync/api/sync/v1/wedding.proto\"E\n\x14\x43reateWeddingRequest\x12-\n\x07wedding\x18\x01 \x01(\x0b\x32\x1c.wedsync.api.sync.v1.Wedding\"\'\n\x11GetWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\"<\n\x13ListWeddingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListWeddingsResponse\x12.\n\x08weddings\x18\x01 \x03(\x0b\x32\x1c.wedsync.api.sync.v1.Wedding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x13\x41pplyChangesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.wedsync.api.sync.v1.Change\"J\n\x14\x41pplyChangesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.wedsync.api.sync.v1.ChangeResult\"5\n\x0eGetItemRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"c\n\x10ListItemsRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"X\n\x11ListItemsResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.wedsync.api.common.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x12ListChangesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"f\n\x13ListChangesResponse\x12\x32\n\x07\x63hanges\x18\x01 \x03(\x0b\x32!.wedsync.api.sync.v1.LoggedChange\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x03\"Y\n\x13WatchWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_after_sequence\"[\n\x14WatchWeddingResponse\x12\x31\n\x06\x63hange\x18\x01 \x01(\x0b\x32!.wedsync.api.sync.v1.LoggedChange\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x32\xf7\x05\n\x0bSyncService\x12X\n\rCreateWedding\x12).wedsync.api.sync.v1.CreateWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12R\n\nGetWedding\x12&.wedsync.api.sync.v1.GetWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12\x63\n\x0cListWeddings\x12(.wedsync.api.sync.v1.ListWeddingsRequest\x1a).wedsync.api.sync.v1.ListWeddingsResponse\x12\x63\n\x0c\x41pplyChanges\x12(.wedsync.api.sync.v1.ApplyChangesRequest\x1a).wedsync.api.sync.v1.ApplyChangesResponse\x12K\n\x07GetItem\x12#.wedsync.api.sync.v1.GetItemRequest\x1a\x1b.wedsync.api.common.v1.Item\x12Z\n\tListItems\x12%.wedsync.api.sync.v1.ListItemsRequest\x1a&.wedsync.api.sync.v1.ListItemsResponse\x12`\n\x0bListChanges\x12\'.wedsync.api.sync.v1.ListChangesRequest\x1a(.wedsync.api.sync.v1.ListChangesResponse\x12\x65\n\x0cWatchWedding\x12(.wedsync.api.sync.v1.WatchWeddingRequest\x1a).wedsync.api.sync.v1.WatchWeddingResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/sync/v1/service.proto\x12\x13wedsync.api.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a wedsync/api/sync/v1/change.proto\x1a!wedsync/api/sync/v1/wedding.proto\"E\n\x14\x43reateWeddingRequest\x12-\n\x07wedding\x18\x01 \x01(\x0b\x32\x1c.wedsync.api.sync.v1.Wedding\"P\n\x04\x41sOf\x12\x12\n\x08sequence\x18\x01 \x01(\x03H\x00\x12*\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x08\n\x06moment\"\x81\x01\n\x11GetWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12(\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x19.wedsync.api.sync.v1.AsOf\x12.\n\x04view\x18\x03 \x01(\x0e\x32 .wedsync.api.sync.v1.WeddingView\"<\n\x13ListWeddingsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListWeddingsResponse\x12.\n\x08weddings\x18\x01 \x03(\x0b\x32\x1c.wedsync.api.sync.v1.Wedding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x13\x41pplyChangesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12,\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1b.wedsync.api.sync.v1.Change\x12\x10\n\x08\x62\x61\x63kfill\x18\x03 \x01(\x08\"J\n\x14\x41pplyChangesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.wedsync.api.sync.v1.ChangeResult\"_\n\x0eGetItemRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12(\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x19.wedsync.api.sync.v1.AsOf\"\x8d\x01\n\x10ListItemsRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12(\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x19.wedsync.api.sync.v1.AsOf\"X\n\x11ListItemsResponse\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.wedsync.api.common.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x12ListChangesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x31\n\x06\x66ilter\x18\x05 \x01(\x0b\x32!.wedsync.api.sync.v1.ChangeFilter\"\xa1\x02\n\x0c\x43hangeFilter\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x32\n\titem_kind\x18\x02 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0f\n\x07link_id\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12.\n\x08outcomes\x18\x06 \x03(\x0e\x32\x1c.wedsync.api.sync.v1.Outcome\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tchange_id\x18\t \x01(\t\"f\n\x13ListChangesResponse\x12\x32\n\x07\x63hanges\x18\x01 \x03(\x0b\x32!.wedsync.api.sync.v1.LoggedChange\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x03\"M\n\x13PauseWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\">\n\x14ResumeWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x97\x01\n\x14RewindWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x13\n\x0bto_sequence\x18\x03 \x01(\x03\x12\x31\n\x06source\x18\x04 \x01(\x0b\x32!.wedsync.api.sync.v1.SourceFilter\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\">\n\x0cSourceFilter\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"\xc1\x01\n\x15RewindWeddingResponse\x12,\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.wedsync.api.sync.v1.Change\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.wedsync.api.sync.v1.ChangeResult\x12\x34\n\x0bnot_rewound\x18\x03 \x03(\x0b\x32\x1f.wedsync.api.sync.v1.NotRewound\x12\x10\n\x08sequence\x18\x04 \x01(\x03\";\n\nNotRewound\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"Y\n\x13WatchWeddingRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_after_sequence\"[\n\x14WatchWeddingResponse\x12\x31\n\x06\x63hange\x18\x01 \x01(\x0b\x32!.wedsync.api.sync.v1.LoggedChange\x12\x10\n\x08sequence\x18\x02 \x01(\x03*Z\n\x0bWeddingView\x12\x1c\n\x18WEDDING_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12WEDDING_VIEW_BASIC\x10\x01\x12\x15\n\x11WEDDING_VIEW_FULL\x10\x02\x32\x91\x08\n\x0bSyncService\x12X\n\rCreateWedding\x12).wedsync.api.sync.v1.CreateWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12R\n\nGetWedding\x12&.wedsync.api.sync.v1.GetWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12\x63\n\x0cListWeddings\x12(.wedsync.api.sync.v1.ListWeddingsRequest\x1a).wedsync.api.sync.v1.ListWeddingsResponse\x12\x63\n\x0c\x41pplyChanges\x12(.wedsync.api.sync.v1.ApplyChangesRequest\x1a).wedsync.api.sync.v1.ApplyChangesResponse\x12K\n\x07GetItem\x12#.wedsync.api.sync.v1.GetItemRequest\x1a\x1b.wedsync.api.common.v1.Item\x12Z\n\tListItems\x12%.wedsync.api.sync.v1.ListItemsRequest\x1a&.wedsync.api.sync.v1.ListItemsResponse\x12`\n\x0bListChanges\x12\'.wedsync.api.sync.v1.ListChangesRequest\x1a(.wedsync.api.sync.v1.ListChangesResponse\x12\x65\n\x0cWatchWedding\x12(.wedsync.api.sync.v1.WatchWeddingRequest\x1a).wedsync.api.sync.v1.WatchWeddingResponse0\x01\x12V\n\x0cPauseWedding\x12(.wedsync.api.sync.v1.PauseWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12X\n\rResumeWedding\x12).wedsync.api.sync.v1.ResumeWeddingRequest\x1a\x1c.wedsync.api.sync.v1.Wedding\x12\x66\n\rRewindWedding\x12).wedsync.api.sync.v1.RewindWeddingRequest\x1a*.wedsync.api.sync.v1.RewindWeddingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wedsync.api.sync.v1.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEWEDDINGREQUEST']._serialized_start=161
-  _globals['_CREATEWEDDINGREQUEST']._serialized_end=230
-  _globals['_GETWEDDINGREQUEST']._serialized_start=232
-  _globals['_GETWEDDINGREQUEST']._serialized_end=271
-  _globals['_LISTWEDDINGSREQUEST']._serialized_start=273
-  _globals['_LISTWEDDINGSREQUEST']._serialized_end=333
-  _globals['_LISTWEDDINGSRESPONSE']._serialized_start=335
-  _globals['_LISTWEDDINGSRESPONSE']._serialized_end=430
-  _globals['_APPLYCHANGESREQUEST']._serialized_start=432
-  _globals['_APPLYCHANGESREQUEST']._serialized_end=519
-  _globals['_APPLYCHANGESRESPONSE']._serialized_start=521
-  _globals['_APPLYCHANGESRESPONSE']._serialized_end=595
-  _globals['_GETITEMREQUEST']._serialized_start=597
-  _globals['_GETITEMREQUEST']._serialized_end=650
-  _globals['_LISTITEMSREQUEST']._serialized_start=652
-  _globals['_LISTITEMSREQUEST']._serialized_end=751
-  _globals['_LISTITEMSRESPONSE']._serialized_start=753
-  _globals['_LISTITEMSRESPONSE']._serialized_end=841
-  _globals['_LISTCHANGESREQUEST']._serialized_start=843
-  _globals['_LISTCHANGESREQUEST']._serialized_end=943
-  _globals['_LISTCHANGESRESPONSE']._serialized_start=945
-  _globals['_LISTCHANGESRESPONSE']._serialized_end=1047
-  _globals['_WATCHWEDDINGREQUEST']._serialized_start=1049
-  _globals['_WATCHWEDDINGREQUEST']._serialized_end=1138
-  _globals['_WATCHWEDDINGRESPONSE']._serialized_start=1140
-  _globals['_WATCHWEDDINGRESPONSE']._serialized_end=1231
-  _globals['_SYNCSERVICE']._serialized_start=1234
-  _globals['_SYNCSERVICE']._serialized_end=1993
+  _globals['_WEDDINGVIEW']._serialized_start=2504
+  _globals['_WEDDINGVIEW']._serialized_end=2594
+  _globals['_CREATEWEDDINGREQUEST']._serialized_start=194
+  _globals['_CREATEWEDDINGREQUEST']._serialized_end=263
+  _globals['_ASOF']._serialized_start=265
+  _globals['_ASOF']._serialized_end=345
+  _globals['_GETWEDDINGREQUEST']._serialized_start=348
+  _globals['_GETWEDDINGREQUEST']._serialized_end=477
+  _globals['_LISTWEDDINGSREQUEST']._serialized_start=479
+  _globals['_LISTWEDDINGSREQUEST']._serialized_end=539
+  _globals['_LISTWEDDINGSRESPONSE']._serialized_start=541
+  _globals['_LISTWEDDINGSRESPONSE']._serialized_end=636
+  _globals['_APPLYCHANGESREQUEST']._serialized_start=638
+  _globals['_APPLYCHANGESREQUEST']._serialized_end=743
+  _globals['_APPLYCHANGESRESPONSE']._serialized_start=745
+  _globals['_APPLYCHANGESRESPONSE']._serialized_end=819
+  _globals['_GETITEMREQUEST']._serialized_start=821
+  _globals['_GETITEMREQUEST']._serialized_end=916
+  _globals['_LISTITEMSREQUEST']._serialized_start=919
+  _globals['_LISTITEMSREQUEST']._serialized_end=1060
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1062
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1150
+  _globals['_LISTCHANGESREQUEST']._serialized_start=1153
+  _globals['_LISTCHANGESREQUEST']._serialized_end=1304
+  _globals['_CHANGEFILTER']._serialized_start=1307
+  _globals['_CHANGEFILTER']._serialized_end=1596
+  _globals['_LISTCHANGESRESPONSE']._serialized_start=1598
+  _globals['_LISTCHANGESRESPONSE']._serialized_end=1700
+  _globals['_PAUSEWEDDINGREQUEST']._serialized_start=1702
+  _globals['_PAUSEWEDDINGREQUEST']._serialized_end=1779
+  _globals['_RESUMEWEDDINGREQUEST']._serialized_start=1781
+  _globals['_RESUMEWEDDINGREQUEST']._serialized_end=1843
+  _globals['_REWINDWEDDINGREQUEST']._serialized_start=1846
+  _globals['_REWINDWEDDINGREQUEST']._serialized_end=1997
+  _globals['_SOURCEFILTER']._serialized_start=1999
+  _globals['_SOURCEFILTER']._serialized_end=2061
+  _globals['_REWINDWEDDINGRESPONSE']._serialized_start=2064
+  _globals['_REWINDWEDDINGRESPONSE']._serialized_end=2257
+  _globals['_NOTREWOUND']._serialized_start=2259
+  _globals['_NOTREWOUND']._serialized_end=2318
+  _globals['_WATCHWEDDINGREQUEST']._serialized_start=2320
+  _globals['_WATCHWEDDINGREQUEST']._serialized_end=2409
+  _globals['_WATCHWEDDINGRESPONSE']._serialized_start=2411
+  _globals['_WATCHWEDDINGRESPONSE']._serialized_end=2502
+  _globals['_SYNCSERVICE']._serialized_start=2597
+  _globals['_SYNCSERVICE']._serialized_end=3638
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wedsync.api.common.v1 import item_pb2 as _item_pb2
 from wedsync.api.sync.v1 import change_pb2 as _change_pb2
 from wedsync.api.sync.v1 import wedding_pb2 as _wedding_pb2
@@ -20,6 +22,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _WeddingView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WeddingViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WeddingView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WEDDING_VIEW_UNSPECIFIED: _WeddingView.ValueType  # 0
+    """Not given: as WEDDING_VIEW_BASIC."""
+    WEDDING_VIEW_BASIC: _WeddingView.ValueType  # 1
+    """Without its items."""
+    WEDDING_VIEW_FULL: _WeddingView.ValueType  # 2
+    """With its items, at most 1,000; one with more is refused with FAILED_PRECONDITION: list them."""
+
+class WeddingView(_WeddingView, metaclass=_WeddingViewEnumTypeWrapper):
+    """How much of a wedding is returned."""
+
+WEDDING_VIEW_UNSPECIFIED: WeddingView.ValueType  # 0
+"""Not given: as WEDDING_VIEW_BASIC."""
+WEDDING_VIEW_BASIC: WeddingView.ValueType  # 1
+"""Without its items."""
+WEDDING_VIEW_FULL: WeddingView.ValueType  # 2
+"""With its items, at most 1,000; one with more is refused with FAILED_PRECONDITION: list them."""
+Global___WeddingView: _TypeAlias = WeddingView  # noqa: Y015
 
 @_typing.final
 class CreateWeddingRequest(_message.Message):
@@ -46,22 +72,62 @@ class CreateWeddingRequest(_message.Message):
 Global___CreateWeddingRequest: _TypeAlias = CreateWeddingRequest  # noqa: Y015
 
 @_typing.final
+class AsOf(_message.Message):
+    """A moment in a wedding's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """After the change of this sequence; 0 is the wedding as it was made."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """After the last change committed at this time or before."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moment", b"moment", "sequence", b"sequence", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moment", b"moment", "sequence", b"sequence", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_moment: _TypeAlias = _typing.Literal["sequence", "time"]  # noqa: Y015
+    _WhichOneofArgType_moment: _TypeAlias = _typing.Literal["moment", b"moment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_moment) -> _WhichOneofReturnType_moment | None: ...
+
+Global___AsOf: _TypeAlias = AsOf  # noqa: Y015
+
+@_typing.final
 class GetWeddingRequest(_message.Message):
     """Request of GetWedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WEDDING_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
+    view: Global___WeddingView.ValueType
+    """How much of it."""
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """As it was then; unset, as it is."""
+
     def __init__(
         self,
         *,
         wedding_id: _builtins.str = ...,
+        as_of: Global___AsOf | None = ...,
+        view: Global___WeddingView.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "view", b"view", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,8 +195,11 @@ class ApplyChangesRequest(_message.Message):
 
     WEDDING_ID_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    BACKFILL_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required. The wedding to change."""
+    backfill: _builtins.bool
+    """These changes bring history over: they travel in the lane for bulk, behind what people do now."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.Change]:
         """Required. 1 to 500 changes, applied in this order."""
@@ -140,10 +209,11 @@ class ApplyChangesRequest(_message.Message):
         *,
         wedding_id: _builtins.str = ...,
         changes: _abc.Iterable[_change_pb2.Change] | None = ...,
+        backfill: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "changes", b"changes", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,19 +251,25 @@ class GetItemRequest(_message.Message):
 
     WEDDING_ID_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
     item_id: _builtins.str
     """Required."""
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """As it was then; unset, as it is."""
+
     def __init__(
         self,
         *,
         wedding_id: _builtins.str = ...,
         item_id: _builtins.str = ...,
+        as_of: Global___AsOf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "item_id", b"item_id", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,6 +285,7 @@ class ListItemsRequest(_message.Message):
     SHOW_DELETED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
     show_deleted: _builtins.bool
@@ -217,6 +294,10 @@ class ListItemsRequest(_message.Message):
     """At most 500; 100 if not given."""
     page_token: _builtins.str
     """From the page before."""
+    @_builtins.property
+    def as_of(self) -> Global___AsOf:
+        """As they were then; unset, as they are."""
+
     def __init__(
         self,
         *,
@@ -224,10 +305,11 @@ class ListItemsRequest(_message.Message):
         show_deleted: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        as_of: Global___AsOf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,6 +353,7 @@ class ListChangesRequest(_message.Message):
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
     after_sequence: _builtins.int
@@ -279,6 +362,10 @@ class ListChangesRequest(_message.Message):
     """Only changes of this item."""
     page_size: _builtins.int
     """At most 500; 100 if not given."""
+    @_builtins.property
+    def filter(self) -> Global___ChangeFilter:
+        """Only changes that fit all of this."""
+
     def __init__(
         self,
         *,
@@ -286,14 +373,75 @@ class ListChangesRequest(_message.Message):
         after_sequence: _builtins.int = ...,
         item_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
+        filter: Global___ChangeFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "item_id", b"item_id", "page_size", b"page_size", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "filter", b"filter", "item_id", b"item_id", "page_size", b"page_size", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListChangesRequest: _TypeAlias = ListChangesRequest  # noqa: Y015
+
+@_typing.final
+class ChangeFilter(_message.Message):
+    """Which changes are meant; what is not set fits all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ITEM_KIND_FIELD_NUMBER: _builtins.int
+    VENDOR_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Changes that proposed a value for this field, `deleted_at` for deletes and restores."""
+    item_kind: _item_pb2.ItemKind.ValueType
+    """Changes of items of this kind."""
+    vendor: _builtins.str
+    """Changes through this vendor: `tave`."""
+    link_id: _builtins.str
+    """Changes through this link."""
+    actor: _builtins.str
+    """Changes by this actor."""
+    change_id: _builtins.str
+    """The change of this id."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_change_pb2.Outcome.ValueType]:
+        """Changes with at least one field, or as a whole, of one of these outcomes."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Changes committed at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Changes committed before this time."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        item_kind: _item_pb2.ItemKind.ValueType = ...,
+        vendor: _builtins.str = ...,
+        link_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        outcomes: _abc.Iterable[_change_pb2.Outcome.ValueType] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        change_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change_id", b"change_id", "end_time", b"end_time", "item_kind", b"item_kind", "link_id", b"link_id", "outcomes", b"outcomes", "path", b"path", "start_time", b"start_time", "vendor", b"vendor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeFilter: _TypeAlias = ChangeFilter  # noqa: Y015
 
 @_typing.final
 class ListChangesResponse(_message.Message):
@@ -307,7 +455,7 @@ class ListChangesResponse(_message.Message):
     """Pass it as `after_sequence` for the next page; 0 on the last page."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.LoggedChange]:
-        """One page, in order."""
+        """One page, in order. With a filter it may hold fewer than asked for, even none, though more follow."""
 
     def __init__(
         self,
@@ -322,6 +470,202 @@ class ListChangesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListChangesResponse: _TypeAlias = ListChangesResponse  # noqa: Y015
+
+@_typing.final
+class PauseWeddingRequest(_message.Message):
+    """Request of PauseWedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    wedding_id: _builtins.str
+    """Required."""
+    request_id: _builtins.str
+    """Required. A UUID of the caller's; the same again does nothing."""
+    reason: _builtins.str
+    """Required. Why, for whoever is refused: a line of at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        wedding_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "wedding_id", b"wedding_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseWeddingRequest: _TypeAlias = PauseWeddingRequest  # noqa: Y015
+
+@_typing.final
+class ResumeWeddingRequest(_message.Message):
+    """Request of ResumeWedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    wedding_id: _builtins.str
+    """Required."""
+    request_id: _builtins.str
+    """Required. A UUID of the caller's; the same again does nothing."""
+    def __init__(
+        self,
+        *,
+        wedding_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "wedding_id", b"wedding_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeWeddingRequest: _TypeAlias = ResumeWeddingRequest  # noqa: Y015
+
+@_typing.final
+class RewindWeddingRequest(_message.Message):
+    """Request of RewindWedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    wedding_id: _builtins.str
+    """Required."""
+    request_id: _builtins.str
+    """Required. A UUID of the caller's. The same again, with the same content, is one rewind."""
+    to_sequence: _builtins.int
+    """Required. Back to how it was after this sequence; 0 is the wedding as it was made."""
+    dry_run: _builtins.bool
+    """Only say what would be done."""
+    @_builtins.property
+    def source(self) -> Global___SourceFilter:
+        """Undo only what this source set since then and what still holds; unset, what everybody set."""
+
+    def __init__(
+        self,
+        *,
+        wedding_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        to_sequence: _builtins.int = ...,
+        source: Global___SourceFilter | None = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "request_id", b"request_id", "source", b"source", "to_sequence", b"to_sequence", "wedding_id", b"wedding_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewindWeddingRequest: _TypeAlias = RewindWeddingRequest  # noqa: Y015
+
+@_typing.final
+class SourceFilter(_message.Message):
+    """Whose changes are meant. At least one must be set; all that are set must fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    VENDOR_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.str
+    """Through this link."""
+    vendor: _builtins.str
+    """Through this vendor."""
+    actor: _builtins.str
+    """By this actor."""
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.str = ...,
+        vendor: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "link_id", b"link_id", "vendor", b"vendor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceFilter: _TypeAlias = SourceFilter  # noqa: Y015
+
+@_typing.final
+class RewindWeddingResponse(_message.Message):
+    """Response of RewindWedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    NOT_REWOUND_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The wedding's sequence afterwards; with `dry_run`, now."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.Change]:
+        """The changes that bring the wedding back; with `dry_run` what they would be."""
+
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.ChangeResult]:
+        """What became of each, in their order; empty with `dry_run`."""
+
+    @_builtins.property
+    def not_rewound(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotRewound]:
+        """What stays as it is, and why."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_change_pb2.Change] | None = ...,
+        results: _abc.Iterable[_change_pb2.ChangeResult] | None = ...,
+        not_rewound: _abc.Iterable[Global___NotRewound] | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "not_rewound", b"not_rewound", "results", b"results", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewindWeddingResponse: _TypeAlias = RewindWeddingResponse  # noqa: Y015
+
+@_typing.final
+class NotRewound(_message.Message):
+    """A field that a rewind leaves alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The item."""
+    path: _builtins.str
+    """The field."""
+    reason: _builtins.str
+    """Why, in words."""
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "path", b"path", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotRewound: _TypeAlias = NotRewound  # noqa: Y015
 
 @_typing.final
 class WatchWeddingRequest(_message.Message):

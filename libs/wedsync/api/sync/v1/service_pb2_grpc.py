@@ -78,6 +78,21 @@ class SyncServiceStub:
                 request_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingResponse.FromString,
                 _registered_method=True)
+        self.PauseWedding = channel.unary_unary(
+                '/wedsync.api.sync.v1.SyncService/PauseWedding',
+                request_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.PauseWeddingRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.FromString,
+                _registered_method=True)
+        self.ResumeWedding = channel.unary_unary(
+                '/wedsync.api.sync.v1.SyncService/ResumeWedding',
+                request_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.ResumeWeddingRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.FromString,
+                _registered_method=True)
+        self.RewindWedding = channel.unary_unary(
+                '/wedsync.api.sync.v1.SyncService/RewindWedding',
+                request_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingResponse.FromString,
+                _registered_method=True)
 
 
 class SyncServiceServicer:
@@ -94,7 +109,7 @@ class SyncServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWedding(self, request, context):
-        """Return one wedding.
+        """Return one wedding, as it is or as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +160,30 @@ class SyncServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseWedding(self, request, context):
+        """Have the wedding take no more changes, from anybody: they are refused with WEDDING_PAUSED, which may
+        be repeated; what vendors tell us waits. Pausing a paused wedding does nothing. A rewind is let through.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeWedding(self, request, context):
+        """Have a paused wedding take changes again. Resuming one that is not paused does nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RewindWedding(self, request, context):
+        """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
+        changes, which are logged one after the other and can be rewound like any other. What was edited
+        meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SyncServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -187,6 +226,21 @@ def add_SyncServiceServicer_to_server(servicer, server):
                     servicer.WatchWedding,
                     request_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingResponse.SerializeToString,
+            ),
+            'PauseWedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseWedding,
+                    request_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.PauseWeddingRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.SerializeToString,
+            ),
+            'ResumeWedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeWedding,
+                    request_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.ResumeWeddingRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.SerializeToString,
+            ),
+            'RewindWedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.RewindWedding,
+                    request_deserializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -407,6 +461,87 @@ class SyncService:
             '/wedsync.api.sync.v1.SyncService/WatchWedding',
             wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingRequest.SerializeToString,
             wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.WatchWeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseWedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.sync.v1.SyncService/PauseWedding',
+            wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.PauseWeddingRequest.SerializeToString,
+            wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeWedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.sync.v1.SyncService/ResumeWedding',
+            wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.ResumeWeddingRequest.SerializeToString,
+            wedsync_dot_api_dot_sync_dot_v1_dot_wedding__pb2.Wedding.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewindWedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.sync.v1.SyncService/RewindWedding',
+            wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingRequest.SerializeToString,
+            wedsync_dot_api_dot_sync_dot_v1_dot_service__pb2.RewindWeddingResponse.FromString,
             options,
             channel_credentials,
             insecure,

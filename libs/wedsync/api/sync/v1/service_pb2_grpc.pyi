@@ -42,7 +42,7 @@ class SyncServiceStub:
     content returns the wedding; with other content it is refused with ALREADY_EXISTS.
     """
     GetWedding: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetWeddingRequest, _wedding_pb2.Wedding]
-    """Return one wedding."""
+    """Return one wedding, as it is or as it was."""
     ListWeddings: _grpc.UnaryUnaryMultiCallable[_service_pb2.ListWeddingsRequest, _service_pb2.ListWeddingsResponse]
     """List the caller's weddings, oldest first."""
     ApplyChanges: _grpc.UnaryUnaryMultiCallable[_service_pb2.ApplyChangesRequest, _service_pb2.ApplyChangesResponse]
@@ -60,6 +60,17 @@ class SyncServiceStub:
     the server drains, with RESOURCE_EXHAUSTED when the reader is too slow: go on after the last
     sequence seen.
     """
+    PauseWedding: _grpc.UnaryUnaryMultiCallable[_service_pb2.PauseWeddingRequest, _wedding_pb2.Wedding]
+    """Have the wedding take no more changes, from anybody: they are refused with WEDDING_PAUSED, which may
+    be repeated; what vendors tell us waits. Pausing a paused wedding does nothing. A rewind is let through.
+    """
+    ResumeWedding: _grpc.UnaryUnaryMultiCallable[_service_pb2.ResumeWeddingRequest, _wedding_pb2.Wedding]
+    """Have a paused wedding take changes again. Resuming one that is not paused does nothing."""
+    RewindWedding: _grpc.UnaryUnaryMultiCallable[_service_pb2.RewindWeddingRequest, _service_pb2.RewindWeddingResponse]
+    """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
+    changes, which are logged one after the other and can be rewound like any other. What was edited
+    meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+    """
 
 @_typing.type_check_only
 class SyncServiceAsyncStub(SyncServiceStub):
@@ -73,7 +84,7 @@ class SyncServiceAsyncStub(SyncServiceStub):
     content returns the wedding; with other content it is refused with ALREADY_EXISTS.
     """
     GetWedding: _aio.UnaryUnaryMultiCallable[_service_pb2.GetWeddingRequest, _wedding_pb2.Wedding]  # type: ignore[assignment]
-    """Return one wedding."""
+    """Return one wedding, as it is or as it was."""
     ListWeddings: _aio.UnaryUnaryMultiCallable[_service_pb2.ListWeddingsRequest, _service_pb2.ListWeddingsResponse]  # type: ignore[assignment]
     """List the caller's weddings, oldest first."""
     ApplyChanges: _aio.UnaryUnaryMultiCallable[_service_pb2.ApplyChangesRequest, _service_pb2.ApplyChangesResponse]  # type: ignore[assignment]
@@ -90,6 +101,17 @@ class SyncServiceAsyncStub(SyncServiceStub):
     """Stream the log from a sequence on, then live, without gap or repeat. Ends with UNAVAILABLE when
     the server drains, with RESOURCE_EXHAUSTED when the reader is too slow: go on after the last
     sequence seen.
+    """
+    PauseWedding: _aio.UnaryUnaryMultiCallable[_service_pb2.PauseWeddingRequest, _wedding_pb2.Wedding]  # type: ignore[assignment]
+    """Have the wedding take no more changes, from anybody: they are refused with WEDDING_PAUSED, which may
+    be repeated; what vendors tell us waits. Pausing a paused wedding does nothing. A rewind is let through.
+    """
+    ResumeWedding: _aio.UnaryUnaryMultiCallable[_service_pb2.ResumeWeddingRequest, _wedding_pb2.Wedding]  # type: ignore[assignment]
+    """Have a paused wedding take changes again. Resuming one that is not paused does nothing."""
+    RewindWedding: _aio.UnaryUnaryMultiCallable[_service_pb2.RewindWeddingRequest, _service_pb2.RewindWeddingResponse]  # type: ignore[assignment]
+    """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
+    changes, which are logged one after the other and can be rewound like any other. What was edited
+    meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
     """
 
 class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,7 +135,7 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.GetWeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wedding_pb2.Wedding, _abc.Awaitable[_wedding_pb2.Wedding]]:
-        """Return one wedding."""
+        """Return one wedding, as it is or as it was."""
 
     @_abc_1.abstractmethod
     def ListWeddings(
@@ -166,6 +188,35 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stream the log from a sequence on, then live, without gap or repeat. Ends with UNAVAILABLE when
         the server drains, with RESOURCE_EXHAUSTED when the reader is too slow: go on after the last
         sequence seen.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseWedding(
+        self,
+        request: _service_pb2.PauseWeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wedding_pb2.Wedding, _abc.Awaitable[_wedding_pb2.Wedding]]:
+        """Have the wedding take no more changes, from anybody: they are refused with WEDDING_PAUSED, which may
+        be repeated; what vendors tell us waits. Pausing a paused wedding does nothing. A rewind is let through.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeWedding(
+        self,
+        request: _service_pb2.ResumeWeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wedding_pb2.Wedding, _abc.Awaitable[_wedding_pb2.Wedding]]:
+        """Have a paused wedding take changes again. Resuming one that is not paused does nothing."""
+
+    @_abc_1.abstractmethod
+    def RewindWedding(
+        self,
+        request: _service_pb2.RewindWeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.RewindWeddingResponse, _abc.Awaitable[_service_pb2.RewindWeddingResponse]]:
+        """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
+        changes, which are logged one after the other and can be rewound like any other. What was edited
+        meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
         """
 
 def add_SyncServiceServicer_to_server(servicer: SyncServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

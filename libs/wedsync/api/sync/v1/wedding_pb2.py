@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
+from wedsync.api.common.v1 import item_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_item__pb2
 from wedsync.api.common.v1 import options_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/sync/v1/wedding.proto\x12\x13wedsync.api.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a#wedsync/api/common/v1/options.proto\"\xd7\x01\n\x07Wedding\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x13\n\x05title\x18\x02 \x01(\tB\x04\x88\xe7\x18\x01\x12\x1f\n\x04\x64\x61te\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12,\n\x07members\x18\x05 \x03(\x0b\x32\x1b.wedsync.api.sync.v1.Member\x12\x10\n\x08sequence\x18\x06 \x01(\x03\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x06Member\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/sync/v1/wedding.proto\x12\x13wedsync.api.sync.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a wedsync/api/common/v1/item.proto\x1a#wedsync/api/common/v1/options.proto\"\xa9\x02\n\x07Wedding\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x13\n\x05title\x18\x02 \x01(\tB\x04\x88\xe7\x18\x01\x12\x1f\n\x04\x64\x61te\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12,\n\x07members\x18\x05 \x03(\x0b\x32\x1b.wedsync.api.sync.v1.Member\x12\x10\n\x08sequence\x18\x06 \x01(\x03\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06paused\x18\x08 \x01(\x08\x12\x14\n\x0cpause_reason\x18\t \x01(\t\x12*\n\x05items\x18\n \x03(\x0b\x32\x1b.wedsync.api.common.v1.Item\"/\n\x06Member\x12\x17\n\x0forganization_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WEDDING'].fields_by_name['title']._loaded_options = None
   _globals['_WEDDING'].fields_by_name['title']._serialized_options = b'\210\347\030\001'
-  _globals['_WEDDING']._serialized_start=153
-  _globals['_WEDDING']._serialized_end=368
-  _globals['_MEMBER']._serialized_start=370
-  _globals['_MEMBER']._serialized_end=417
+  _globals['_WEDDING']._serialized_start=187
+  _globals['_WEDDING']._serialized_end=484
+  _globals['_MEMBER']._serialized_start=486
+  _globals['_MEMBER']._serialized_end=533
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.type import date_pb2 as _date_pb2
+from wedsync.api.common.v1 import item_pb2 as _item_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,9 @@ class Wedding(_message.Message):
     MEMBERS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_REASON_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """A UUID."""
     title: _builtins.str
@@ -41,6 +45,10 @@ class Wedding(_message.Message):
     """IANA time zone of the place."""
     sequence: _builtins.int
     """Output only. How many changes its log holds."""
+    paused: _builtins.bool
+    """Output only. It takes no changes until ResumeWedding is called."""
+    pause_reason: _builtins.str
+    """Output only. Why it is paused."""
     @_builtins.property
     def date(self) -> _date_pb2.Date:
         """The wedding's local date."""
@@ -53,6 +61,10 @@ class Wedding(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the last of them was committed."""
 
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
+        """Output only. Its items, deleted ones left out; only in the answer of GetWedding with WEDDING_VIEW_FULL."""
+
     def __init__(
         self,
         *,
@@ -63,10 +75,13 @@ class Wedding(_message.Message):
         members: _abc.Iterable[Global___Member] | None = ...,
         sequence: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        paused: _builtins.bool = ...,
+        pause_reason: _builtins.str = ...,
+        items: _abc.Iterable[_item_pb2.Item] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "members", b"members", "sequence", b"sequence", "time_zone", b"time_zone", "title", b"title", "update_time", b"update_time", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "items", b"items", "members", b"members", "pause_reason", b"pause_reason", "paused", b"paused", "sequence", b"sequence", "time_zone", b"time_zone", "title", b"title", "update_time", b"update_time", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
