@@ -13,6 +13,7 @@ from services.sync.owner import WeddingCommit
 from services.sync.records import LogEntry
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.model.changes import ItemState
 
 __all__ = ["Batch", "MemoryStore"]
 
@@ -26,6 +27,7 @@ class _Row:
     committed_at: datetime = _START
     keys: dict[str, KnownChange] = field(default_factory=dict)
     log: list[LogEntry] = field(default_factory=list)
+    states: list[ItemState] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
 
@@ -48,6 +50,10 @@ class MemoryStore:
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
         return list(self._rows[wedding_id].log)
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the item each logged change was about, as it left it."""
+        return list(self._rows[wedding_id].states)
 
     def facts(self, wedding_id: str) -> list[Fact]:
         """Return what waits in the outbox."""
@@ -112,6 +118,7 @@ class MemoryStore:
         row.committed_at, row.wedding = now, row.wedding.after(commit.batch)
         for entry in commit.batch.logged:
             row.log.append(LogEntry(change=entry.change, result=replace(entry.result, committed_at=now)))
+            row.states.append(entry.item)
         for change_id, known in commit.batch.remember.items():
             result = replace(known.result, committed_at=now) if known.result.sequence else known.result
             row.keys[change_id] = replace(known, result=result)
