@@ -14,10 +14,13 @@ from services.sync.facts import Destination
 from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
+from services.sync.rewinder import Rewinder
 from services.sync.rpc import SyncRpc, WatchLimits
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
 from services.sync.store import OutboxStore, SyncStore
+from services.sync.store_history import HistoryStore
+from services.sync.store_log import LogStore
 from services.sync.visibility import Visibility
 from wedsync.api.sync.v1 import service_pb2_grpc
 from wedsync.client import CommitsClient, ConflictsClient, open_channel
@@ -66,7 +69,7 @@ async def build(
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
         live = Live(hints)
-        store = SyncStore(database)
+        store, history = SyncStore(database), HistoryStore(database)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -84,10 +87,14 @@ async def build(
             clock=clock,
         )
         directory = Directory(pool=pool, placement=placement, clock=clock)
+        edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
+            log=LogStore(database),
+            history=history,
             visibility=Visibility(store, clock),
-            edits=Edits(owners=directory, telemetry=telemetry),
+            edits=edits,
+            rewinder=Rewinder(history=history, edits=edits),
             live=live,
             watch=WatchLimits(
                 poll_seconds=settings.sync_poll_seconds,

@@ -15,8 +15,9 @@ import pytest
 from services.sync.actor_store import PostgresOwnerStore
 from services.sync.facts import Destination, facts_of
 from services.sync.owner import OwnerStore, WeddingCommit
-from services.sync.records import LogEntry, WeddingRecord
+from services.sync.records import LogEntry, LogPage, WeddingRecord
 from services.sync.store import SyncStore
+from services.sync.store_log import LogStore
 from services.sync.wedding import Wedding
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
@@ -323,14 +324,15 @@ class PostgresBench:
             time_zone=wedding.time_zone,
             members=members,
         )
-        self._with_service(lambda store: store.create_wedding(record, viewer=members[0][0]))
+        viewer = members[0][0]
+        self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""
-        found: list[LogEntry] = self._with_service(
-            lambda store: store.list_changes(wedding_id, viewer=None, after=0, limit=100)
+        page: LogPage = self._with_database(
+            lambda database: LogStore(database).list_changes(wedding_id, viewer=None, after=0, limit=100)
         )
-        return found
+        return list(page.entries)
 
     def states(self, wedding_id: str) -> list[ItemState]:
         """Read the column itself."""
@@ -350,11 +352,11 @@ class PostgresBench:
         for store in self._stores:
             store.close()
 
-    def _with_service(self, work: Callable[[SyncStore], Awaitable[Any]]) -> Any:
+    def _with_database(self, work: Callable[[Database], Awaitable[Any]]) -> Any:
         async def run() -> Any:
             database = Database(self._url, 1)
             try:
-                return await work(SyncStore(database))
+                return await work(database)
             finally:
                 await database.dispose()
 

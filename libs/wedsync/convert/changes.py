@@ -207,7 +207,7 @@ def result_from_message(message: change_pb2.ChangeResult) -> ChangeResult:
     """Return what became of a change."""
     return ChangeResult(
         change_id=message.change_id,
-        outcome=_outcome_from(message.outcome),
+        outcome=outcome_from_message(message.outcome),
         sequence=message.sequence,
         fields=tuple(_field_result_from(field) for field in message.fields),
         reason=message.reason,
@@ -258,7 +258,8 @@ def _outcome(outcome: Outcome) -> change_pb2.Outcome.ValueType:
     return change_pb2.Outcome.Value(f"OUTCOME_{outcome.value.upper()}")
 
 
-def _outcome_from(number: change_pb2.Outcome.ValueType) -> Outcome:
+def outcome_from_message(number: change_pb2.Outcome.ValueType) -> Outcome:
+    """Return the outcome of that number. Raises ValueError for one that is not known."""
     return Outcome(change_pb2.Outcome.Name(number).removeprefix("OUTCOME_").lower())
 
 
@@ -276,7 +277,7 @@ def _field_result(item_kind: ItemKind, field: FieldResult) -> change_pb2.FieldRe
 def _field_result_from(message: change_pb2.FieldResult) -> FieldResult:
     return FieldResult(
         path=message.path,
-        outcome=_outcome_from(message.outcome),
+        outcome=outcome_from_message(message.outcome),
         revision=message.revision,
         previous=value_from_message(message.previous),
         proposed=value_from_message(message.proposed),
