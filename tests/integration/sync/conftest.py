@@ -109,6 +109,7 @@ class InProcess:
     target: str
     keys: Keys
     app: App
+    gateway_target: str
 
     @contextlib.asynccontextmanager
     async def client(self, key: str = "") -> AsyncIterator[SyncClient]:
@@ -237,7 +238,7 @@ async def in_process(
     actors = LocalActors(new_store, monotonic=time.monotonic)
     async with build(settings, telemetry=Telemetry(), actors=actors) as app:
         await app.server.start()
-        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app)
+        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app, settings.gateway_target)
     for store in stores:
         store.close()
 

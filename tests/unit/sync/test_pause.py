@@ -58,7 +58,8 @@ def test_pausing_and_resuming_are_logged() -> None:
         ("pause_reason", None, "Rain"),
     ]
     assert story.take(story.resuming()) == [Outcome.APPLIED]
-    assert (story.paused, story.wedding.sequence) == (None, 2)
+    assert story.wedding.sequence == 2
+    assert story.paused is None
 
 
 def test_saying_it_again_does_nothing() -> None:

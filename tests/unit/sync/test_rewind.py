@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.sync.filters import SourceFilter
@@ -23,7 +25,7 @@ STRIPE = Source(
 BY_TAVE = SourceFilter(vendor="tave")
 
 
-def payment(**but: object) -> dict[str, object]:
+def payment(**but: Any) -> dict[str, Any]:
     """Return what a change of a payment needs besides its values."""
     return {"item_kind": ItemKind.PAYMENT, "source": STRIPE, **but}
 
