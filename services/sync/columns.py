@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from services.sync.lanes import LANES
 from services.sync.owner import WeddingCommit
 from wedsync.model.codec import dump_change, dump_item, dump_result
 from wedsync.runtime.envelope import seal
@@ -19,7 +20,9 @@ def columns_of(commits: Sequence[WeddingCommit]) -> dict[str, Any]:
         **_table("i_", ("wedding", "item", "kind", "deleted", "revision", "state"), _items(commits)),
         **_table("c_", ("wedding", "sequence", "change", "item", "body", "trace"), _changes(commits)),
         **_table("k_", ("wedding", "change", "fingerprint", "result"), _keys(commits)),
-        **_table("f_", ("wedding", "fact", "sequence", "destination", "body", "trace"), _facts(commits)),
+        **_table(
+            "f_", ("wedding", "fact", "sequence", "destination", "lane", "body", "trace"), _facts(commits)
+        ),
     }
 
 
@@ -84,6 +87,7 @@ def _facts(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
                 fact.fact_id,
                 fact.sequence,
                 fact.destination.value,
+                LANES.index(fact.priority),
                 _sealed(fact.body),
                 fact.trace_parent,
             )

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.sync.disputes import collided, ended
 from services.sync.wedding import LoggedChange, Wedding
+from wedsync.model.changes import Priority
 from wedsync.model.codec import dump_item, dump_source
 from wedsync.model.ids import new_id
 
@@ -32,6 +33,8 @@ class Fact:
     body: Mapping[str, Any]
     """JSON-native: it is stored and crosses processes."""
     trace_parent: str
+    priority: Priority = Priority.NORMAL
+    """The lane it travels in."""
     committed_at: datetime | None = None
     """Set by the commit; None before."""
 
@@ -63,6 +66,7 @@ def _fact(wedding: Wedding, entry: LoggedChange, destination: Destination, body:
         destination=destination,
         body=body,
         trace_parent=entry.change.trace_parent,
+        priority=entry.change.priority,
     )
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import grpc
 
 from services.sync import rpc_requests as requests
-from services.sync.edits import Edits
+from services.sync.edits import APPLY_SECONDS, Edits
 from services.sync.live import Live
 from services.sync.records import LogEntry, WeddingRecord
 from services.sync.store import SyncStore
 from services.sync.visibility import Visibility
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
+from wedsync.clock import Clock
 from wedsync.convert import item_to_message, logged_change_to_message, result_to_message
 from wedsync.convert.changes import timestamp
 from wedsync.convert.items import date_to_message
@@ -48,10 +49,17 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     """The servicer of `SyncService`."""
 
     def __init__(
-        self, *, store: SyncStore, visibility: Visibility, edits: Edits, live: Live, watch: WatchLimits
+        self,
+        *,
+        store: SyncStore,
+        visibility: Visibility,
+        edits: Edits,
+        live: Live,
+        watch: WatchLimits,
+        clock: Clock,
     ) -> None:
         self._store, self._visibility, self._edits = store, visibility, edits
-        self._live, self._watch = live, watch
+        self._live, self._watch, self._clock = live, watch, clock
 
     async def CreateWedding(
         self, request: service_pb2.CreateWeddingRequest, context: Context
@@ -91,8 +99,14 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         caller = require(Scope.WRITE)
         wedding_id = require_id("wedding_id", request.wedding_id)
         changes = requests.changes_from(request, caller, trace_parent=current_traceparent() or "")
-        await self._visibility.require(wedding_id, viewer=_viewer(caller))
-        results = await self._edits.apply(wedding_id, changes)
+        calendar = await self._visibility.require(wedding_id, viewer=_viewer(caller))
+        live = calendar.live_seconds(self._clock.now())
+        results = await self._edits.apply(
+            wedding_id,
+            requests.in_lanes(changes, caller, live=live > 0, backfill=request.backfill),
+            seconds=_seconds(context),
+            live_seconds=live,
+        )
         return service_pb2.ApplyChangesResponse(
             results=[
                 result_to_message(change.item_kind, result)
@@ -187,6 +201,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
 def _viewer(caller: Principal) -> str | None:
     """Return whose eyes to look through; our own services see every wedding."""
     return None if Scope.INTERNAL in caller.scopes else caller.organization_id
+
+
+def _seconds(context: Context) -> float:
+    """Return how long the caller waits; whoever sets no deadline waits for a while."""
+    remaining = context.time_remaining()
+    return APPLY_SECONDS if remaining is None else min(remaining, APPLY_SECONDS)
 
 
 def _after(sequence: int) -> int:

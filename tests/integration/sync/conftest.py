@@ -37,6 +37,7 @@ class Keys:
     studio: str
     florist: str
     reader: str
+    alarm: str
     gateway: str
 
 
@@ -128,6 +129,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
             ("studio", "studio", {Scope.READ, Scope.WRITE}),
             ("florist", "florist", {Scope.READ, Scope.WRITE}),
             ("reader", "studio", {Scope.READ}),
+            ("alarm", "studio", {Scope.READ, Scope.WRITE, Scope.EMERGENCY}),
             ("gateway", "wedsync", {Scope.INTERNAL}),
         )
     }
