@@ -79,7 +79,7 @@ class Account:
     """Where access tokens that end come from; None where a credential is the token."""
 
     async def access_token(self) -> str:
-        """Return a token that is valid now. Raises `VendorAuthFailed` where the account must be reconnected."""
+        """Return a token that is valid now. Raises `VendorAuthFailed`: the account must be reconnected."""
         if self.token_source is not None:
             return await self.token_source.access_token()
         return self.credentials["access_token"]
