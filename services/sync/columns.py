@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from services.sync.lanes import LANES
 from services.sync.owner import WeddingCommit
 from wedsync.model.codec import dump_change, dump_item, dump_result
 from wedsync.runtime.envelope import seal
@@ -25,7 +26,9 @@ def columns_of(commits: Sequence[WeddingCommit]) -> dict[str, Any]:
             _changes(commits, states),
         ),
         **_table("k_", ("wedding", "change", "fingerprint", "result"), _keys(commits)),
-        **_table("f_", ("wedding", "fact", "sequence", "destination", "body", "trace"), _facts(commits)),
+        **_table(
+            "f_", ("wedding", "fact", "sequence", "destination", "lane", "body", "trace"), _facts(commits)
+        ),
     }
 
 
@@ -96,6 +99,7 @@ def _facts(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
                 fact.fact_id,
                 fact.sequence,
                 fact.destination.value,
+                LANES.index(fact.priority),
                 _sealed(fact.body),
                 fact.trace_parent,
             )

@@ -31,12 +31,17 @@ fenced_total = Counter(
 )
 actors_gauge = Gauge("wedsync_sync_actors", "Actors of this server, by state.", ("state",), registry=REGISTRY)
 
+APPLY_SECONDS = 30.0
+"""How long anybody waits at most, whatever the deadline."""
+
 
 class Owners(Protocol):
     """Whoever gets changes to the wedding's owner."""
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
-        """Have the wedding's owner apply the changes."""
+    async def apply(
+        self, wedding_id: str, changes: Sequence[Change], *, seconds: float, live_seconds: float
+    ) -> Applied:
+        """Have the wedding's owner apply the changes within some seconds."""
         ...
 
 
@@ -56,14 +61,21 @@ class Edits:
     def __init__(self, *, owners: Owners, telemetry: Telemetry) -> None:
         self._owners, self._telemetry = owners, telemetry
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Sequence[ChangeResult]:
+    async def apply(
+        self,
+        wedding_id: str,
+        changes: Sequence[Change],
+        *,
+        seconds: float = APPLY_SECONDS,
+        live_seconds: float = 0.0,
+    ) -> Sequence[ChangeResult]:
         """Have the changes applied; raises `WeddingPaused` and what `Directory.apply` raises."""
         start = time.time_ns()
         traces = [self._trace(change) for change in changes]
         carried = [
             replace(change, trace_parent=trace.commit) for change, trace in zip(changes, traces, strict=True)
         ]
-        applied = await self._owners.apply(wedding_id, carried)
+        applied = await self._owners.apply(wedding_id, carried, seconds=seconds, live_seconds=live_seconds)
         end = time.time_ns()
         for trace, result in zip(traces, applied.results, strict=True):
             self._record(trace, result, applied, start, end)

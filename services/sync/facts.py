@@ -10,6 +10,7 @@ from typing import Any
 
 from services.sync.disputes import collided, ended
 from services.sync.wedding import LoggedChange, Wedding
+from wedsync.model.changes import Priority
 from wedsync.model.codec import dump_item, dump_source
 from wedsync.model.ids import new_id
 from wedsync.model.items import VENDOR_KINDS
@@ -33,6 +34,8 @@ class Fact:
     body: Mapping[str, Any]
     """JSON-native: it is stored and crosses processes."""
     trace_parent: str
+    priority: Priority = Priority.NORMAL
+    """The lane it travels in."""
     committed_at: datetime | None = None
     """Set by the commit; None before."""
 
@@ -66,6 +69,7 @@ def _fact(wedding: Wedding, entry: LoggedChange, destination: Destination, body:
         destination=destination,
         body=body,
         trace_parent=entry.change.trace_parent,
+        priority=entry.change.priority,
     )
 
 

@@ -13,7 +13,7 @@ import grpc
 from services.sync import rpc_answers as answers
 from services.sync import rpc_history as history
 from services.sync import rpc_requests as requests
-from services.sync.edits import Edits
+from services.sync.edits import APPLY_SECONDS, Edits
 from services.sync.live import Live
 from services.sync.pause import pausing, resuming
 from services.sync.rewinder import Rewinder
@@ -23,6 +23,7 @@ from services.sync.store_log import LogStore
 from services.sync.visibility import Visibility
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import service_pb2, service_pb2_grpc, wedding_pb2
+from wedsync.clock import Clock
 from wedsync.convert import item_to_message, result_to_message
 from wedsync.errors import ChangeIdReused, FailedPrecondition, FieldViolation, InvalidRequest, Overloaded
 from wedsync.model.changes import Change, Outcome, Source
@@ -60,10 +61,11 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         rewinder: Rewinder,
         live: Live,
         watch: WatchLimits,
+        clock: Clock,
     ) -> None:
         self._store, self._log, self._history = store, log, history
         self._visibility, self._edits, self._rewinder = visibility, edits, rewinder
-        self._live, self._watch = live, watch
+        self._live, self._watch, self._clock = live, watch, clock
 
     async def CreateWedding(
         self, request: service_pb2.CreateWeddingRequest, context: Context
@@ -117,8 +119,14 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         caller = require(Scope.WRITE)
         wedding_id = require_id("wedding_id", request.wedding_id)
         changes = requests.changes_from(request, caller, trace_parent=_trace())
-        await self._visibility.require(wedding_id, viewer=_viewer(caller))
-        results = await self._edits.apply(wedding_id, changes)
+        calendar = await self._visibility.require(wedding_id, viewer=_viewer(caller))
+        live = calendar.live_seconds(self._clock.now())
+        results = await self._edits.apply(
+            wedding_id,
+            requests.in_lanes(changes, caller, live=live > 0, backfill=request.backfill),
+            seconds=_seconds(context),
+            live_seconds=live,
+        )
         return service_pb2.ApplyChangesResponse(
             results=[
                 result_to_message(change.item_kind, result)
@@ -254,6 +262,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
 def _viewer(caller: Principal) -> str | None:
     """Return whose eyes to look through; our own services see every wedding."""
     return None if Scope.INTERNAL in caller.scopes else caller.organization_id
+
+
+def _seconds(context: Context) -> float:
+    """Return how long the caller waits; whoever sets no deadline waits for a while."""
+    remaining = context.time_remaining()
+    return APPLY_SECONDS if remaining is None else min(remaining, APPLY_SECONDS)
 
 
 def _author(caller: Principal) -> Source:

@@ -6,7 +6,7 @@ The log is in `store_log.py`, the past in `store_history.py`; what an owner writ
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.sync.facts import Destination, Fact
+from services.sync.lanes import Calendar
 from services.sync.pause import paused_because
-from services.sync.records import Claim, ItemPage, WeddingRecord
+from services.sync.records import ItemPage, WeddingRecord
 from wedsync.errors import AlreadyExists, NotFound, UnknownWedding
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item
@@ -30,6 +30,7 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _IS_MEMBER = text(
     "SELECT FROM sync.wedding_members WHERE wedding_id = :wedding AND organization_id = :viewer"
 )
+_CALENDAR = text("SELECT day, time_zone FROM sync.weddings WHERE wedding_id = :wedding")
 _EXISTS = text("SELECT FROM sync.weddings WHERE wedding_id = :wedding")
 
 _CREATE = text(
@@ -65,28 +66,7 @@ _END_LEASE = text(
     "DELETE FROM sync.owners WHERE owner_id = :owner OR lease_until < clock_timestamp() - interval '1 day'"
 )
 
-# By what is due, never by a remembered id: ids become visible in another order than they were given.
-_CLAIM = text(
-    "UPDATE sync.outbox o SET attempts = o.attempts + 1,"
-    "   claimed_until = clock_timestamp() + make_interval(secs => :seconds)"
-    " FROM (SELECT wedding_id, fact_id FROM sync.outbox"
-    "       WHERE destination = :destination AND not_before <= clock_timestamp()"
-    "         AND claimed_until <= clock_timestamp()"
-    "       ORDER BY not_before LIMIT :limit FOR UPDATE SKIP LOCKED) due"
-    " WHERE o.wedding_id = due.wedding_id AND o.fact_id = due.fact_id"
-    " RETURNING o.wedding_id, o.fact_id, o.attempts"
-)
-_LISTED = "(SELECT * FROM unnest(CAST(:weddings AS uuid[]), CAST(:facts AS uuid[])))"
-_POSTPONE = text(
-    "UPDATE sync.outbox SET claimed_until = '-infinity',"
-    " not_before = clock_timestamp() + make_interval(secs => :seconds)"
-    f" WHERE (wedding_id, fact_id) IN {_LISTED}"
-)
-_FACTS = text(
-    "SELECT wedding_id, fact_id, sequence, destination, body, trace_parent, committed_at FROM sync.outbox"
-    f" WHERE (wedding_id, fact_id) IN {_LISTED} ORDER BY wedding_id, sequence"
-)
-_DONE = text(f"DELETE FROM sync.outbox WHERE (wedding_id, fact_id) IN {_LISTED}")
+_REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :owner")
 
 
 class SyncStore:
@@ -123,10 +103,11 @@ class SyncStore:
         async with self._database.transaction(weddings=ids) as connection:
             return [wedding_of(row) for row in await connection.execute(WEDDINGS, {"weddings": ids})]
 
-    async def require_visible(self, wedding_id: str, *, viewer: str | None) -> None:
-        """Return if the viewer may see the wedding. Raises `UnknownWedding`."""
-        async with self._seeing(wedding_id, viewer):
-            pass
+    async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
+        """Return when a wedding takes place that the viewer may see. Raises `UnknownWedding`."""
+        async with self._seeing(wedding_id, viewer) as connection:
+            day, time_zone = (await connection.execute(_CALENDAR, {"wedding": wedding_id})).one()
+        return Calendar(day=day, time_zone=time_zone)
 
     async def get_item(self, wedding_id: str, item_id: str, *, viewer: str | None) -> ItemState:
         """Return the item, deleted or not. Raises `NotFound`, `UnknownWedding`."""
@@ -157,6 +138,11 @@ class SyncStore:
         async with self._database.transaction() as connection:
             await connection.execute(_END_LEASE, {"owner": owner_id})
 
+    async def revoke_lease(self, owner_id: str) -> None:
+        """Have the lease of an owner that nobody reaches run out, whatever the owner does."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_REVOKE_LEASE, {"owner": owner_id})
+
     def _seeing(
         self, wedding_id: str, viewer: str | None
     ) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
@@ -176,39 +162,6 @@ async def seeing(database: Database, wedding_id: str, viewer: str | None) -> Asy
         if visible.first() is None:
             raise UnknownWedding
         yield connection
-
-
-class OutboxStore:
-    """Facts on their way out. The worker role finds them, and sees no more than whose they are."""
-
-    def __init__(self, database: Database, worker: Database) -> None:
-        self._database, self._worker = database, worker
-
-    async def claim(self, destination: Destination, *, limit: int, seconds: float) -> list[Claim]:
-        """Take due facts, which nobody else gets for some seconds."""
-        asked = {"destination": destination.value, "limit": limit, "seconds": seconds}
-        async with self._worker.transaction() as connection:
-            rows = (await connection.execute(_CLAIM, asked)).all()
-        return [Claim(wedding_id=str(w), fact_id=str(f), attempts=attempts) for w, f, attempts in rows]
-
-    async def load(self, claims: Sequence[Claim]) -> list[Fact]:
-        """Return the claimed facts that are still there."""
-        async with self._database.transaction(weddings=[c.wedding_id for c in claims]) as connection:
-            return [_fact(row) for row in await connection.execute(_FACTS, _keys(claims))]
-
-    async def remove(self, facts: Sequence[Fact]) -> None:
-        """Forget facts that were handed over."""
-        async with self._database.transaction(weddings=[fact.wedding_id for fact in facts]) as connection:
-            await connection.execute(_DONE, _keys(facts))
-
-    async def postpone(self, claims: Sequence[Claim], *, seconds: float) -> None:
-        """Give claimed facts back, to be tried again later."""
-        async with self._worker.transaction() as connection:
-            await connection.execute(_POSTPONE, {"seconds": seconds, **_keys(claims)})
-
-
-def _keys(rows: Sequence[Claim] | Sequence[Fact]) -> dict[str, list[str]]:
-    return {"weddings": [row.wedding_id for row in rows], "facts": [row.fact_id for row in rows]}
 
 
 def _columns(wedding: WeddingRecord) -> dict[str, Any]:
@@ -251,18 +204,6 @@ def wedding_of(row: Row[Any]) -> WeddingRecord:
 def item_of(sealed: bytes) -> ItemState:
     """Return the item in an envelope."""
     return load_item(opened(sealed))
-
-
-def _fact(row: Row[Any]) -> Fact:
-    return Fact(
-        fact_id=str(row.fact_id),
-        wedding_id=str(row.wedding_id),
-        sequence=row.sequence,
-        destination=Destination(row.destination),
-        body=opened(row.body),
-        trace_parent=row.trace_parent,
-        committed_at=row.committed_at,
-    )
 
 
 def opened(sealed: bytes) -> Mapping[str, Any]:

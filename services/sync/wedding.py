@@ -10,18 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from services.sync.pause import plan_own, refusal
 from services.sync.plan import Plan, plan
-from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome, Priority
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.codec import dump_change
 
 CHANGE_ID_REUSED = "CHANGE_ID_REUSED"
-
-# From noon of the day before to noon of the day after: set-up, the day itself, the morning's farewells.
-LIVE_WINDOW = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +61,13 @@ class Wedding:
     wedding_id: str
     epoch: int
     sequence: int
-    day: date | None = None
-    time_zone: str = "UTC"
     member_ids: tuple[str, ...] = ()
     items: Mapping[str, ItemState] = field(default_factory=dict)
 
-    def plan(
-        self, changes: Sequence[Change], known: Mapping[str, KnownChange], *, now: datetime
-    ) -> BatchPlan:
+    def plan(self, changes: Sequence[Change], known: Mapping[str, KnownChange]) -> BatchPlan:
         """Decide what the changes do, in order; one that is refused does not hold up the others."""
         draft = _Draft(self, known)
-        lane = self.lane(now)
-        results = tuple(
-            draft.take(replace(change, priority=lane_of(change.priority, lane))) for change in changes
-        )
+        results = tuple(draft.take(change) for change in changes)
         return BatchPlan(
             expected_sequence=self.sequence,
             sequence=draft.sequence,
@@ -91,19 +79,6 @@ class Wedding:
     def after(self, batch: BatchPlan) -> Wedding:
         """Return the wedding as the committed batch leaves it."""
         return replace(self, sequence=batch.sequence, items={**self.items, **batch.items})
-
-    def lane(self, now: datetime) -> Priority:
-        """Return the lane everyday edits travel in: `critical` in the wedding's live window."""
-        if self.day is None:
-            return Priority.NORMAL
-        midnight = datetime.combine(self.day, time(), ZoneInfo(self.time_zone))
-        starts, ends = midnight - LIVE_WINDOW, midnight + timedelta(days=1) + LIVE_WINDOW
-        return Priority.CRITICAL if starts <= now.astimezone(UTC) < ends else Priority.NORMAL
-
-
-def lane_of(asked: Priority, derived: Priority) -> Priority:
-    """Return the lane for an edit: backfill stays in its own, everyday edits follow the wedding."""
-    return derived if asked is Priority.NORMAL else asked
 
 
 def fingerprint(change: Change) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import date
 from typing import Any, Protocol
 
 import orjson
@@ -14,22 +14,24 @@ import pytest
 
 from services.sync.actor_store import PostgresOwnerStore
 from services.sync.facts import Destination, facts_of
-from services.sync.owner import OwnerStore, WeddingCommit
+from services.sync.lease import Revoked
+from services.sync.owner import OWNER, OwnerStore, WeddingCommit
 from services.sync.records import LogEntry, LogPage, WeddingRecord
+from services.sync.retention import DAYS
 from services.sync.store import SyncStore
 from services.sync.store_log import LogStore
+from services.sync.store_worker import KeyStore
 from services.sync.wedding import Wedding
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
 from tests.unit.sync.memory_store import MemoryStore
-from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
 from wedsync.model.changes import Change, ItemState, Outcome
 from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import unseal
 
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 LONG = 60.0
 
 
@@ -49,6 +51,10 @@ class Bench(Protocol):
         """Have a wedding that nobody owns."""
         ...
 
+    def revoke(self, owner_id: str) -> None:
+        """Have an owner's lease run out."""
+        ...
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
         ...
@@ -65,7 +71,7 @@ class Bench(Protocol):
 def commit_of(wedding: Wedding, changes: Sequence[Change], store: OwnerStore) -> WeddingCommit:
     """Plan the changes as an owner does."""
     known = store.find_keys({wedding.wedding_id: [change.change_id for change in changes]})
-    batch = wedding.plan(changes, known.get(wedding.wedding_id, {}), now=NOW)
+    batch = wedding.plan(changes, known.get(wedding.wedding_id, {}))
     return WeddingCommit(wedding=wedding, batch=batch, facts=facts_of(wedding, batch.logged))
 
 
@@ -215,7 +221,7 @@ class StoreContract:
         bench.store.commit([commit_of(active, [create("Two")], bench.store)])
         assert bench.store.commit([stale]) == {}
 
-    def test_a_live_lease_is_not_taken(self, bench: Bench, active: Wedding) -> None:
+    def test_a_live_lease_is_not_taken(self, bench: Bench, owner: str, active: Wedding) -> None:
         """Another owner is told for how long it has to wait at most."""
         rival = new_id()
         bench.store.renew(rival, LONG)
@@ -223,6 +229,28 @@ class StoreContract:
             bench.store.activate(active.wedding_id, rival)
         assert refused.value.retry_after is not None
         assert 0 < refused.value.retry_after <= LONG
+        assert refused.value.metadata == {OWNER: owner}
+
+    def test_who_may_not_adopt_takes_only_its_own(self, bench: Bench, owner: str, active: Wedding) -> None:
+        """Without `adopt` a wedding that is nobody's is refused, and the owner's own is loaded again."""
+        free = a_wedding()
+        bench.add(free)
+        with pytest.raises(NotOwner) as refused:
+            bench.store.activate(free.wedding_id, owner, adopt=False)
+        assert refused.value.metadata == {}
+        again = bench.store.activate(active.wedding_id, owner, adopt=False)
+        assert again.epoch == active.epoch + 1
+
+    def test_a_revoked_lease_is_never_renewed(self, bench: Bench, owner: str, active: Wedding) -> None:
+        """A revoked owner is told so, and what is left of its lease still holds others off."""
+        rival = new_id()
+        bench.store.renew(rival, LONG)
+        bench.revoke(owner)
+        with pytest.raises(Revoked):
+            bench.store.renew(owner, LONG)
+        with pytest.raises(NotOwner):
+            bench.store.activate(active.wedding_id, rival)
+        bench.revoke(new_id())  # an owner that is gone already
 
     def test_an_ended_lease_is_taken_at_once(self, bench: Bench, owner: str, active: Wedding) -> None:
         """After its owner's end a wedding is taken over, and the old owner is fenced."""
@@ -288,6 +316,10 @@ class MemoryBench:
         """Have a wedding."""
         self.store.add(wedding)
 
+    def revoke(self, owner_id: str) -> None:
+        """Revoke."""
+        self.store.revoke(owner_id)
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the log."""
         return self.store.log(wedding_id)
@@ -320,12 +352,16 @@ class PostgresBench:
         record = WeddingRecord(
             wedding_id=wedding.wedding_id,
             title="Ada & Grace",
-            day=wedding.day,
-            time_zone=wedding.time_zone,
+            day=date(2027, 6, 12),
+            time_zone="Europe/Paris",
             members=members,
         )
         viewer = members[0][0]
         self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
+
+    def revoke(self, owner_id: str) -> None:
+        """Revoke as the service does."""
+        self._with_database(lambda database: SyncStore(database).revoke_lease(owner_id))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""
@@ -395,6 +431,17 @@ class TestPostgresStore(StoreContract):
             bench.store.renew(owner, LONG)
         assert bench.store.renew(owner, LONG) is True
 
+    def test_a_deadline_travels_to_the_statement(self, bench: PostgresBench, active: Wedding) -> None:
+        """A commit that waits for a lock longer than anybody waits for it is undone, and says so."""
+        commit = commit_of(active, [create("One")], bench.store)
+        with psycopg.connect(bench._admin) as rival:
+            rival.execute("SELECT FROM sync.weddings WHERE wedding_id = %s FOR UPDATE", [active.wedding_id])
+            bench.store.limit(0.05)
+            with pytest.raises(DeadlineExceeded):
+                bench.store.commit([commit])
+        bench.store.limit(LONG)
+        assert set(bench.store.commit([commit])) == {active.wedding_id}
+
     def test_facts_name_members_and_both_sides(self, bench: PostgresBench, active: Wedding) -> None:
         """What the conflicts service is told holds both values, both sources and who may see it."""
         made = create("One")
@@ -405,6 +452,27 @@ class TestPostgresStore(StoreContract):
         (field,) = told.body["fields"]
         assert (field["path"], field["current"], field["proposed"]) == ("title", "One", "Other")
         assert field["proposed_by"]["link"] == "link-1"
+
+    async def test_change_ids_are_forgotten_after_their_time(
+        self, bench: PostgresBench, active: Wedding, migrated_database: MigratedDatabase
+    ) -> None:
+        """Ids older than 30 days go, some at a time and of every wedding; younger ones stay."""
+        changes = [create() for _ in range(3)]
+        bench.store.commit([commit_of(active, changes, bench.store)])
+        asked = {active.wedding_id: [change.change_id for change in changes]}
+        with psycopg.connect(bench._admin) as admin:
+            admin.execute(
+                "UPDATE sync.change_keys SET created_at = now() - interval '31 days'"
+                " WHERE change_id = ANY(%s)",
+                [[change.change_id for change in changes[:2]]],
+            )
+        worker = Database(migrated_database.worker_url("sync"))
+        try:
+            keys = KeyStore(worker)
+            assert [await keys.forget(days=DAYS, limit=1) for _ in range(3)] == [1, 1, 0]
+        finally:
+            await worker.dispose()
+        assert set(bench.store.find_keys(asked)[active.wedding_id]) == {changes[2].change_id}
 
     def test_a_scope_ends_with_its_batch(self, bench: PostgresBench, active: Wedding) -> None:
         """After a commit and after a look for keys the connection sees no wedding any more."""

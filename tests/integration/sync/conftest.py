@@ -45,6 +45,7 @@ class Keys:
     studio: str
     florist: str
     reader: str
+    alarm: str
     gateway: str
 
 
@@ -159,6 +160,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
             ("studio", "studio", {Scope.READ, Scope.WRITE}),
             ("florist", "florist", {Scope.READ, Scope.WRITE}),
             ("reader", "studio", {Scope.READ}),
+            ("alarm", "studio", {Scope.READ, Scope.WRITE, Scope.EMERGENCY}),
             ("gateway", "wedsync", {Scope.INTERNAL}),
         )
     }
@@ -168,17 +170,43 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(file, **{name: key for name, (key, _) in minted.items()})
 
 
+@dataclass
+class Site:
+    """Everything a service needs; any number of them may run on it."""
+
+    environment: dict[str, str]
+    keys: Keys
+    database: MigratedDatabase
+    gateway_target: str
+    home: Path
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[Service]:
+        """Run a service of that name until the block ends."""
+        port, log = free_port(), self.home / f"{name}.log"
+        environment = {**self.environment, "WEDSYNC_GRPC_PORT": str(port)}
+        argv = [sys.executable, "-m", "services.sync"]
+        child = Child(Launch(name=name, argv=argv, log=log, env=environment))
+        child.start()
+        try:
+            eventually(lambda: _serving(port) or child.exited(0), _START_SECONDS, f"serving: {tail(log)}")
+            child.require_running()
+            yield Service(f"127.0.0.1:{port}", self.keys, self.database, child, self.gateway_target)
+        finally:
+            child.stop()
+
+
 @pytest.fixture(scope="module")
-def service(
+def site(
     migrated_database: MigratedDatabase,
     embedded_ray: tuple[str, dict[str, str]],
     valkey_url: str,
     keys: Keys,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
-    """One service for the module, ready."""
+) -> Site:
+    """Databases, Ray and keys of this module's services."""
     home = tmp_path_factory.mktemp("home")
-    port, gateway = free_port(), f"127.0.0.1:{free_port()}"
+    gateway = f"127.0.0.1:{free_port()}"
     address, ray_environment = embedded_ray
     environment = {
         **_inherited(),
@@ -190,7 +218,6 @@ def service(
         "WEDSYNC_RAY_ADDRESS": address,
         "WEDSYNC_API_KEYS_FILE": str(keys.file),
         "WEDSYNC_INTERNAL_KEY_FILE": str(keys.file.parent / "internal_key"),
-        "WEDSYNC_GRPC_PORT": str(port),
         "WEDSYNC_METRICS_PORT": "0",
         "WEDSYNC_GATEWAY_TARGET": gateway,
         "WEDSYNC_CONFLICTS_TARGET": f"127.0.0.1:{free_port()}",
@@ -198,15 +225,14 @@ def service(
         "WEDSYNC_SYNC_CALL_SECONDS": "2",
         "WEDSYNC_DRAIN_SECONDS": "3",
     }
-    log = home / "sync.log"
-    child = Child(Launch(name="sync", argv=[sys.executable, "-m", "services.sync"], log=log, env=environment))
-    child.start()
-    try:
-        eventually(lambda: _serving(port) or child.exited(0), _START_SECONDS, f"serving: {tail(log)}")
-        child.require_running()
-        yield Service(f"127.0.0.1:{port}", keys, migrated_database, child, gateway)
-    finally:
-        child.stop()
+    return Site(environment, keys, migrated_database, gateway, home)
+
+
+@pytest.fixture(scope="module")
+def service(site: Site) -> Iterator[Service]:
+    """One service for the module, ready."""
+    with site.running("sync") as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from services.sync.filters import EVERYBODY, SourceFilter
 from services.sync.rewind import Compensations, Rewinding, Versions, author_of, compensations
@@ -13,8 +12,6 @@ from tests.unit.sync.builders import PLANNER, a_wedding
 from wedsync.model.changes import Change, ChangeResult, ItemState
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue
-
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 Visible = Mapping[str, Mapping[str, FieldValue]]
 
@@ -30,7 +27,7 @@ class Past:
 
     def take(self, *changes: Change) -> list[ChangeResult]:
         """Plan and commit a batch; return what became of each change."""
-        batch = self.wedding.plan(changes, self.known, now=NOW)
+        batch = self.wedding.plan(changes, self.known)
         for entry in batch.logged:
             self.states.append({**self.states[-1], entry.item.item_id: entry.item})
         self.wedding, self.known = self.wedding.after(batch), {**self.known, **batch.remember}

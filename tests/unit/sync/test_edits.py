@@ -37,7 +37,9 @@ class OneOwner:
         self.owner = self.world.owner()
         self.answer: Answer | None = None
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
+    async def apply(
+        self, wedding_id: str, changes: Sequence[Change], *, seconds: float = 1.0, live_seconds: float = 0.0
+    ) -> Applied:
         """Apply."""
         sent = load_batch(dump_batch(Batch(work={wedding_id: changes}, release=["r"])))
         self.answer = load_answer(dump_answer(self.owner.apply(sent)))

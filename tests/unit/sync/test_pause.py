@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -16,8 +15,6 @@ from wedsync.errors import WeddingPaused
 from wedsync.model.changes import Change, Outcome
 from wedsync.model.ids import new_id
 
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
-
 
 class Story:
     """A wedding whose batches are committed as they come."""
@@ -29,7 +26,7 @@ class Story:
 
     def take(self, *changes: Change) -> list[Outcome]:
         """Plan and commit a batch; return what became of each change."""
-        self.batch = self.wedding.plan(changes, self.known, now=NOW)
+        self.batch = self.wedding.plan(changes, self.known)
         self.wedding = self.wedding.after(self.batch)
         self.known |= self.batch.remember
         return [result.outcome for result in self.batch.results]
