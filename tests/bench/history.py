@@ -42,6 +42,7 @@ from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.embedded.postgres import EmbeddedPostgres
+from wedsync.runtime.entry import keep_what_is_loaded
 from wedsync.runtime.envelope import seal
 from wedsync.runtime.principal import Scope, mint_key, write_keys
 from wedsync.runtime.telemetry import Telemetry
@@ -240,6 +241,7 @@ async def measure(database: MigratedDatabase, home: Path, changes: int) -> None:
     actors = LocalActors(lambda: PostgresOwnerStore(database.app_url("sync")), monotonic=time.monotonic)
     async with build(SyncSettings(**given), telemetry=Telemetry(), actors=actors) as app:
         await app.server.start()
+        keep_what_is_loaded()
         async with open_channel(f"127.0.0.1:{app.server.port}", api_key=key) as channel:
             sync = SyncClient(channel)
             wedding = await sync.create_wedding(wedding_message("Ada", "2027-06-12", "Europe/Paris"))
