@@ -15,7 +15,6 @@ from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
 from services.sync.retention import Retention
-from services.sync.rewinder import Rewinder
 from services.sync.rpc import SyncRpc, WatchLimits
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
@@ -71,7 +70,7 @@ async def build(
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
         live = Live(hints)
-        store, history = SyncStore(database), HistoryStore(database)
+        store = SyncStore(database)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -89,14 +88,12 @@ async def build(
             clock=clock,
         )
         directory = Directory(pool=pool, placement=placement, clock=clock)
-        edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
             log=LogStore(database),
-            history=history,
+            history=HistoryStore(database),
             visibility=Visibility(store, clock),
-            edits=edits,
-            rewinder=Rewinder(history=history, edits=edits),
+            edits=Edits(owners=directory, telemetry=telemetry),
             live=live,
             watch=WatchLimits(
                 poll_seconds=settings.sync_poll_seconds,

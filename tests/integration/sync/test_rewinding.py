@@ -16,7 +16,8 @@ from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import create, delete, update, vendor
 from tests.unit.sync.past import visible
 from wedsync.api.sync.v1 import change_pb2, service_pb2
-from wedsync.client import SyncClient
+from wedsync.client import SyncClient, wedding_message
+from wedsync.clock import SystemClock
 from wedsync.convert import item_from_message
 from wedsync.errors import (
     ChangeIdReused,
@@ -112,6 +113,18 @@ async def test_the_same_pause_again_is_one(service: InProcess) -> None:
         with pytest.raises(ChangeIdReused):
             await sync.pause_wedding(wedding_id, "Snow", request_id=request)
         assert len([entry async for entry in sync.list_changes(wedding_id)]) == 2
+
+
+async def test_on_the_day_pausing_and_rewinding_are_critical(service: InProcess) -> None:
+    """In the wedding's live window they travel in its lane, as every edit does."""
+    today = f"{SystemClock().now():%Y-%m-%d}"
+    async with service.client() as sync:
+        wedding = await sync.create_wedding(wedding_message("Ada & Grace", today, "UTC"))
+        await sync.apply_changes(wedding.wedding_id, [create()])
+        await sync.pause_wedding(wedding.wedding_id, "Rain")
+        await sync.rewind_wedding(wedding.wedding_id, 0)
+        found = [entry.priority async for entry in sync.list_changes(wedding.wedding_id)]
+        assert found == [change_pb2.PRIORITY_CRITICAL] * 3
 
 
 async def test_who_may_not_pause_or_rewind(service: InProcess) -> None:
