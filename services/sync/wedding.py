@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, time, timedelta
 
 from services.sync.plan import plan
 from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome, Priority
 from wedsync.model.codec import dump_change
+from wedsync.model.moments import instant
 
 CHANGE_ID_REUSED = "CHANGE_ID_REUSED"
 
@@ -95,9 +95,10 @@ class Wedding:
         """Return the lane everyday edits travel in: `critical` in the wedding's live window."""
         if self.day is None:
             return Priority.NORMAL
-        midnight = datetime.combine(self.day, time(), ZoneInfo(self.time_zone))
-        starts, ends = midnight - LIVE_WINDOW, midnight + timedelta(days=1) + LIVE_WINDOW
-        return Priority.CRITICAL if starts <= now.astimezone(UTC) < ends else Priority.NORMAL
+        midnight = datetime.combine(self.day, time())
+        starts = instant(midnight - LIVE_WINDOW, self.time_zone)
+        ends = instant(midnight + timedelta(days=1) + LIVE_WINDOW, self.time_zone)
+        return Priority.CRITICAL if starts <= now < ends else Priority.NORMAL
 
 
 def lane_of(asked: Priority, derived: Priority) -> Priority:

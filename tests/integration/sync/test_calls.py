@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from wedsync.client.calls import unary
 from wedsync.errors import AlreadyExists, InvalidRequest, NotFound, PermissionDenied, UnknownWedding
 from wedsync.model.changes import Outcome
 from wedsync.model.ids import new_id
+from wedsync.model.items import ItemKind
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.metrics import rpc_total
 from wedsync.runtime.telemetry import Telemetry
@@ -234,6 +235,29 @@ async def test_malformed_changes_are_refused(
         stub = service_pb2_grpc.SyncServiceStub(channel)
         request = service_pb2.ApplyChangesRequest(wedding_id=wedding_id, changes=[change()])
         assert fields in await refused(unary(stub.ApplyChanges, request, {}))
+
+
+async def test_values_are_refused_with_the_cure(service: InProcess) -> None:
+    """A time the clocks skip, a turned text and an address that is none are named, each with its mend."""
+    skipped = create(values={"title": "Toast", "starts_at": "2027-03-14T02:30:00[America/New_York]"})
+    turned = create("pay\u202egnp.exe")
+    nobody = replace(
+        create(), item_kind=ItemKind.CONTACT, values={"name": "Ada", "email": "none", "phone": "ask Ada"}
+    )
+    async with service.client() as sync:
+        wedding_id = (await new_wedding(sync)).wedding_id
+        with pytest.raises(InvalidRequest) as error:
+            await sync.apply_changes(wedding_id, [skipped, turned, nobody])
+        assert [violation.field for violation in error.value.violations] == [
+            "changes[0].content.timeline_event.starts_at",
+            "changes[1].content.timeline_event.title",
+            "changes[2].content.contact.email",
+            "changes[2].content.contact.phone",
+        ]
+        assert error.value.violations[0].description.endswith("from 02:00 to 03:00; write 03:30")
+    async with service.client(service.keys.gateway) as internal:
+        told = replace(nobody, source=vendor())
+        assert (await internal.apply_changes(wedding_id, [told]))[0].outcome is Outcome.APPLIED
 
 
 async def test_malformed_reads_are_refused(service: InProcess) -> None:
