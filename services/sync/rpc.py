@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +12,7 @@ import grpc
 
 from services.sync import rpc_requests as requests
 from services.sync.edits import Edits
+from services.sync.feed import Message
 from services.sync.live import Live
 from services.sync.records import LogEntry, WeddingRecord
 from services.sync.store import SyncStore
@@ -31,27 +30,22 @@ from wedsync.runtime.telemetry import current_traceparent
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _FIRST_ID = "00000000-0000-0000-0000-000000000000"
-_WATCH_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLimits:
-    """How long a watch waits."""
-
-    poll_seconds: float = 5.0
-    """For a hint that may have been lost, before it looks by itself."""
-    slow_reader_seconds: float = 30.0
-    """For its reader to take one message."""
 
 
 class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     """The servicer of `SyncService`."""
 
     def __init__(
-        self, *, store: SyncStore, visibility: Visibility, edits: Edits, live: Live, watch: WatchLimits
+        self,
+        *,
+        store: SyncStore,
+        visibility: Visibility,
+        edits: Edits,
+        live: Live,
+        slow_reader_seconds: float,
     ) -> None:
         self._store, self._visibility, self._edits = store, visibility, edits
-        self._live, self._watch = live, watch
+        self._live, self._slow_reader_seconds = live, slow_reader_seconds
 
     async def CreateWedding(
         self, request: service_pb2.CreateWeddingRequest, context: Context
@@ -150,38 +144,28 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     async def WatchWedding(  # type: ignore[override]  # gRPC also takes one that writes by itself
         self, request: service_pb2.WatchWeddingRequest, context: Context
     ) -> None:
-        """Stream a wedding's log, then what comes, from Postgres by sequence."""
+        """Stream a wedding's log, then what comes."""
         viewer = _viewer(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        with self._live.watching(wedding_id) as grown:
-            reached = await self._store.sequence(wedding_id, viewer=viewer)
-            if request.HasField("after_sequence"):
-                reached = _after(request.after_sequence)
-            await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached))
+        after = _after(request.after_sequence) if request.HasField("after_sequence") else None
+        async with self._live.watching(wedding_id, viewer=viewer, after=after) as watch:
+            reached = watch.reached
+            await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached), reached)
             while True:
-                grown.clear()
-                found = await self._store.list_changes(
-                    wedding_id, viewer=viewer, after=reached, limit=_WATCH_BATCH
-                )
-                for entry in found:
-                    reached = entry.result.sequence
-                    await self._send(context, _watched(wedding_id, entry))
-                if len(found) < _WATCH_BATCH:
-                    await self._wait(grown)
+                for message in await watch.news():
+                    await self._send(context, message, reached)
+                    reached = message.sequence
 
-    async def _send(self, context: Context, message: service_pb2.WatchWeddingResponse) -> None:
+    async def _send(self, context: Context, message: Message, reached: int) -> None:
         try:
-            async with asyncio.timeout(self._watch.slow_reader_seconds):
+            async with asyncio.timeout(self._slow_reader_seconds):
                 await context.write(message)
         except TimeoutError:
             raise Overloaded(
-                "The reader is too slow; go on after the last sequence seen.", retry_after=1.0
+                f"The reader is too slow; go on after sequence {reached}, or after the last one seen.",
+                metadata={"after_sequence": str(reached)},
+                retry_after=1.0,
             ) from None
-
-    async def _wait(self, grown: asyncio.Event) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._watch.poll_seconds):
-                await grown.wait()
 
 
 def _viewer(caller: Principal) -> str | None:
@@ -231,5 +215,6 @@ def _logged(wedding_id: str, entry: LogEntry) -> change_pb2.LoggedChange:
     return logged_change_to_message(wedding_id=wedding_id, change=entry.change, result=entry.result)
 
 
-def _watched(wedding_id: str, entry: LogEntry) -> service_pb2.WatchWeddingResponse:
+def watched(wedding_id: str, entry: LogEntry) -> service_pb2.WatchWeddingResponse:
+    """Return an entry of a wedding's log as its watchers get it."""
     return service_pb2.WatchWeddingResponse(change=_logged(wedding_id, entry), sequence=entry.result.sequence)

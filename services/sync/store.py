@@ -59,6 +59,16 @@ _CHANGES = (
 )
 _ALL_CHANGES = text(_CHANGES.format(item=""))
 _ITEM_CHANGES = text(_CHANGES.format(item=" AND item_id = CAST(:item AS uuid)"))
+_GROWN = text(
+    "SELECT c.* FROM unnest(CAST(:weddings AS uuid[]), CAST(:after AS bigint[])) AS w (wedding_id, sequence)"
+    " CROSS JOIN LATERAL (SELECT wedding_id, sequence, committed_at, trace_parent, body FROM sync.changes"
+    "   WHERE wedding_id = w.wedding_id AND sequence > w.sequence ORDER BY sequence LIMIT :limit) c"
+    " ORDER BY c.wedding_id, c.sequence"
+)
+_MEMBERS = text(
+    "SELECT wedding_id, array_agg(organization_id) FROM sync.wedding_members"
+    " WHERE wedding_id = ANY(CAST(:weddings AS uuid[])) GROUP BY wedding_id"
+)
 _SEQUENCE = text("SELECT sequence FROM sync.weddings WHERE wedding_id = :wedding")
 
 # Owners that vanished with their service leave a row behind, which nobody else would remove.
@@ -164,6 +174,21 @@ class SyncStore:
         """Return the last sequence of the wedding's log."""
         async with self._seeing(wedding_id, viewer) as connection:
             return int((await connection.execute(_SEQUENCE, {"wedding": wedding_id})).scalar_one())
+
+    async def grown(self, after: Mapping[str, int], *, limit: int) -> Mapping[str, Sequence[LogEntry]]:
+        """Return, by wedding, the log after its sequence, at most `limit` entries of each."""
+        asked = {"weddings": list(after), "after": list(after.values()), "limit": limit}
+        found: dict[str, list[LogEntry]] = {}
+        async with self._database.transaction(weddings=after) as connection:
+            for row in await connection.execute(_GROWN, asked):
+                found.setdefault(str(row.wedding_id), []).append(_entry(row))
+        return found
+
+    async def members(self, wedding_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the organizations that are members of each wedding."""
+        async with self._database.transaction(weddings=wedding_ids) as connection:
+            rows = (await connection.execute(_MEMBERS, {"weddings": list(wedding_ids)})).all()
+        return {str(wedding_id): frozenset(members) for wedding_id, members in rows}
 
     async def end_lease(self, owner_id: str) -> None:
         """End the lease of an owner that is known to be dead."""

@@ -14,7 +14,7 @@ from services.sync.facts import Destination
 from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
-from services.sync.rpc import SyncRpc, WatchLimits
+from services.sync.rpc import SyncRpc, watched
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
 from services.sync.store import OutboxStore, SyncStore
@@ -65,8 +65,8 @@ async def build(
         stack.push_async_callback(worker.dispose)
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
-        live = Live(hints)
         store = SyncStore(database)
+        live = Live(hints, store, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -89,10 +89,7 @@ async def build(
             visibility=Visibility(store, clock),
             edits=Edits(owners=directory, telemetry=telemetry),
             live=live,
-            watch=WatchLimits(
-                poll_seconds=settings.sync_poll_seconds,
-                slow_reader_seconds=settings.sync_slow_reader_seconds,
-            ),
+            slow_reader_seconds=settings.sync_slow_reader_seconds,
         )
         server = GrpcServer(
             settings=settings,

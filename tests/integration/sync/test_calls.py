@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from pydantic import SecretStr
 
-from services.sync.actor_store import PostgresOwnerStore
-from services.sync.settings import SyncSettings
-from services.sync.wiring import App, build
-from tests.integration.sync.conftest import Keys, new_wedding, soon
+from tests.integration.sync.conftest import Keys, new_wedding
+from tests.integration.sync.in_process import InProcess, running_in_process
 from tests.support.database import MigratedDatabase
-from tests.unit.sync.builders import create, delete, update, vendor
-from tests.unit.sync.local_actors import LocalActors
+from tests.unit.sync.builders import create, delete, vendor
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.client import SyncClient, open_channel, wedding_message
@@ -29,24 +21,6 @@ from wedsync.errors import AlreadyExists, InvalidRequest, NotFound, PermissionDe
 from wedsync.model.changes import Outcome
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
-from wedsync.runtime.embedded.local import free_port
-from wedsync.runtime.metrics import rpc_total
-from wedsync.runtime.telemetry import Telemetry
-
-
-@dataclass
-class InProcess:
-    """The whole service in this process, Ray apart."""
-
-    target: str
-    keys: Keys
-    app: App
-
-    @contextlib.asynccontextmanager
-    async def client(self, key: str = "") -> AsyncIterator[SyncClient]:
-        """Yield a client with one of the keys, the studio's unless told otherwise."""
-        async with open_channel(self.target, api_key=key or self.keys.studio) as channel:
-            yield SyncClient(channel)
 
 
 @pytest.fixture
@@ -54,33 +28,8 @@ async def service(
     migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
 ) -> AsyncIterator[InProcess]:
     """A running service."""
-    stores: list[PostgresOwnerStore] = []
-
-    def new_store() -> PostgresOwnerStore:
-        stores.append(PostgresOwnerStore(migrated_database.app_url("sync")))
-        return stores[-1]
-
-    given: dict[str, Any] = dict(  # noqa: C408  # the names are settings
-        home=tmp_path,
-        database_url=SecretStr(migrated_database.app_url("sync")),
-        worker_database_url=SecretStr(migrated_database.worker_url("sync")),
-        ray_address="nowhere:1",
-        api_keys_file=keys.file,
-        internal_key_file=keys.file.parent / "internal_key",
-        grpc_port=0,
-        gateway_target=f"127.0.0.1:{free_port()}",
-        conflicts_target=f"127.0.0.1:{free_port()}",
-        sync_poll_seconds=0.2,
-        sync_slow_reader_seconds=0.2,
-        drain_seconds=1,
-    )
-    settings = SyncSettings(**given)
-    actors = LocalActors(new_store, monotonic=time.monotonic)
-    async with build(settings, telemetry=Telemetry(), actors=actors) as app:
-        await app.server.start()
-        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app)
-    for store in stores:
-        store.close()
+    async with running_in_process(migrated_database, keys, tmp_path) as running:
+        yield running
 
 
 async def refused(call: Any) -> list[str]:
@@ -275,28 +224,3 @@ async def test_malformed_reads_are_refused(service: InProcess) -> None:
         for token in ("?", "e30=", "WyJhIiwgImIiXQ=="):
             request = service_pb2.ListWeddingsRequest(page_token=token)
             assert await refused(unary(stub.ListWeddings, request, {})) == ["page_token"]
-
-
-async def test_a_reader_that_stops_reading_is_dropped(service: InProcess) -> None:
-    """A watcher that takes no messages ends with OVERLOADED, and costs nobody else anything."""
-    async with service.client() as sync:
-        wedding_id = (await new_wedding(sync)).wedding_id
-        made = create("x" * 1900, values={"title": "x" * 1900, "notes": "n" * 19_000})
-        await sync.apply_changes(wedding_id, [made])
-        for _ in range(8):
-            edits = [update(made.item_id, {"notes": f"{n} {new_id()} " + "n" * 19_000}) for n in range(40)]
-            await sync.apply_changes(wedding_id, edits)
-    async with open_channel(service.target, api_key=service.keys.studio) as channel:
-        stub = service_pb2_grpc.SyncServiceStub(channel)
-        call = stub.WatchWedding(service_pb2.WatchWeddingRequest(wedding_id=wedding_id, after_sequence=0))
-        await call.read()
-        dropped = rpc_total.labels("sync", "SyncService/WatchWedding", "OVERLOADED")
-        await soon(lambda: dropped._value.get() > 0, 20, "the server gave up")
-        with pytest.raises(grpc.aio.AioRpcError) as ended:
-            await asyncio.wait_for(_read_to_the_end(call), 20)
-        assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-async def _read_to_the_end(call: Any) -> None:
-    while await call.read() is not grpc.aio.EOF:
-        pass
