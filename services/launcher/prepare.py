@@ -30,7 +30,7 @@ class _Key:
 
 
 _KEYS = (
-    _Key("demo", "planner", frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN})),
+    _Key("demo", "planner", frozenset({Scope.READ, Scope.WRITE, Scope.ADMIN, Scope.EMERGENCY})),
     *(_Key(service, service, frozenset({Scope.INTERNAL})) for service in SERVICES),
 )
 

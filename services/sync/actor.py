@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 NAMESPACE = "wedsync"
 
 _CONNECT_SECONDS = 30.0
+_FIND_SECONDS = 2.0
 
 
 @ray.remote(max_restarts=0, max_task_retries=0, num_cpus=0)
@@ -37,7 +38,7 @@ class WeddingActor:
         self._store, self._leases = PostgresOwnerStore(url.decode()), PostgresOwnerStore(url.decode())
         lease = Lease(lambda seconds: self._leases.renew(owner_id, seconds), time.monotonic)
         self._owner = Owner(owner_id=owner_id, store=self._store, lease=lease, capacity=capacity)
-        self._heartbeat = Heartbeat(lease)
+        self._heartbeat = Heartbeat(lease, on_revoked=_leave)
         lease.renew()
         self._heartbeat.start()
 
@@ -55,6 +56,12 @@ class WeddingActor:
         self._owner.retire()
         self._store.close()
         self._leases.close()
+
+
+def _leave() -> None:
+    # From a thread, while the owner may hang in a call: only the end of the process ends that too.
+    _log.warning("this owner was told to leave")
+    os._exit(1)
 
 
 class RayActor:
@@ -111,6 +118,15 @@ class RayActors:
             raise ActorLost(f"Ray starts nothing ({type(error).__name__})") from error
         return RayActor(handle)
 
+    async def find(self, owner_id: str) -> RayActor:
+        """Return an actor that any service on this Ray started. Raises `ActorLost`."""
+        try:
+            async with asyncio.timeout(_FIND_SECONDS):
+                handle = await asyncio.to_thread(ray.get_actor, _name(owner_id), NAMESPACE)
+        except Exception as error:
+            raise ActorLost(f"there is no such owner ({type(error).__name__})") from error
+        return RayActor(handle)
+
     async def close(self) -> None:
         """Disconnect; the actors end with the connection."""
         await asyncio.to_thread(ray.shutdown)
@@ -118,7 +134,8 @@ class RayActors:
     def _start(self, owner_id: str) -> Any:
         if not ray.is_initialized():
             raise ActorLost("not connected")  # Ray would start a cluster of its own here
-        return WeddingActor.remote(self._url, owner_id, self._capacity)  # type: ignore[attr-defined]  # by ray
+        named = WeddingActor.options(name=_name(owner_id))  # type: ignore[attr-defined]  # by ray
+        return named.remote(self._url, owner_id, self._capacity)
 
     def _connect(self) -> None:
         if ray.is_initialized():
@@ -129,6 +146,10 @@ class RayActors:
             log_to_driver=False,
             configure_logging=False,
         )
+
+
+def _name(owner_id: str) -> str:
+    return f"wedding-owner-{owner_id}"
 
 
 async def _answer(submit: Callable[[], Any], seconds: float) -> Any:

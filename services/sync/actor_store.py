@@ -20,9 +20,10 @@ import orjson
 import psycopg
 
 from services.sync.columns import columns_of
-from services.sync.owner import WeddingCommit
+from services.sync.lease import Revoked
+from services.sync.owner import OWNER, WeddingCommit
 from services.sync.wedding import KnownChange, Wedding
-from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
 from wedsync.model.codec import load_item, load_result
 from wedsync.runtime.envelope import unseal
 
@@ -33,16 +34,14 @@ _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 4  # below the service's limit for a call, so that the owner learns of it first
 _RETRY_SECONDS = 0.3
 
-_SCOPE = "SELECT set_config('app.weddings', %s, true)"
+_SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_timeout', %s, true)"
 
 _RENEW = """
-WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s),
-renewed AS (
-  INSERT INTO sync.owners (owner_id, lease_until)
-  VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
-  ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until
-)
-SELECT coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
+WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s)
+INSERT INTO sync.owners AS o (owner_id, lease_until)
+VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT o.revoked
+RETURNING coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
 """
 
 _END = "DELETE FROM sync.owners WHERE owner_id = %(owner)s"
@@ -50,15 +49,15 @@ _END = "DELETE FROM sync.owners WHERE owner_id = %(owner)s"
 _TAKE = """
 UPDATE sync.weddings w SET epoch = w.epoch + 1, owner_id = %(owner)s
 WHERE w.wedding_id = %(wedding)s
-  AND (w.owner_id IS NULL OR w.owner_id = %(owner)s OR NOT EXISTS (
-    SELECT FROM sync.owners o WHERE o.owner_id = w.owner_id AND o.lease_until > clock_timestamp()))
-RETURNING w.epoch, w.sequence, w.day, w.time_zone,
+  AND (w.owner_id = %(owner)s OR %(adopt)s AND (w.owner_id IS NULL OR NOT EXISTS (
+    SELECT FROM sync.owners o WHERE o.owner_id = w.owner_id AND o.lease_until > clock_timestamp())))
+RETURNING w.epoch, w.sequence,
   ARRAY(SELECT m.organization_id FROM sync.wedding_members m
         WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id)
 """
 
 _TAKEN_FOR = """
-SELECT greatest(0.0, extract(epoch FROM o.lease_until - clock_timestamp()))::float8
+SELECT greatest(0.0, extract(epoch FROM o.lease_until - clock_timestamp()))::float8, o.owner_id
 FROM sync.weddings w LEFT JOIN sync.owners o USING (owner_id) WHERE w.wedding_id = %(wedding)s
 """
 
@@ -75,6 +74,7 @@ JOIN sync.change_keys k USING (wedding_id, change_id)
 """
 
 # Rows are locked in id order, so that two batches over the same weddings cannot wait for each other.
+# Bytes go in binary (`%b`): as text every one of them would be written and read as two digits.
 _COMMIT = """
 WITH part AS (
   SELECT *
@@ -92,31 +92,33 @@ WITH part AS (
 ), new_items AS (
   INSERT INTO sync.items (wedding_id, item_id, kind, deleted, revision, state)
   SELECT * FROM unnest(%(i_wedding)s::uuid[], %(i_item)s::uuid[], %(i_kind)s::text[], %(i_deleted)s::bool[],
-                       %(i_revision)s::bigint[], %(i_state)s::bytea[])
+                       %(i_revision)s::bigint[], %(i_state)b::bytea[])
     AS i (wedding_id, item_id, kind, deleted, revision, state)
   WHERE i.wedding_id IN (SELECT wedding_id FROM owned)
   ON CONFLICT (wedding_id, item_id) DO UPDATE
     SET deleted = excluded.deleted, revision = excluded.revision, state = excluded.state
 ), new_changes AS (
-  INSERT INTO sync.changes (wedding_id, sequence, change_id, item_id, body, trace_parent, committed_at)
+  INSERT INTO sync.changes (wedding_id, sequence, change_id, item_id, body, state, trace_parent,
+                            committed_at)
   SELECT c.*, o.committed_at
   FROM unnest(%(c_wedding)s::uuid[], %(c_sequence)s::bigint[], %(c_change)s::uuid[], %(c_item)s::uuid[],
-              %(c_body)s::bytea[], %(c_trace)s::text[])
-    AS c (wedding_id, sequence, change_id, item_id, body, trace_parent)
+              %(c_body)b::bytea[], %(c_state)b::bytea[], %(c_trace)s::text[])
+    AS c (wedding_id, sequence, change_id, item_id, body, state, trace_parent)
   JOIN owned o USING (wedding_id)
 ), new_keys AS (
   INSERT INTO sync.change_keys (wedding_id, change_id, fingerprint, result, created_at)
   SELECT k.*, o.committed_at
-  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)s::bytea[], %(k_result)s::bytea[])
+  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)b::bytea[],
+              %(k_result)b::bytea[])
     AS k (wedding_id, change_id, fingerprint, result)
   JOIN owned o USING (wedding_id)
 ), new_facts AS (
-  INSERT INTO sync.outbox (wedding_id, fact_id, sequence, destination, body, trace_parent, committed_at,
-                           not_before)
+  INSERT INTO sync.outbox (wedding_id, fact_id, sequence, destination, lane, body, trace_parent,
+                           committed_at, not_before)
   SELECT f.*, o.committed_at, clock_timestamp() + make_interval(secs => %(head_start)s)
   FROM unnest(%(f_wedding)s::uuid[], %(f_fact)s::uuid[], %(f_sequence)s::bigint[], %(f_destination)s::text[],
-              %(f_body)s::bytea[], %(f_trace)s::text[])
-    AS f (wedding_id, fact_id, sequence, destination, body, trace_parent)
+              %(f_lane)s::smallint[], %(f_body)b::bytea[], %(f_trace)s::text[])
+    AS f (wedding_id, fact_id, sequence, destination, lane, body, trace_parent)
   JOIN owned o USING (wedding_id)
 )
 SELECT wedding_id, committed_at FROM owned
@@ -129,22 +131,30 @@ class PostgresOwnerStore:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[Any] | None = None
+        self._milliseconds = _STATEMENT_SECONDS * 1000
+
+    def limit(self, seconds: float) -> None:
+        """Have every statement from now on give up once nobody waits for it any more."""
+        self._milliseconds = max(1, int(1000 * min(seconds, _STATEMENT_SECONDS)))
 
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew the owner's lease by Postgres' clock."""
         with self._reaching() as connection:
-            return bool(_one(connection.execute(_RENEW, {"owner": owner_id, "seconds": seconds}))[0])
+            renewed = connection.execute(_RENEW, {"owner": owner_id, "seconds": seconds}).fetchone()
+        if renewed is None:
+            raise Revoked
+        return bool(renewed[0])
 
     def end(self, owner_id: str) -> None:
         """End the owner's lease."""
         with self._reaching() as connection:
             connection.execute(_END, {"owner": owner_id})
 
-    def activate(self, wedding_id: str, owner_id: str) -> Wedding:
+    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
         """Take over first, then load: what an earlier owner still commits is either seen or fenced."""
-        names = {"wedding": wedding_id, "owner": owner_id}
+        names = {"wedding": wedding_id, "owner": owner_id, "adopt": adopt}
         with self._reaching() as connection, connection.transaction():
-            connection.execute(_SCOPE, (wedding_id,))
+            self._scope(connection, (wedding_id,))
             taken = connection.execute(_TAKE, names).fetchone()
             if taken is None:
                 raise _not_taken(connection.execute(_TAKEN_FOR, names).fetchone())
@@ -155,7 +165,7 @@ class PostgresOwnerStore:
         """Give the weddings up."""
         ids = list(wedding_ids)
         with self._reaching() as connection, connection.transaction():
-            connection.execute(_SCOPE, (",".join(ids),))
+            self._scope(connection, ids)
             connection.execute(_RELEASE, {"weddings": ids, "owner": owner_id})
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:
@@ -164,16 +174,16 @@ class PostgresOwnerStore:
         names = {"weddings": [wedding for wedding, _ in pairs], "changes": [change for _, change in pairs]}
         with self._reaching() as connection:
             with connection.pipeline():
-                connection.execute(_SCOPE, (",".join(asked),))
+                self._scope(connection, asked)
                 found = connection.execute(_KEYS, names, binary=True)
             return _known(found.fetchall())
 
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write everything, or of a fenced wedding nothing."""
-        scope = ",".join(commit.wedding.wedding_id for commit in commits)
+        scope = [commit.wedding.wedding_id for commit in commits]
         with self._reaching() as connection:
             with connection.pipeline():
-                connection.execute(_SCOPE, (scope,))
+                self._scope(connection, scope)
                 owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
             return {str(wedding_id): committed_at for wedding_id, committed_at in owned.fetchall()}
 
@@ -183,11 +193,17 @@ class PostgresOwnerStore:
         if connection is not None:
             connection.close()
 
+    def _scope(self, connection: psycopg.Connection[Any], wedding_ids: Iterable[str]) -> None:
+        connection.execute(_SCOPE, (",".join(wedding_ids), str(self._milliseconds)))
+
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[psycopg.Connection[Any]]:
         try:
             self._connection = self._connection or _connect(self._url)
             yield self._connection
+        except psycopg.errors.QueryCanceled as error:
+            self.close()
+            raise DeadlineExceeded("A statement took too long and was undone; retry.") from error
         except psycopg.Error as error:
             # After an error in COMMIT nobody knows the outcome, and a broken connection stays broken.
             with contextlib.suppress(psycopg.Error):
@@ -210,25 +226,20 @@ def _connect(url: str) -> psycopg.Connection[Any]:
     )
 
 
-def _one(cursor: psycopg.Cursor[Any]) -> Any:
-    row = cursor.fetchone()
-    assert row is not None  # noqa: S101  # a SELECT without FROM has one row
-    return row
-
-
 def _not_taken(row: tuple[Any, ...] | None) -> UnknownWedding | NotOwner:
-    return UnknownWedding() if row is None else NotOwner(retry_after=row[0] or 0.0)
+    if row is None:
+        return UnknownWedding()
+    left, owner_id = row
+    return NotOwner(retry_after=left or 0.0, metadata={OWNER: str(owner_id)} if owner_id and left else {})
 
 
 def _wedding(wedding_id: str, taken: tuple[Any, ...], items: Sequence[tuple[Any, ...]]) -> Wedding:
-    epoch, sequence, day, time_zone, members = taken
+    epoch, sequence, members = taken
     loaded = [load_item(orjson.loads(unseal(state).payload)) for (state,) in items]
     return Wedding(
         wedding_id=wedding_id,
         epoch=epoch,
         sequence=sequence,
-        day=day,
-        time_zone=time_zone,
         member_ids=tuple(members),
         items={item.item_id: item for item in loaded},
     )

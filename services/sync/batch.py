@@ -6,6 +6,7 @@ to be told to others, and when each stage ended.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,10 @@ class Batch:
     """Changes in their order, by wedding."""
     release: Sequence[str] = ()
     """Weddings to let go of first."""
+    seconds: float = float("inf")
+    """How long anybody still waits for the answer."""
+    adopt: bool = True
+    """Take weddings over that the owner does not own yet; else they are refused as `NotOwner`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +68,18 @@ class Answer:
 def dump_batch(batch: Batch) -> bytes:
     """Return the batch as bytes."""
     work = {wedding: [_dump_try(change) for change in changes] for wedding, changes in batch.work.items()}
-    return orjson.dumps({"release": list(batch.release), "work": work})
+    seconds = batch.seconds if math.isfinite(batch.seconds) else None
+    return orjson.dumps(
+        {"release": list(batch.release), "work": work, "seconds": seconds, "adopt": batch.adopt}
+    )
 
 
 def load_batch(data: bytes) -> Batch:
     """Return the batch that `dump_batch` wrote."""
     record = orjson.loads(data)
     work = {wedding: [_load_try(change) for change in tries] for wedding, tries in record["work"].items()}
-    return Batch(work=work, release=record["release"])
+    seconds = math.inf if record["seconds"] is None else record["seconds"]
+    return Batch(work=work, release=record["release"], seconds=seconds, adopt=record["adopt"])
 
 
 def dump_answer(answer: Answer) -> bytes:
@@ -131,6 +140,7 @@ def _dump_fact(fact: Fact) -> dict[str, Any]:
         "seq": fact.sequence,
         "to": fact.destination.value,
         "body": fact.body,
+        "lane": fact.priority.value,
         "trace": fact.trace_parent,
         "at": fact.committed_at.isoformat() if fact.committed_at else None,
     }
@@ -143,15 +153,21 @@ def _load_fact(record: Json) -> Fact:
         sequence=record["seq"],
         destination=Destination(record["to"]),
         body=record["body"],
+        priority=Priority(record["lane"]),
         trace_parent=record["trace"],
         committed_at=datetime.fromisoformat(record["at"]) if record["at"] else None,
     )
 
 
 def _dump_error(error: WedSyncError) -> dict[str, Any]:
-    return {"reason": error.reason, "message": str(error), "after": error.retry_after}
+    return {
+        "reason": error.reason,
+        "message": str(error),
+        "after": error.retry_after,
+        "metadata": error.metadata,
+    }
 
 
 def _load_error(record: Json) -> WedSyncError:
     kind = ERRORS.get(record["reason"], WedSyncError)
-    return kind(record["message"], retry_after=record["after"])
+    return kind(record["message"], retry_after=record["after"], metadata=record["metadata"])

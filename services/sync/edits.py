@@ -15,9 +15,9 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from services.sync.batch import Answer
-from services.sync.facts import Fact
 from services.sync.mailbox import Applied
 from services.sync.outbox import Outbox
+from services.sync.pause import require_let_through
 from wedsync.model.changes import Change, ChangeResult, Outcome
 from wedsync.runtime.metrics import REGISTRY, observe_stage
 from wedsync.runtime.telemetry import Telemetry
@@ -30,12 +30,17 @@ fenced_total = Counter(
 )
 actors_gauge = Gauge("wedsync_sync_actors", "Actors of this server, by state.", ("state",), registry=REGISTRY)
 
+APPLY_SECONDS = 30.0
+"""How long anybody waits at most, whatever the deadline."""
+
 
 class Owners(Protocol):
     """Whoever gets changes to the wedding's owner."""
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
-        """Have the wedding's owner apply the changes."""
+    async def apply(
+        self, wedding_id: str, changes: Sequence[Change], *, seconds: float, live_seconds: float
+    ) -> Applied:
+        """Have the wedding's owner apply the changes within some seconds."""
         ...
 
 
@@ -55,17 +60,25 @@ class Edits:
     def __init__(self, *, owners: Owners, telemetry: Telemetry) -> None:
         self._owners, self._telemetry = owners, telemetry
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Sequence[ChangeResult]:
-        """Have the changes applied; raises what `Directory.apply` raises."""
+    async def apply(
+        self,
+        wedding_id: str,
+        changes: Sequence[Change],
+        *,
+        seconds: float = APPLY_SECONDS,
+        live_seconds: float = 0.0,
+    ) -> Sequence[ChangeResult]:
+        """Have the changes applied; raises `WeddingPaused` and what `Directory.apply` raises."""
         start = time.time_ns()
         traces = [self._trace(change) for change in changes]
         carried = [
             replace(change, trace_parent=trace.commit) for change, trace in zip(changes, traces, strict=True)
         ]
-        applied = await self._owners.apply(wedding_id, carried)
+        applied = await self._owners.apply(wedding_id, carried, seconds=seconds, live_seconds=live_seconds)
         end = time.time_ns()
         for trace, result in zip(traces, applied.results, strict=True):
             self._record(trace, result, applied, start, end)
+        require_let_through(applied.results)
         return applied.results
 
     def _trace(self, change: Change) -> _Trace:
@@ -80,7 +93,7 @@ class Edits:
         record("apply", trace.edit, start, end, outcome, traceparent=trace.apply)
         process = {"process.pid": applied.pid}
         record("actor", trace.apply, stages.received, stages.committed, process, traceparent=trace.actor)
-        if result.sequence and result.outcome is not Outcome.DUPLICATE:
+        if _is_new(result):
             record("commit", trace.actor, stages.planned, stages.committed, {}, traceparent=trace.commit)
         for stage, nanoseconds in (
             ("queue", applied.sent - applied.queued),
@@ -110,7 +123,11 @@ class AfterCommit:
         activations_total.inc(answer.activations)
         fenced_total.inc(answer.fenced)
         for wedding_id, done in answer.done.items():
-            facts: Sequence[Fact] = done.facts
-            if facts:
-                self._outbox.offer(facts)
+            self._outbox.offer(done.facts)
+            if any(map(_is_new, done.results)):
                 self._live.committed(wedding_id)
+
+
+def _is_new(result: ChangeResult) -> bool:
+    """Say whether the log grew by it."""
+    return bool(result.sequence) and result.outcome is not Outcome.DUPLICATE

@@ -10,8 +10,10 @@ from typing import Any
 
 from services.sync.disputes import collided, ended
 from services.sync.wedding import LoggedChange, Wedding
+from wedsync.model.changes import Priority
 from wedsync.model.codec import dump_item, dump_source
 from wedsync.model.ids import new_id
+from wedsync.model.items import VENDOR_KINDS
 
 
 class Destination(StrEnum):
@@ -32,6 +34,8 @@ class Fact:
     body: Mapping[str, Any]
     """JSON-native: it is stored and crosses processes."""
     trace_parent: str
+    priority: Priority = Priority.NORMAL
+    """The lane it travels in."""
     committed_at: datetime | None = None
     """Set by the commit; None before."""
 
@@ -42,6 +46,8 @@ def facts_of(wedding: Wedding, logged: Sequence[LoggedChange]) -> tuple[Fact, ..
 
 
 def _facts(wedding: Wedding, entry: LoggedChange) -> Iterator[Fact]:
+    if entry.item.kind not in VENDOR_KINDS:
+        return  # a pause, say: no vendor keeps it, and nobody disagrees about it
     yield _fact(wedding, entry, Destination.GATEWAY, _commit_body(entry))
     fields, endings = list(collided(entry)), list(ended(entry))
     if fields or endings:
@@ -63,6 +69,7 @@ def _fact(wedding: Wedding, entry: LoggedChange, destination: Destination, body:
         destination=destination,
         body=body,
         trace_parent=entry.change.trace_parent,
+        priority=entry.change.priority,
     )
 
 

@@ -18,6 +18,10 @@ RENEW_SECONDS = 1.5
 """Three renewals may fail before the lease is over."""
 
 
+class Revoked(Exception):
+    """Nobody reaches this owner any more, and others were told that they may take over: it must leave."""
+
+
 class Lease:
     """Shared by the owner, who asks whether it holds, and the heartbeat, which renews it."""
 
@@ -41,7 +45,7 @@ class Lease:
             return self._monotonic() < self._until
 
     def renew(self) -> None:
-        """Renew it at the database. Raises `Unavailable` if that is not possible now."""
+        """Renew it at the database. Raises `Unavailable` if that is not possible now, and `Revoked`."""
         with self._renewing:  # one connection serves both threads
             asked = self._monotonic()
             unbroken = self._renew(self._seconds)
@@ -53,15 +57,20 @@ class Lease:
     def require(self) -> int:
         """Return the term once the lease holds; renews a lease that ran out. Raises `Unavailable`."""
         if not self.holds():
-            self.renew()
+            try:
+                self.renew()
+            except Revoked as revoked:
+                raise Unavailable("The owner was told to leave.", retry_after=0.0) from revoked
         return self.term
 
 
 class Heartbeat:
     """Keeps a lease alive from a thread of its own, because the owner may be busy for long."""
 
-    def __init__(self, lease: Lease, seconds: float = RENEW_SECONDS) -> None:
-        self._lease, self._seconds = lease, seconds
+    def __init__(
+        self, lease: Lease, *, on_revoked: Callable[[], None], seconds: float = RENEW_SECONDS
+    ) -> None:
+        self._lease, self._on_revoked, self._seconds = lease, on_revoked, seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
@@ -78,6 +87,9 @@ class Heartbeat:
         while not self._over.wait(self._seconds):
             try:
                 self._lease.renew()
+            except Revoked:
+                self._on_revoked()
+                return
             except WedSyncError:
                 # The lease runs out by itself; the owner says so to whoever asks.
                 continue

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Protocol
 
 from services.sync.feed import KEPT_MESSAGES, Feed, Message
-from services.sync.records import LogEntry
+from services.sync.records import LogEntry, LogPage
 from wedsync.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ class Log(Protocol):
         """Return the last sequence. Raises `UnknownWedding`."""
         ...
 
-    async def list_changes(
-        self, wedding_id: str, *, viewer: str | None, after: int, limit: int
-    ) -> Sequence[LogEntry]:
+    async def list_changes(self, wedding_id: str, *, viewer: str | None, after: int, limit: int) -> LogPage:
         """Return what follows a sequence. Raises `UnknownWedding`."""
         ...
 
@@ -148,8 +146,8 @@ class Live:
 
         async def behind(reached: int) -> Sequence[Message]:
             async with self._reading:
-                entries = await self._log.list_changes(wedding_id, viewer=viewer, after=reached, limit=_PAGE)
-            return [self._show(wedding_id, entry) for entry in entries]
+                page = await self._log.list_changes(wedding_id, viewer=viewer, after=reached, limit=_PAGE)
+            return [self._show(wedding_id, entry) for entry in page.entries]
 
         # Those who come back after a restart come back to about the same place: it is read once for all.
         with self._feed(wedding_id, min(last, max(place, last - KEPT_MESSAGES))) as feed:

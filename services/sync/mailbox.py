@@ -10,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.sync.batch import Answer, Batch, Stages
+from services.sync.lanes import LANES, LaneQueue
 from wedsync.clock import Clock
-from wedsync.errors import Overloaded
+from wedsync.errors import DeadlineExceeded, Overloaded
 from wedsync.model.changes import Change, ChangeResult, Priority
 
 _log = logging.getLogger(__name__)
 
 MAX_BATCH = 500
 """Changes in one call; a larger submission goes alone."""
+
+LOADING_COST = 15
+"""What loading a wedding costs, in changes: a call loads some thirty, for an emergency may wait behind it."""
+
+NEVER = float("inf")
 
 _RETRY_SECONDS = 0.5
 
@@ -46,16 +51,18 @@ class Applied:
 class _Submission:
     wedding_id: str
     changes: Sequence[Change]
+    until: float
     answer: asyncio.Future[Applied]
     queued: int = field(default_factory=time.time_ns)
 
-    @property
-    def urgent(self) -> bool:
-        return any(change.priority is Priority.EMERGENCY for change in self.changes)
+
+def lane(changes: Iterable[Change]) -> Priority:
+    """Return the lane of changes that stay together: the most urgent one's."""
+    return min((change.priority for change in changes), key=LANES.index)
 
 
 class Mailbox:
-    """The submissions for one actor, in order, emergencies first."""
+    """The submissions for one actor: in lanes, and in order within each organization's turn."""
 
     def __init__(
         self,
@@ -64,14 +71,13 @@ class Mailbox:
         clock: Clock,
         limit: int = 2000,
         window: float = 0.005,
+        adopt: bool = True,
         on_idle: Callable[[], None] = lambda: None,
     ) -> None:
-        self._call, self._clock, self._limit, self._window = call, clock, limit, window
-        self._on_idle = on_idle
-        self._urgent: deque[_Submission] = deque()
-        self._waiting: deque[_Submission] = deque()
+        self._call, self._clock, self._window = call, clock, window
+        self._adopt, self._on_idle = adopt, on_idle
+        self._waiting: LaneQueue[_Submission] = LaneQueue(limit)
         self._release: list[str] = []
-        self._size = 0
         self._busy: dict[str, int] = {}
         self._pump: asyncio.Task[None] | None = None
         self._lost: ActorLost | None = None
@@ -85,13 +91,16 @@ class Mailbox:
         """Whether nothing at all is waiting or under way."""
         return self._pump is None
 
-    async def submit(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
-        """Have the changes applied in order.
+    async def submit(
+        self, wedding_id: str, changes: Sequence[Change], *, until: float = NEVER, loading: bool = False
+    ) -> Applied:
+        """Have the changes applied in order, or not at all once the clock's seconds reached `until`.
 
-        Raises `Overloaded` at once when the queue is full, `ActorLost`, and whatever error the owner
-        met with this wedding.
+        `loading` says that the owner will have to load the wedding first. Raises `Overloaded` at once
+        when the queue is full, `DeadlineExceeded`, `ActorLost`, and whatever error the owner met with
+        this wedding.
         """
-        submission = self._admit(wedding_id, changes)
+        submission = self._admit(wedding_id, changes, until, LOADING_COST if loading else 0)
         self._busy[wedding_id] = self._busy.get(wedding_id, 0) + 1
         try:
             return await submission.answer
@@ -109,24 +118,17 @@ class Mailbox:
     def close(self, lost: ActorLost) -> None:
         """Turn away whoever waits and whoever comes: the actor is gone."""
         self._lost = lost
-        for submission in (*self._urgent, *self._waiting):
+        for submission in self._waiting.drain():
             _fail(submission, lost)
-        self._urgent.clear()
-        self._waiting.clear()
-        self._size = 0
 
-    def _admit(self, wedding_id: str, changes: Sequence[Change]) -> _Submission:
+    def _admit(self, wedding_id: str, changes: Sequence[Change], until: float, extra: int) -> _Submission:
         if self._lost is not None:
             raise self._lost
-        submission = _Submission(
-            wedding_id=wedding_id, changes=changes, answer=asyncio.get_running_loop().create_future()
-        )
-        # Room is kept for emergencies: they pass when everything else is turned away.
-        limit = self._limit * 2 if submission.urgent else self._limit
-        if self._size + len(changes) > limit:
+        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        submission = _Submission(wedding_id=wedding_id, changes=changes, until=until, answer=answer)
+        party, cost = changes[0].source.organization_id, len(changes) + extra
+        if not self._waiting.put(submission, lane=lane(changes), party=party, cost=cost):
             raise Overloaded("Too much is waiting for this wedding's owner.", retry_after=_RETRY_SECONDS)
-        self._size += len(changes)
-        (self._urgent if submission.urgent else self._waiting).append(submission)
         self._ensure_pump()
         return submission
 
@@ -137,28 +139,23 @@ class Mailbox:
     async def _run(self) -> None:
         try:
             crowded = False
-            while self._urgent or self._waiting or self._release:
-                if crowded and not self._urgent:
+            while self._waiting or self._release:
+                if crowded and not self._waiting.urgent:
                     await self._clock.sleep(self._window)
-                together = self._take()
+                together = [s for s in self._waiting.take(MAX_BATCH) if self._still_wanted(s)]
                 crowded = len(together) > 1
-                await self._deliver(together)
+                if together or self._release:
+                    await self._deliver(together)
         finally:
             self._pump = None
             self._on_idle()
 
-    def _take(self) -> list[_Submission]:
-        together: list[_Submission] = []
-        room = MAX_BATCH
-        for queue in (self._urgent, self._waiting):
-            while queue and (room >= len(queue[0].changes) or not together):
-                submission = queue.popleft()
-                self._size -= len(submission.changes)
-                if submission.answer.done():  # its caller gave up
-                    continue
-                room -= len(submission.changes)
-                together.append(submission)
-        return together
+    def _still_wanted(self, submission: _Submission) -> bool:
+        if submission.until <= self._clock.monotonic():
+            _fail(
+                submission, DeadlineExceeded("It waited too long for the wedding's owner; nothing was done.")
+            )
+        return not submission.answer.done()  # else its caller gave up
 
     async def _deliver(self, together: Sequence[_Submission]) -> None:
         work: dict[str, list[Change]] = {}
@@ -168,9 +165,10 @@ class Mailbox:
             places.append(slice(len(changes), len(changes) + len(submission.changes)))
             changes.extend(submission.changes)
         release, self._release = self._release, []
+        seconds = max((s.until for s in together), default=NEVER) - self._clock.monotonic()
         sent = time.time_ns()
         try:
-            answer = await self._call(Batch(work=work, release=release))
+            answer = await self._call(Batch(work=work, release=release, seconds=seconds, adopt=self._adopt))
         except Exception as error:  # noqa: BLE001  # logged below unless it is the one we know
             # Whatever it was, nobody else would ever answer those who wait.
             lost = error if isinstance(error, ActorLost) else ActorLost(type(error).__name__)

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.sync.facts import Destination, Fact
+from services.sync.lanes import LaneQueue
 from services.sync.records import Claim
 from wedsync.clock import Clock
 from wedsync.errors import WedSyncError
@@ -24,7 +24,7 @@ from wedsync.runtime.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 BATCH = 200
-_QUEUED = 2000  # some 4 MB; what comes beyond it waits for the sweep
+_QUEUED = 2000  # in each lane, some 4 MB; what comes beyond it waits for the sweep
 _CLAIM_SECONDS = 30.0  # longer than a hand-over may take with all of its retries
 _SWEEP_SECONDS, _LONGEST_PAUSE = 0.5, 3.0
 _FIRST_DELAY = 0.5
@@ -69,7 +69,7 @@ class Courier:
     ) -> None:
         self._destination, self._store, self._deliver = destination, store, deliver
         self._telemetry, self._clock, self._jitter = telemetry, clock, jitter
-        self._queue: deque[Fact] = deque(maxlen=_QUEUED)
+        self._queue: LaneQueue[Fact] = LaneQueue(_QUEUED)
         self._fresh = asyncio.Event()
         self.failures = 0
         """In a row. While there are any, the short cut stays closed."""
@@ -77,7 +77,8 @@ class Courier:
     def offer(self, facts: Iterable[Fact]) -> None:
         """Take facts that were committed just now; any may be dropped, the sweep finds them."""
         if not self.failures:
-            self._queue.extend(facts)
+            for fact in facts:
+                self._queue.put(fact, lane=fact.priority, party=fact.wedding_id)
             self._fresh.set()
 
     async def run_direct(self) -> None:
@@ -105,11 +106,11 @@ class Courier:
         return len(claims) == BATCH and not self.failures and not refused
 
     async def _hand_over_queued(self) -> None:
-        facts = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        facts = self._queue.take(BATCH)
         try:
             await self._hand_over(facts)
         except WedSyncError as error:
-            self._queue.clear()
+            self._queue = LaneQueue(_QUEUED)
             self._note(error)
 
     async def _sweep_safely(self) -> bool:

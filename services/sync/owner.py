@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from services.sync.batch import Answer, Batch, Done, Stages
@@ -20,6 +20,9 @@ from services.sync.lease import Lease, lost
 from services.sync.wedding import BatchPlan, KnownChange, Wedding
 from wedsync.errors import NotOwner, WedSyncError
 from wedsync.model.changes import Change, ChangeResult
+
+OWNER = "owner"
+"""Key in a `NotOwner`'s metadata: who owns the wedding instead."""
 
 _FENCED_RETRY_SECONDS = 0.2
 
@@ -40,18 +43,22 @@ class OwnerStore(Protocol):
     EPOCH   rises with every activation; a commit under an older one is fenced
     """
 
+    def limit(self, seconds: float) -> None:
+        """Have every statement from now on give up after this time, as `DeadlineExceeded`."""
+        ...
+
     def renew(self, owner_id: str, seconds: float) -> bool:
-        """Renew the owner's lease; False if it had run out before, or is new."""
+        """Renew the owner's lease; False if it had run out before, or is new. Raises `Revoked`."""
         ...
 
     def end(self, owner_id: str) -> None:
         """End the owner's lease now: its weddings may be taken over at once."""
         ...
 
-    def activate(self, wedding_id: str, owner_id: str) -> Wedding:
-        """Take the wedding over, raising its epoch, and load it.
+    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+        """Take the wedding over, raising its epoch, and load it; without `adopt` only if it is the owner's.
 
-        Raises `UnknownWedding`, and `NotOwner` while another owner's lease runs.
+        Raises `UnknownWedding`, and `NotOwner`, which names the owner while another's lease runs.
         """
         ...
 
@@ -111,10 +118,11 @@ class Owner:
         )
 
     def _apply(self, batch: Batch) -> dict[str, Done]:
+        self._store.limit(batch.seconds)
         self._trust_only_this_term()
         self.passivate(batch.release)
         done: dict[str, Done] = {}
-        plans = self._plan(self._active(batch.work, done))
+        plans = self._plan(self._active(batch, done))
         self._planned = self._nanoseconds()
         self._finish(plans, done)
         if not self._lease.holds() or self._lease.term != self._term:
@@ -139,35 +147,32 @@ class Owner:
             self._held.clear()
             self._term = term
 
-    def _active(
-        self, work: Mapping[str, Sequence[Change]], done: dict[str, Done]
-    ) -> dict[str, Sequence[Change]]:
+    def _active(self, batch: Batch, done: dict[str, Done]) -> dict[str, Sequence[Change]]:
         ready = {}
-        for wedding_id, changes in work.items():
+        for wedding_id, changes in batch.work.items():
             try:
-                self._activate(wedding_id, keep=work.keys())
+                self._activate(wedding_id, keep=batch.work.keys(), adopt=batch.adopt)
             except WedSyncError as error:
                 done[wedding_id] = Done(error=error)
             else:
                 ready[wedding_id] = changes
         return ready
 
-    def _activate(self, wedding_id: str, keep: Iterable[str]) -> None:
+    def _activate(self, wedding_id: str, *, keep: Iterable[str], adopt: bool) -> None:
         if wedding_id in self._held:
             self._held.move_to_end(wedding_id)
             return
         idle = [held for held in self._held if held not in keep]
         # A batch over more weddings than there is room for holds them all until it is done.
         self.passivate(idle[: max(0, len(self._held) + 1 - self._capacity)])
-        self._held[wedding_id] = self._store.activate(wedding_id, self._owner_id)
+        self._held[wedding_id] = self._store.activate(wedding_id, self._owner_id, adopt=adopt)
         self._activations += 1
 
     def _plan(self, ready: Mapping[str, Sequence[Change]]) -> dict[str, BatchPlan]:
         asked = {wedding_id: [c.change_id for c in changes] for wedding_id, changes in ready.items()}
         known = self._store.find_keys(asked) if asked else {}
-        now = datetime.fromtimestamp(self._nanoseconds() / 1e9, UTC)
         return {
-            wedding_id: self._held[wedding_id].plan(changes, known.get(wedding_id, {}), now=now)
+            wedding_id: self._held[wedding_id].plan(changes, known.get(wedding_id, {}))
             for wedding_id, changes in ready.items()
         }
 

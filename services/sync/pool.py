@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 30.0
 _END_SECONDS = 2.0
 _PATROL_SECONDS = 5.0
+_GIVEN_UP_SECONDS = 60.0  # much longer than a lease
 _FIRST_START_PAUSE, _LONGEST_START_PAUSE = 0.2, 15.0
 
 
@@ -58,8 +59,24 @@ class Actors(Protocol):
         """Start an actor that owns under this id."""
         ...
 
+    async def find(self, owner_id: str) -> Actor:
+        """Return the actor that owns under this id, whichever server started it."""
+        ...
+
     async def close(self) -> None:
         """Let go of all."""
+        ...
+
+
+class Leases(Protocol):
+    """The rows that say how long each owner may go on. Raises `WedSyncError`."""
+
+    async def end_lease(self, owner_id: str) -> None:
+        """End the lease of an owner that is known to be dead: its weddings may be taken over at once."""
+        ...
+
+    async def revoke_lease(self, owner_id: str) -> None:
+        """Have the lease of an owner that nobody reaches run out, whatever the owner does."""
         ...
 
 
@@ -72,12 +89,22 @@ class Placement:
     warm: int = 2
     """Actors that wait for a first wedding."""
     most: int = 16
+    kept: int = 0
+    """Places that only an emergency may take."""
     idle_seconds: float = 600.0
     call_seconds: float = 5.0
     patience_seconds: float = 8.0
     """How long a change waits for an owner; longer than a lease, so that a vanished owner's may end."""
     queue_limit: int = 2000
     window_seconds: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A wedding's place in an actor: when it was last asked for, and until when it is live."""
+
+    used: float
+    live_until: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -87,8 +114,16 @@ class Slot:
     owner_id: str
     actor: Actor
     mailbox: Mailbox
-    weddings: dict[str, float] = field(default_factory=dict)
-    """When each was last asked for."""
+    weddings: dict[str, Place] = field(default_factory=dict)
+
+    def quiet(self, wedding_id: str) -> bool:
+        """Say whether nobody waits for the wedding."""
+        return not self.mailbox.busy(wedding_id)
+
+    def let_go(self, wedding_id: str) -> None:
+        """Have the actor give the wedding up."""
+        del self.weddings[wedding_id]
+        self.mailbox.release(wedding_id)
 
 
 class Pool:
@@ -98,15 +133,19 @@ class Pool:
         self,
         *,
         actors: Actors,
-        end_lease: Callable[[str], Awaitable[None]],
+        leases: Leases,
         on_answer: Callable[[Answer], None],
         placement: Placement,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._actors, self._end_lease, self._on_answer = actors, end_lease, on_answer
+        self._actors, self._leases, self._on_answer = actors, leases, on_answer
         self._placement, self._clock, self._jitter = placement, clock, jitter
         self.slots: list[Slot] = []
+        self.elsewhere: dict[str, Slot] = {}
+        """Other servers' actors that own weddings we are asked about, by owner id."""
+        self._given_up: dict[str, float] = {}
+        """Owners that did not answer, and when that was: they are not called again, their leases run out."""
         self.room = asyncio.Event()
         """Set whenever there may be room for a wedding that found none."""
         self._wanted = asyncio.Event()
@@ -136,7 +175,7 @@ class Pool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         slots, self.slots = self.slots, []
-        for slot in slots:
+        for slot in (*slots, *self.elsewhere.values()):
             slot.mailbox.close(ActorLost("the service is shutting down"))
         await asyncio.gather(*(slot.actor.retire(_END_SECONDS) for slot in slots), return_exceptions=True)
         with contextlib.suppress(TimeoutError):
@@ -146,6 +185,16 @@ class Pool:
     def look_at_demand(self) -> None:
         """Notice that actors came into use: another warm one may be wanted."""
         self._wanted.set()
+
+    async def reach(self, owner_id: str) -> Slot:
+        """Return the slot of an owner, whichever server started it. Raises `ActorLost`."""
+        if owner_id in self._given_up:
+            raise ActorLost("it did not answer before")
+        known = {slot.owner_id: slot for slot in self.slots} | self.elsewhere
+        if owner_id not in known:
+            found = self._slot(owner_id, await self._actors.find(owner_id), adopt=False)
+            known[owner_id] = self.elsewhere.setdefault(owner_id, found)
+        return known[owner_id]
 
     async def _fill_for_ever(self) -> None:
         pause = _FIRST_START_PAUSE
@@ -179,7 +228,9 @@ class Pool:
         except ActorLost:
             await actor.kill(_END_SECONDS)
             raise
+        return self._slot(owner_id, actor, adopt=True)
 
+    def _slot(self, owner_id: str, actor: Actor, *, adopt: bool) -> Slot:
         async def call(batch: Batch) -> Answer:
             return await self._call(slot, batch)
 
@@ -188,6 +239,7 @@ class Pool:
             clock=self._clock,
             limit=self._placement.queue_limit,
             window=self._placement.window_seconds,
+            adopt=adopt,
             on_idle=self.room.set,
         )
         slot = Slot(owner_id=owner_id, actor=actor, mailbox=mailbox)
@@ -204,16 +256,22 @@ class Pool:
         return answer
 
     async def _bury(self, slot: Slot, lost: ActorLost) -> None:
-        if slot not in self.slots:
+        if slot.owner_id in self._given_up:
             return
+        self._given_up[slot.owner_id] = self._clock.monotonic()
         _log.warning("a wedding actor was lost (%s); its %d weddings move", lost, len(slot.weddings))
-        self.slots.remove(slot)
         slot.weddings.clear()
-        self._wanted.set()
-        if await slot.actor.kill(_END_SECONDS):
-            # Known to be dead: its lease need not run out. Wrongly known: the fence still holds.
-            with contextlib.suppress(WedSyncError):
-                await self._end_lease(slot.owner_id)
+        ours = slot in self.slots
+        if ours:
+            self.slots.remove(slot)
+            self._wanted.set()
+        else:
+            self.elsewhere.pop(slot.owner_id, None)
+        dead = ours and await slot.actor.kill(_END_SECONDS)
+        # Wrongly known to be dead: the fence still holds. Frozen or cut off: it may not renew any more.
+        end = self._leases.end_lease if dead else self._leases.revoke_lease
+        with contextlib.suppress(WedSyncError):
+            await end(slot.owner_id)
         slot.mailbox.close(lost)
 
     async def _patrol_for_ever(self) -> None:
@@ -224,6 +282,7 @@ class Pool:
                 self._passivate_idle(slot)
                 if slot.mailbox.idle:
                     await self._look_after(slot)
+            self._forget_others()
 
     async def _look_after(self, slot: Slot) -> None:
         try:
@@ -232,8 +291,18 @@ class Pool:
             await self._bury(slot, lost)
 
     def _passivate_idle(self, slot: Slot) -> None:
+        now = self._clock.monotonic()
+        for wedding_id, place in list(slot.weddings.items()):
+            idle = max(place.used + self._placement.idle_seconds, place.live_until) < now
+            if idle and slot.quiet(wedding_id):
+                slot.let_go(wedding_id)
+
+    def _forget_others(self) -> None:
+        """Forget other servers' actors that nobody asked for anything lately, and owners long given up."""
         too_old = self._clock.monotonic() - self._placement.idle_seconds
-        for wedding_id, used in list(slot.weddings.items()):
-            if used < too_old and not slot.mailbox.busy(wedding_id):
-                slot.weddings.pop(wedding_id)
-                slot.mailbox.release(wedding_id)
+        for owner_id, slot in list(self.elsewhere.items()):
+            if slot.mailbox.idle and all(place.used < too_old for place in slot.weddings.values()):
+                del self.elsewhere[owner_id]
+        self._given_up = {
+            owner_id: at for owner_id, at in self._given_up.items() if at >= too_old - _GIVEN_UP_SECONDS
+        }

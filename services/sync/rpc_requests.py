@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
+from services.sync.lanes import is_emergency, lane_of
 from services.sync.records import WeddingRecord
 from wedsync.api.sync.v1 import change_pb2, service_pb2, wedding_pb2
 from wedsync.convert import change_from_message, source_from_message
 from wedsync.convert.items import date_from_message
-from wedsync.errors import FieldViolation, InvalidRequest
+from wedsync.errors import FieldViolation, InvalidRequest, PermissionDenied
 from wedsync.model.changes import Change, Source
 from wedsync.model.ids import is_id, new_id
 from wedsync.model.values import BadValue, day_of, is_zone
@@ -72,6 +74,15 @@ def changes_from(
     problems.extend(_about_the_wedding(request))
     refuse(problems)
     return [change for change in changes if change is not None]
+
+
+def in_lanes(changes: Sequence[Change], caller: Principal, *, live: bool, backfill: bool) -> list[Change]:
+    """Return the changes, each in the lane it travels in. Raises `PermissionDenied`."""
+    if any(is_emergency(change) for change in changes) and not caller.may(Scope.EMERGENCY):
+        raise PermissionDenied(
+            "An emergency needs a key with the scope `emergency`.", metadata={"scope": Scope.EMERGENCY}
+        )
+    return [replace(change, priority=lane_of(change, live=live, backfill=backfill)) for change in changes]
 
 
 def _about_the_wedding(request: service_pb2.ApplyChangesRequest) -> Iterator[FieldViolation]:

@@ -12,7 +12,7 @@ from wedsync.runtime.settings import GRPC_PORTS, METRICS_PORTS, GrpcPort, Metric
 
 # An actor's share of memory, with room for growth; and a few per core, because they mostly wait.
 _ACTOR_BYTES, _ACTORS_PER_CORE = 256 * 1024 * 1024, 8
-_FEWEST_ACTORS, _MOST_ACTORS = 4, 16
+_FEWEST_ACTORS, _MOST_ACTORS = 4, 1000
 
 
 def _default_max_actors() -> int:
@@ -43,7 +43,7 @@ class SyncSettings(ServerSettings):
         default_factory=_default_max_actors,
         ge=1,
         le=1000,
-        description="Actor processes at most. Default from memory and cores, 4 to 16.",
+        description="Actor processes at most. Default 8 per core, as far as memory goes, at least 4.",
     )
     sync_weddings_per_actor: int = Field(
         1000, ge=1, le=100_000, description="Weddings of one actor in `shared` placement. Default 1000."
@@ -83,6 +83,7 @@ class SyncSettings(ServerSettings):
             capacity=self.sync_weddings_per_actor if shared else 1,
             warm=min(self.sync_warm_actors, self.sync_max_actors),
             most=self.sync_max_actors,
+            kept=1 if self.sync_max_actors >= _FEWEST_ACTORS and self.sync_warm_actors > 1 else 0,
             idle_seconds=self.sync_idle_seconds,
             call_seconds=self.sync_call_seconds,
             queue_limit=self.sync_queue_changes,

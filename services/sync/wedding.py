@@ -10,17 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
 
-from services.sync.plan import plan
-from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome, Priority
+from services.sync.pause import plan_own, refusal
+from services.sync.plan import Plan, plan
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.codec import dump_change
-from wedsync.model.moments import instant
 
 CHANGE_ID_REUSED = "CHANGE_ID_REUSED"
-
-# From noon of the day before to noon of the day after: set-up, the day itself, the morning's farewells.
-LIVE_WINDOW = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +61,13 @@ class Wedding:
     wedding_id: str
     epoch: int
     sequence: int
-    day: date | None = None
-    time_zone: str = "UTC"
     member_ids: tuple[str, ...] = ()
     items: Mapping[str, ItemState] = field(default_factory=dict)
 
-    def plan(
-        self, changes: Sequence[Change], known: Mapping[str, KnownChange], *, now: datetime
-    ) -> BatchPlan:
+    def plan(self, changes: Sequence[Change], known: Mapping[str, KnownChange]) -> BatchPlan:
         """Decide what the changes do, in order; one that is refused does not hold up the others."""
         draft = _Draft(self, known)
-        lane = self.lane(now)
-        results = tuple(
-            draft.take(replace(change, priority=lane_of(change.priority, lane))) for change in changes
-        )
+        results = tuple(draft.take(change) for change in changes)
         return BatchPlan(
             expected_sequence=self.sequence,
             sequence=draft.sequence,
@@ -90,20 +79,6 @@ class Wedding:
     def after(self, batch: BatchPlan) -> Wedding:
         """Return the wedding as the committed batch leaves it."""
         return replace(self, sequence=batch.sequence, items={**self.items, **batch.items})
-
-    def lane(self, now: datetime) -> Priority:
-        """Return the lane everyday edits travel in: `critical` in the wedding's live window."""
-        if self.day is None:
-            return Priority.NORMAL
-        midnight = datetime.combine(self.day, time())
-        starts = instant(midnight - LIVE_WINDOW, self.time_zone)
-        ends = instant(midnight + timedelta(days=1) + LIVE_WINDOW, self.time_zone)
-        return Priority.CRITICAL if starts <= now < ends else Priority.NORMAL
-
-
-def lane_of(asked: Priority, derived: Priority) -> Priority:
-    """Return the lane for an edit: backfill stays in its own, everyday edits follow the wedding."""
-    return derived if asked is Priority.NORMAL else asked
 
 
 def fingerprint(change: Change) -> bytes:
@@ -119,7 +94,7 @@ class _Draft:
         self.sequence = wedding.sequence
         self.logged: list[LoggedChange] = []
         self.fresh: dict[str, KnownChange] = {}
-        self._items = dict(wedding.items)
+        self._wedding_id, self._items = wedding.wedding_id, dict(wedding.items)
         self._known = known
 
     def take(self, change: Change) -> ChangeResult:
@@ -127,7 +102,7 @@ class _Draft:
         mark = fingerprint(change)
         if before is not None:
             return _repeated(change, before, mark)
-        planned = plan(self._items.get(change.item_id), change, self.sequence + 1)
+        planned = self._plan(change)
         result = ChangeResult(
             change_id=change.change_id,
             outcome=planned.outcome,
@@ -140,6 +115,14 @@ class _Draft:
         if planned.outcome is not Outcome.REJECTED:
             self.fresh[change.change_id] = KnownChange(fingerprint=mark, result=result)
         return result
+
+    def _plan(self, change: Change) -> Plan:
+        own = self._items.get(self._wedding_id)
+        if (reason := refusal(own, change)) is not None:
+            return Plan(outcome=Outcome.REJECTED, reason=reason)
+        if change.item_id == self._wedding_id:
+            return plan_own(own, change, self.sequence + 1)
+        return plan(self._items.get(change.item_id), change, self.sequence + 1)
 
     def _log(self, change: Change, result: ChangeResult, item: ItemState) -> None:
         self.sequence += 1

@@ -14,10 +14,16 @@ from services.sync.facts import Destination
 from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
-from services.sync.rpc import SyncRpc, watched
+from services.sync.retention import Retention
+from services.sync.rewinder import Rewinder
+from services.sync.rpc import SyncRpc
+from services.sync.rpc_answers import watched
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
-from services.sync.store import OutboxStore, SyncStore
+from services.sync.store import SyncStore
+from services.sync.store_history import HistoryStore
+from services.sync.store_log import LogStore
+from services.sync.store_worker import KeyStore, OutboxStore
 from services.sync.visibility import Visibility
 from wedsync.api.sync.v1 import service_pb2_grpc
 from wedsync.client import CommitsClient, ConflictsClient, open_channel
@@ -65,8 +71,8 @@ async def build(
         stack.push_async_callback(worker.dispose)
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
-        store = SyncStore(database)
-        live = Live(hints, store, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
+        store, log, history = SyncStore(database), LogStore(database), HistoryStore(database)
+        live = Live(hints, log, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -78,18 +84,23 @@ async def build(
         )
         pool = Pool(
             actors=actors or _ray(settings, placement.capacity),
-            end_lease=store.end_lease,
+            leases=store,
             on_answer=AfterCommit(outbox=outbox, live=live),
             placement=placement,
             clock=clock,
         )
         directory = Directory(pool=pool, placement=placement, clock=clock)
+        edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
+            log=log,
+            history=history,
             visibility=Visibility(store, clock),
-            edits=Edits(owners=directory, telemetry=telemetry),
+            edits=edits,
+            rewinder=Rewinder(history=history, edits=edits),
             live=live,
             slow_reader_seconds=settings.sync_slow_reader_seconds,
+            clock=clock,
         )
         server = GrpcServer(
             settings=settings,
@@ -105,6 +116,9 @@ async def build(
         stack.push_async_callback(outbox.stop)
         pool.start()
         stack.push_async_callback(pool.stop)
+        retention = Retention(KeyStore(worker), clock)
+        retention.start()
+        stack.push_async_callback(retention.stop)
         gauge = asyncio.create_task(_show(pool, clock), name="pool-gauge")
         stack.callback(gauge.cancel)
         stack.push_async_callback(server.stop)

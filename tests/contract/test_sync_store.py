@@ -5,27 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import date
 from typing import Any, Protocol
 
+import orjson
 import psycopg
 import pytest
 
 from services.sync.actor_store import PostgresOwnerStore
 from services.sync.facts import Destination, facts_of
-from services.sync.owner import OwnerStore, WeddingCommit
-from services.sync.records import LogEntry, WeddingRecord
+from services.sync.lease import Revoked
+from services.sync.owner import OWNER, OwnerStore, WeddingCommit
+from services.sync.records import LogEntry, LogPage, WeddingRecord
+from services.sync.retention import DAYS
 from services.sync.store import SyncStore
+from services.sync.store_log import LogStore
+from services.sync.store_worker import KeyStore
 from services.sync.wedding import Wedding
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
 from tests.unit.sync.memory_store import MemoryStore
-from wedsync.errors import NotOwner, Unavailable, UnknownWedding
-from wedsync.model.changes import Change, Outcome
+from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
+from wedsync.model.changes import Change, ItemState, Outcome
+from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+from wedsync.runtime.envelope import unseal
 
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 LONG = 60.0
 
 
@@ -45,8 +51,16 @@ class Bench(Protocol):
         """Have a wedding that nobody owns."""
         ...
 
+    def revoke(self, owner_id: str) -> None:
+        """Have an owner's lease run out."""
+        ...
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
+        ...
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the item each logged change was about, as it left it."""
         ...
 
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
@@ -57,7 +71,7 @@ class Bench(Protocol):
 def commit_of(wedding: Wedding, changes: Sequence[Change], store: OwnerStore) -> WeddingCommit:
     """Plan the changes as an owner does."""
     known = store.find_keys({wedding.wedding_id: [change.change_id for change in changes]})
-    batch = wedding.plan(changes, known.get(wedding.wedding_id, {}), now=NOW)
+    batch = wedding.plan(changes, known.get(wedding.wedding_id, {}))
     return WeddingCommit(wedding=wedding, batch=batch, facts=facts_of(wedding, batch.logged))
 
 
@@ -124,6 +138,21 @@ class StoreContract:
         assert log[0].change.trace_parent == "00-aa"
         assert bench.outbox(active.wedding_id) == [(1, "gateway"), (2, "gateway")]
 
+    def test_each_change_keeps_its_item_as_it_left_it(self, bench: Bench, active: Wedding) -> None:
+        """Of several edits of one item in one batch each keeps its own state, of the deletion too."""
+        made, other = create("One"), create("Other")
+        edit = update(made.item_id, {"title": "Two"}, source=vendor())
+        commit = commit_of(active, [made, other, edit, delete(made.item_id)], bench.store)
+        bench.store.commit([commit])
+        states = bench.states(active.wedding_id)
+        assert states == [entry.item for entry in commit.batch.logged]
+        assert [(state.value("title"), state.deleted) for state in states] == [
+            ("One", False),
+            ("Other", False),
+            ("Two", False),
+            ("Two", True),
+        ]
+
     def test_collisions_are_told_to_the_conflicts_service_too(self, bench: Bench, active: Wedding) -> None:
         """A change that collides leaves a fact for each of the two who must hear of it."""
         made = create("One")
@@ -149,6 +178,21 @@ class StoreContract:
         known = bench.store.find_keys({active.wedding_id: [same.change_id]})[active.wedding_id]
         assert known[same.change_id].result.outcome is Outcome.UNCHANGED
         assert known[same.change_id].result.committed_at is None
+        assert len(bench.log(active.wedding_id)) == 1
+
+    def test_no_ops_alone_are_remembered_too(self, bench: Bench, active: Wedding) -> None:
+        """A batch that logs nothing keeps its change ids and leaves the wedding as it is."""
+        made = create("One")
+        first = commit_of(active, [made], bench.store)
+        bench.store.commit([first])
+        for _ in range(3):  # the statement is prepared by then
+            same = update(made.item_id, {"title": "One"})
+            commit = commit_of(active.after(first.batch), [same], bench.store)
+            assert set(bench.store.commit([commit])) == {active.wedding_id}
+            assert (
+                same.change_id
+                in bench.store.find_keys({active.wedding_id: [same.change_id]})[active.wedding_id]
+            )
         assert len(bench.log(active.wedding_id)) == 1
 
     def test_commit_time_never_goes_back(self, bench: Bench, active: Wedding) -> None:
@@ -177,7 +221,7 @@ class StoreContract:
         bench.store.commit([commit_of(active, [create("Two")], bench.store)])
         assert bench.store.commit([stale]) == {}
 
-    def test_a_live_lease_is_not_taken(self, bench: Bench, active: Wedding) -> None:
+    def test_a_live_lease_is_not_taken(self, bench: Bench, owner: str, active: Wedding) -> None:
         """Another owner is told for how long it has to wait at most."""
         rival = new_id()
         bench.store.renew(rival, LONG)
@@ -185,6 +229,28 @@ class StoreContract:
             bench.store.activate(active.wedding_id, rival)
         assert refused.value.retry_after is not None
         assert 0 < refused.value.retry_after <= LONG
+        assert refused.value.metadata == {OWNER: owner}
+
+    def test_who_may_not_adopt_takes_only_its_own(self, bench: Bench, owner: str, active: Wedding) -> None:
+        """Without `adopt` a wedding that is nobody's is refused, and the owner's own is loaded again."""
+        free = a_wedding()
+        bench.add(free)
+        with pytest.raises(NotOwner) as refused:
+            bench.store.activate(free.wedding_id, owner, adopt=False)
+        assert refused.value.metadata == {}
+        again = bench.store.activate(active.wedding_id, owner, adopt=False)
+        assert again.epoch == active.epoch + 1
+
+    def test_a_revoked_lease_is_never_renewed(self, bench: Bench, owner: str, active: Wedding) -> None:
+        """A revoked owner is told so, and what is left of its lease still holds others off."""
+        rival = new_id()
+        bench.store.renew(rival, LONG)
+        bench.revoke(owner)
+        with pytest.raises(Revoked):
+            bench.store.renew(owner, LONG)
+        with pytest.raises(NotOwner):
+            bench.store.activate(active.wedding_id, rival)
+        bench.revoke(new_id())  # an owner that is gone already
 
     def test_an_ended_lease_is_taken_at_once(self, bench: Bench, owner: str, active: Wedding) -> None:
         """After its owner's end a wedding is taken over, and the old owner is fenced."""
@@ -250,9 +316,17 @@ class MemoryBench:
         """Have a wedding."""
         self.store.add(wedding)
 
+    def revoke(self, owner_id: str) -> None:
+        """Revoke."""
+        self.store.revoke(owner_id)
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the log."""
         return self.store.log(wedding_id)
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the states."""
+        return self.store.states(wedding_id)
 
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
         """Return what waits."""
@@ -278,18 +352,30 @@ class PostgresBench:
         record = WeddingRecord(
             wedding_id=wedding.wedding_id,
             title="Ada & Grace",
-            day=wedding.day,
-            time_zone=wedding.time_zone,
+            day=date(2027, 6, 12),
+            time_zone="Europe/Paris",
             members=members,
         )
-        self._with_service(lambda store: store.create_wedding(record, viewer=members[0][0]))
+        viewer = members[0][0]
+        self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
+
+    def revoke(self, owner_id: str) -> None:
+        """Revoke as the service does."""
+        self._with_database(lambda database: SyncStore(database).revoke_lease(owner_id))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""
-        found: list[LogEntry] = self._with_service(
-            lambda store: store.list_changes(wedding_id, viewer=None, after=0, limit=100)
+        page: LogPage = self._with_database(
+            lambda database: LogStore(database).list_changes(wedding_id, viewer=None, after=0, limit=100)
         )
-        return found
+        return list(page.entries)
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Read the column itself."""
+        query = "SELECT state FROM sync.changes WHERE wedding_id = %s ORDER BY sequence"
+        with psycopg.connect(self._admin) as connection:
+            sealed = connection.execute(query, [wedding_id]).fetchall()
+        return [load_item(orjson.loads(unseal(state).payload)) for (state,) in sealed]
 
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
         """Read the table itself."""
@@ -302,11 +388,11 @@ class PostgresBench:
         for store in self._stores:
             store.close()
 
-    def _with_service(self, work: Callable[[SyncStore], Awaitable[Any]]) -> Any:
+    def _with_database(self, work: Callable[[Database], Awaitable[Any]]) -> Any:
         async def run() -> Any:
             database = Database(self._url, 1)
             try:
-                return await work(SyncStore(database))
+                return await work(database)
             finally:
                 await database.dispose()
 
@@ -345,6 +431,17 @@ class TestPostgresStore(StoreContract):
             bench.store.renew(owner, LONG)
         assert bench.store.renew(owner, LONG) is True
 
+    def test_a_deadline_travels_to_the_statement(self, bench: PostgresBench, active: Wedding) -> None:
+        """A commit that waits for a lock longer than anybody waits for it is undone, and says so."""
+        commit = commit_of(active, [create("One")], bench.store)
+        with psycopg.connect(bench._admin) as rival:
+            rival.execute("SELECT FROM sync.weddings WHERE wedding_id = %s FOR UPDATE", [active.wedding_id])
+            bench.store.limit(0.05)
+            with pytest.raises(DeadlineExceeded):
+                bench.store.commit([commit])
+        bench.store.limit(LONG)
+        assert set(bench.store.commit([commit])) == {active.wedding_id}
+
     def test_facts_name_members_and_both_sides(self, bench: PostgresBench, active: Wedding) -> None:
         """What the conflicts service is told holds both values, both sources and who may see it."""
         made = create("One")
@@ -355,6 +452,27 @@ class TestPostgresStore(StoreContract):
         (field,) = told.body["fields"]
         assert (field["path"], field["current"], field["proposed"]) == ("title", "One", "Other")
         assert field["proposed_by"]["link"] == "link-1"
+
+    async def test_change_ids_are_forgotten_after_their_time(
+        self, bench: PostgresBench, active: Wedding, migrated_database: MigratedDatabase
+    ) -> None:
+        """Ids older than 30 days go, some at a time and of every wedding; younger ones stay."""
+        changes = [create() for _ in range(3)]
+        bench.store.commit([commit_of(active, changes, bench.store)])
+        asked = {active.wedding_id: [change.change_id for change in changes]}
+        with psycopg.connect(bench._admin) as admin:
+            admin.execute(
+                "UPDATE sync.change_keys SET created_at = now() - interval '31 days'"
+                " WHERE change_id = ANY(%s)",
+                [[change.change_id for change in changes[:2]]],
+            )
+        worker = Database(migrated_database.worker_url("sync"))
+        try:
+            keys = KeyStore(worker)
+            assert [await keys.forget(days=DAYS, limit=1) for _ in range(3)] == [1, 1, 0]
+        finally:
+            await worker.dispose()
+        assert set(bench.store.find_keys(asked)[active.wedding_id]) == {changes[2].change_id}
 
     def test_a_scope_ends_with_its_batch(self, bench: PostgresBench, active: Wedding) -> None:
         """After a commit and after a look for keys the connection sees no wedding any more."""

@@ -96,7 +96,7 @@ class Canon(SyncClient):
         self, wedding_id: str, changes: Sequence[Change], **options: Any
     ) -> list[ChangeResult]:
         """Apply changes."""
-        planned = self.wedding.plan(changes, self.known, now=NOW)
+        planned = self.wedding.plan(changes, self.known)
         self.wedding = self.wedding.after(planned)
         self.known |= planned.remember
         self.log += planned.logged

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +16,23 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
 
 from services.launcher.programs import MARKER
+from services.sync.actor_store import PostgresOwnerStore
+from services.sync.settings import SyncSettings
+from services.sync.wiring import App, build
 from tests.support.database import MigratedDatabase
 from tests.support.processes import eventually
+from tests.unit.sync.local_actors import LocalActors
 from wedsync.api.gateway.v1 import commit_pb2, commit_pb2_grpc
 from wedsync.api.sync.v1 import wedding_pb2
 from wedsync.client import SyncClient, open_channel, wedding_message
+from wedsync.errors import InvalidRequest
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.embedded.process import Child, Launch, tail
 from wedsync.runtime.principal import Scope, mint_key, write_keys
+from wedsync.runtime.telemetry import Telemetry
 
 _START_SECONDS = 45.0
 
@@ -37,6 +45,7 @@ class Keys:
     studio: str
     florist: str
     reader: str
+    alarm: str
     gateway: str
 
 
@@ -94,6 +103,22 @@ class Service:
             yield SyncClient(channel)
 
 
+@dataclass
+class InProcess:
+    """The whole service in this process, Ray apart."""
+
+    target: str
+    keys: Keys
+    app: App
+    gateway_target: str
+
+    @contextlib.asynccontextmanager
+    async def client(self, key: str = "") -> AsyncIterator[SyncClient]:
+        """Yield a client with one of the keys, the studio's unless told otherwise."""
+        async with open_channel(self.target, api_key=key or self.keys.studio) as channel:
+            yield SyncClient(channel)
+
+
 def actor_processes() -> list[psutil.Process]:
     """Return every wedding actor's process that our Ray started; a whole system beside us has its own."""
     found = []
@@ -113,6 +138,13 @@ async def soon(condition: Any, seconds: float, what: str) -> None:
         await asyncio.sleep(0.02)
 
 
+async def refused(call: Any) -> list[str]:
+    """Return the fields a malformed request is refused for."""
+    with pytest.raises(InvalidRequest) as error:
+        await call
+    return [violation.field for violation in error.value.violations]
+
+
 async def new_wedding(sync: SyncClient, **but: Any) -> wedding_pb2.Wedding:
     """Create a wedding."""
     return await sync.create_wedding(wedding_message("Ada & Grace", "2027-06-12", "Europe/Paris", **but))
@@ -128,6 +160,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
             ("studio", "studio", {Scope.READ, Scope.WRITE}),
             ("florist", "florist", {Scope.READ, Scope.WRITE}),
             ("reader", "studio", {Scope.READ}),
+            ("alarm", "studio", {Scope.READ, Scope.WRITE, Scope.EMERGENCY}),
             ("gateway", "wedsync", {Scope.INTERNAL}),
         )
     }
@@ -137,17 +170,43 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return Keys(file, **{name: key for name, (key, _) in minted.items()})
 
 
+@dataclass
+class Site:
+    """Everything a service needs; any number of them may run on it."""
+
+    environment: dict[str, str]
+    keys: Keys
+    database: MigratedDatabase
+    gateway_target: str
+    home: Path
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[Service]:
+        """Run a service of that name until the block ends."""
+        port, log = free_port(), self.home / f"{name}.log"
+        environment = {**self.environment, "WEDSYNC_GRPC_PORT": str(port)}
+        argv = [sys.executable, "-m", "services.sync"]
+        child = Child(Launch(name=name, argv=argv, log=log, env=environment))
+        child.start()
+        try:
+            eventually(lambda: _serving(port) or child.exited(0), _START_SECONDS, f"serving: {tail(log)}")
+            child.require_running()
+            yield Service(f"127.0.0.1:{port}", self.keys, self.database, child, self.gateway_target)
+        finally:
+            child.stop()
+
+
 @pytest.fixture(scope="module")
-def service(
+def site(
     migrated_database: MigratedDatabase,
     embedded_ray: tuple[str, dict[str, str]],
     valkey_url: str,
     keys: Keys,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
-    """One service for the module, ready."""
+) -> Site:
+    """Databases, Ray and keys of this module's services."""
     home = tmp_path_factory.mktemp("home")
-    port, gateway = free_port(), f"127.0.0.1:{free_port()}"
+    gateway = f"127.0.0.1:{free_port()}"
     address, ray_environment = embedded_ray
     environment = {
         **_inherited(),
@@ -159,7 +218,6 @@ def service(
         "WEDSYNC_RAY_ADDRESS": address,
         "WEDSYNC_API_KEYS_FILE": str(keys.file),
         "WEDSYNC_INTERNAL_KEY_FILE": str(keys.file.parent / "internal_key"),
-        "WEDSYNC_GRPC_PORT": str(port),
         "WEDSYNC_METRICS_PORT": "0",
         "WEDSYNC_GATEWAY_TARGET": gateway,
         "WEDSYNC_CONFLICTS_TARGET": f"127.0.0.1:{free_port()}",
@@ -167,15 +225,58 @@ def service(
         "WEDSYNC_SYNC_CALL_SECONDS": "2",
         "WEDSYNC_DRAIN_SECONDS": "3",
     }
-    log = home / "sync.log"
-    child = Child(Launch(name="sync", argv=[sys.executable, "-m", "services.sync"], log=log, env=environment))
-    child.start()
-    try:
-        eventually(lambda: _serving(port) or child.exited(0), _START_SECONDS, f"serving: {tail(log)}")
-        child.require_running()
-        yield Service(f"127.0.0.1:{port}", keys, migrated_database, child, gateway)
-    finally:
-        child.stop()
+    return Site(environment, keys, migrated_database, gateway, home)
+
+
+@pytest.fixture(scope="module")
+def service(site: Site) -> Iterator[Service]:
+    """One service for the module, ready."""
+    with site.running("sync") as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def running_in_process(
+    database: MigratedDatabase, keys: Keys, home: Path, **but: Any
+) -> AsyncIterator[InProcess]:
+    """Run a service in this process, with settings of its own if some are given."""
+    stores: list[PostgresOwnerStore] = []
+
+    def new_store() -> PostgresOwnerStore:
+        stores.append(PostgresOwnerStore(database.app_url("sync")))
+        return stores[-1]
+
+    given: dict[str, Any] = {
+        "home": home,
+        "database_url": SecretStr(database.app_url("sync")),
+        "worker_database_url": SecretStr(database.worker_url("sync")),
+        "ray_address": "nowhere:1",
+        "api_keys_file": keys.file,
+        "internal_key_file": keys.file.parent / "internal_key",
+        "grpc_port": 0,
+        "gateway_target": f"127.0.0.1:{free_port()}",
+        "conflicts_target": f"127.0.0.1:{free_port()}",
+        "sync_poll_seconds": 0.2,
+        "sync_slow_reader_seconds": 0.2,
+        "drain_seconds": 1,
+        **but,
+    }
+    settings = SyncSettings(**given)
+    actors = LocalActors(new_store, monotonic=time.monotonic)
+    async with build(settings, telemetry=Telemetry(), actors=actors) as app:
+        await app.server.start()
+        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app, settings.gateway_target)
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+async def in_process(
+    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
+) -> AsyncIterator[InProcess]:
+    """A running service."""
+    async with running_in_process(migrated_database, keys, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.sync.conftest import Keys, new_wedding
-from tests.integration.sync.in_process import InProcess, running_in_process
-from tests.support.database import MigratedDatabase
+from tests.integration.sync.conftest import InProcess, new_wedding, refused
 from tests.unit.sync.builders import create, delete, vendor
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
@@ -24,19 +21,9 @@ from wedsync.model.items import ItemKind
 
 
 @pytest.fixture
-async def service(
-    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
-) -> AsyncIterator[InProcess]:
-    """A running service."""
-    async with running_in_process(migrated_database, keys, tmp_path) as running:
-        yield running
-
-
-async def refused(call: Any) -> list[str]:
-    """Return the fields a malformed request is refused for."""
-    with pytest.raises(InvalidRequest) as error:
-        await call
-    return [violation.field for violation in error.value.violations]
+def service(in_process: InProcess) -> InProcess:
+    """The service of these tests."""
+    return in_process
 
 
 async def test_a_wedding_is_created_once(service: InProcess) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ import grpc
 import psycopg
 import pytest
 
-from tests.integration.sync.conftest import Keys, new_wedding, soon
-from tests.integration.sync.in_process import InProcess, running_in_process
+from tests.integration.sync.conftest import InProcess, Keys, new_wedding, running_in_process, soon
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import create, update
 from wedsync.api.sync.v1 import service_pb2, service_pb2_grpc, wedding_pb2
@@ -28,12 +27,9 @@ _WATCHERS, _WEDDINGS, _CHANNELS, _CHANGES = 2000, 40, 20, 3
 
 
 @pytest.fixture
-async def service(
-    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
-) -> AsyncIterator[InProcess]:
-    """A running service."""
-    async with running_in_process(migrated_database, keys, tmp_path) as running:
-        yield running
+def service(in_process: InProcess) -> InProcess:
+    """The service of these tests."""
+    return in_process
 
 
 async def _read(sync: SyncClient, wedding_id: str, after: int | None, seen: list[int]) -> None:

@@ -131,7 +131,12 @@ def test_keys_are_minted_once_and_foreign_ones_are_kept(tmp_path: Path) -> None:
     files["demo"].unlink()
     ensure_keys(keys)
     ring = KeyRing.from_file(keys)
-    assert ring.verify(files["demo"].read_text()).scopes == {Scope.READ, Scope.WRITE, Scope.ADMIN}
+    assert ring.verify(files["demo"].read_text()).scopes == {
+        Scope.READ,
+        Scope.WRITE,
+        Scope.ADMIN,
+        Scope.EMERGENCY,
+    }
     assert ring.verify(before["sync"]).scopes == {Scope.INTERNAL}
     assert foreign in read_keys(keys)
     assert files["demo"].stat().st_mode & 0o777 == 0o600

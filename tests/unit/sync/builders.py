@@ -49,6 +49,11 @@ def emergency(change: Change) -> Change:
     return replace(change, priority=Priority.EMERGENCY)
 
 
+def critical(change: Change) -> Change:
+    """Return the change in the lane of weddings in their live window."""
+    return replace(change, priority=Priority.CRITICAL)
+
+
 def _change(
     kind: ChangeKind, item_id: str, values: Mapping[str, FieldValue], but: Mapping[str, object]
 ) -> Change:

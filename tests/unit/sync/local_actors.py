@@ -73,6 +73,7 @@ class LocalActors:
         self._store, self._monotonic, self._capacity = store, monotonic, capacity
         self._pids = itertools.count(100)
         self.all: list[LocalActor] = []
+        self.by_owner: dict[str, LocalActor] = {}
         self.away = False
         self.stillborn = 0
         """How many of the next ones die at birth."""
@@ -101,7 +102,14 @@ class LocalActors:
             self.stillborn -= 1
             actor.dead = True
         self.all.append(actor)
+        self.by_owner[owner_id] = actor
         return actor
+
+    async def find(self, owner_id: str) -> LocalActor:
+        """Return the actor that owns under this id, whoever started it."""
+        if owner_id not in self.by_owner:
+            raise ActorLost("no such actor")
+        return self.by_owner[owner_id]
 
     async def close(self) -> None:
         """Let go of all."""

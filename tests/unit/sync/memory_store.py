@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 from services.sync.batch import Batch
 from services.sync.facts import Fact
-from services.sync.owner import WeddingCommit
+from services.sync.lease import Revoked
+from services.sync.owner import OWNER, WeddingCommit
 from services.sync.records import LogEntry
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.model.changes import ItemState
 
 __all__ = ["Batch", "MemoryStore"]
 
@@ -26,6 +28,7 @@ class _Row:
     committed_at: datetime = _START
     keys: dict[str, KnownChange] = field(default_factory=dict)
     log: list[LogEntry] = field(default_factory=list)
+    states: list[ItemState] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
 
@@ -37,6 +40,8 @@ class MemoryStore:
         self._rows: dict[str, _Row] = {}
         self._leases: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._revoked: set[str] = set()
+        self.limits: list[float] = []
         self.down = False
         self.lose_commit = False
         """The next commit happens, and its answer is lost."""
@@ -49,13 +54,31 @@ class MemoryStore:
         """Return the wedding's log."""
         return list(self._rows[wedding_id].log)
 
+    def epoch(self, wedding_id: str) -> int:
+        """Return how often the wedding was taken over."""
+        return self._rows[wedding_id].wedding.epoch
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the item each logged change was about, as it left it."""
+        return list(self._rows[wedding_id].states)
+
     def facts(self, wedding_id: str) -> list[Fact]:
         """Return what waits in the outbox."""
         return list(self._rows[wedding_id].facts)
 
+    def limit(self, seconds: float) -> None:
+        """Keep how long statements may take."""
+        self.limits.append(seconds)
+
+    def revoke(self, owner_id: str) -> None:
+        """Have a lease run out."""
+        self._revoked.add(owner_id)
+
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew a lease."""
         self._reach()
+        if owner_id in self._revoked:
+            raise Revoked
         unbroken = self._alive(owner_id)
         self._leases[owner_id] = self._seconds() + seconds
         return unbroken
@@ -65,14 +88,17 @@ class MemoryStore:
         self._reach()
         self._leases.pop(owner_id, None)
 
-    def activate(self, wedding_id: str, owner_id: str) -> Wedding:
+    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
         """Take over and load."""
         self._reach()
         row = self._rows.get(wedding_id)
         if row is None:
             raise UnknownWedding
-        if row.owner_id not in {None, owner_id} and self._alive(str(row.owner_id)):
-            raise NotOwner(retry_after=self._leases[str(row.owner_id)] - self._seconds())
+        if row.owner_id != owner_id and row.owner_id is not None and self._alive(row.owner_id):
+            left = self._leases[row.owner_id] - self._seconds()
+            raise NotOwner(retry_after=left, metadata={OWNER: row.owner_id})
+        if row.owner_id != owner_id and not adopt:
+            raise NotOwner(retry_after=0.0)
         row.owner_id = owner_id
         row.wedding = replace(row.wedding, epoch=row.wedding.epoch + 1)
         return row.wedding
@@ -112,6 +138,7 @@ class MemoryStore:
         row.committed_at, row.wedding = now, row.wedding.after(commit.batch)
         for entry in commit.batch.logged:
             row.log.append(LogEntry(change=entry.change, result=replace(entry.result, committed_at=now)))
+            row.states.append(entry.item)
         for change_id, known in commit.batch.remember.items():
             result = replace(known.result, committed_at=now) if known.result.sequence else known.result
             row.keys[change_id] = replace(known, result=result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from services.sync.disputes import collided, ended
@@ -14,7 +13,6 @@ from tests.unit.sync.builders import PLANNER, a_wedding, create, delete, update,
 from wedsync.model.changes import Change
 from wedsync.model.items import LIFE
 
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 TAVE, CALENDAR = vendor("tave"), vendor("calendar")
 MADE = create("Toast", item_id="i")
 CLASH = (
@@ -26,7 +24,7 @@ CLASH = (
 
 def logged(*changes: Change) -> Sequence[LoggedChange]:
     """Return the log of a wedding with these changes."""
-    return a_wedding().plan(changes, {}, now=NOW).logged
+    return a_wedding().plan(changes, {}).logged
 
 
 def last(*changes: Change) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -16,13 +16,15 @@ from services.sync.edits import AfterCommit, Edits
 from services.sync.facts import Destination, Fact
 from services.sync.mailbox import Applied
 from services.sync.outbox import Courier, Outbox
+from services.sync.pause import pausing
 from services.sync.rpc_peers import collision_messages, commit_message, to_conflicts, to_gateway
-from tests.unit.sync.builders import create, update, vendor
+from tests.unit.sync.builders import PLANNER, create, update, vendor
 from tests.unit.sync.test_outbox import Peer, Table
 from tests.unit.sync.test_owner import World
 from wedsync.clock import FakeClock
-from wedsync.errors import Overloaded
+from wedsync.errors import Overloaded, WeddingPaused
 from wedsync.model.changes import Change, Outcome
+from wedsync.model.ids import new_id
 from wedsync.runtime.telemetry import Telemetry
 
 
@@ -34,7 +36,9 @@ class OneOwner:
         self.owner = self.world.owner()
         self.answer: Answer | None = None
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Applied:
+    async def apply(
+        self, wedding_id: str, changes: Sequence[Change], *, seconds: float = 1.0, live_seconds: float = 0.0
+    ) -> Applied:
         """Apply."""
         sent = load_batch(dump_batch(Batch(work={wedding_id: changes}, release=["r"])))
         self.answer = load_answer(dump_answer(self.owner.apply(sent)))
@@ -123,6 +127,30 @@ async def test_a_commit_is_told_and_shown() -> None:
     assert shown.weddings == [wedding_id]
     assert [fact.sequence for fact in peer.heard] == [1]
     await outbox.stop()
+
+
+async def test_a_paused_wedding_is_said(telemetry: Telemetry) -> None:
+    """Changes of a paused wedding are refused as a whole, with the reason and when to try again."""
+    owner = OneOwner()
+    edits = Edits(owners=owner, telemetry=telemetry)
+    wedding_id = owner.world.wedding()
+    await edits.apply(wedding_id, [pausing(wedding_id, new_id(), "Rain", PLANNER, "")])
+    with pytest.raises(WeddingPaused, match="Rain") as refused:
+        await edits.apply(wedding_id, [create()])
+    assert refused.value.retry_after
+    assert len(owner.world.store.log(wedding_id)) == 1
+
+
+async def test_a_pause_is_shown_and_a_duplicate_is_not() -> None:
+    """Whatever made the log grow is shown at once, also where no other service is told of it."""
+    owner, shown = OneOwner(), Watched()
+    wedding_id = owner.world.wedding()
+    pause = pausing(wedding_id, new_id(), "Rain", PLANNER, "")
+    for _ in range(2):
+        await owner.apply(wedding_id, [pause])
+        assert owner.answer is not None
+        AfterCommit(outbox=Outbox({}), live=shown)(owner.answer)
+    assert shown.weddings == [wedding_id]
 
 
 async def test_facts_become_messages_with_everything_in_them() -> None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from services.sync.lease import Heartbeat, Lease
+from services.sync.lease import Heartbeat, Lease, Revoked
 from wedsync.errors import Unavailable
 
 
@@ -14,13 +14,15 @@ class Database:
     """Says what it is told to, and counts."""
 
     def __init__(self) -> None:
-        self.unbroken, self.down, self.renewals = True, False, 0
+        self.unbroken, self.down, self.revoked, self.renewals = True, False, False, 0
         self.asked = threading.Event()
 
     def renew(self, _: float) -> bool:
         """Renew."""
         self.renewals += 1
         self.asked.set()
+        if self.revoked:
+            raise Revoked
         if self.down:
             raise Unavailable
         return self.unbroken
@@ -70,7 +72,10 @@ def test_the_heartbeat_goes_on_through_trouble_and_ends_when_told() -> None:
     """Renewals that fail are tried again; after stop there are no more."""
     database = Database()
     database.down = True
-    heartbeat = Heartbeat(Lease(database.renew, lambda: 0.0), seconds=0.001)
+    left: list[str] = []
+    heartbeat = Heartbeat(
+        Lease(database.renew, lambda: 0.0), on_revoked=lambda: left.append("left"), seconds=0.001
+    )
     heartbeat.start()
     for _ in range(3):
         database.asked.clear()
@@ -79,3 +84,17 @@ def test_the_heartbeat_goes_on_through_trouble_and_ends_when_told() -> None:
     renewals = database.renewals
     assert renewals >= 3
     assert database.renewals == renewals
+    assert left == []
+
+
+def test_a_revoked_owner_leaves() -> None:
+    """Who may not renew any more says so at once, and to whoever asks meanwhile."""
+    database, left = Database(), threading.Event()
+    database.revoked = True
+    lease = Lease(database.renew, lambda: 0.0)
+    with pytest.raises(Unavailable):
+        lease.require()
+    heartbeat = Heartbeat(lease, on_revoked=left.set, seconds=0.001)
+    heartbeat.start()
+    assert left.wait(5)
+    heartbeat.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from services.sync.feed import KEPT_BYTES, KEPT_MESSAGES, Feed
 from services.sync.live import CHANNEL, Live, Watch
-from services.sync.records import LogEntry
+from services.sync.records import LogEntry, LogPage
 from tests.unit.sync.builders import create
 from wedsync.clock import FakeClock
 from wedsync.errors import Unavailable, UnknownWedding
@@ -65,13 +65,11 @@ class Logs:
         await self._answer()
         return len(self.entries.get(wedding_id, []))
 
-    async def list_changes(
-        self, wedding_id: str, *, viewer: str | None, after: int, limit: int
-    ) -> Sequence[LogEntry]:
+    async def list_changes(self, wedding_id: str, *, viewer: str | None, after: int, limit: int) -> LogPage:
         """Return a page."""
         self.pages += 1
         await self._answer()
-        return self.entries.get(wedding_id, [])[after : after + limit]
+        return LogPage(entries=self.entries.get(wedding_id, [])[after : after + limit])
 
     async def grown(self, after: Mapping[str, int], *, limit: int) -> Mapping[str, Sequence[LogEntry]]:
         """Return what follows in several logs."""

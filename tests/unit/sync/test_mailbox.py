@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from services.sync.batch import Answer, Batch, Done, Stages
-from services.sync.mailbox import MAX_BATCH, ActorLost, Applied, Mailbox
-from tests.unit.sync.builders import create, emergency
+from services.sync.mailbox import LOADING_COST, MAX_BATCH, ActorLost, Applied, Mailbox
+from tests.unit.sync.builders import create, critical, emergency
 from wedsync.clock import FakeClock, SystemClock
-from wedsync.errors import NotOwner, Overloaded
+from wedsync.errors import DeadlineExceeded, NotOwner, Overloaded
 from wedsync.model.changes import Change, ChangeResult, Outcome
 from wedsync.model.ids import new_id
 
@@ -61,9 +62,11 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def submit(mailbox: Mailbox, wedding_id: str, changes: Sequence[Change]) -> asyncio.Task[Applied]:
+def submit(
+    mailbox: Mailbox, wedding_id: str, changes: Sequence[Change], **options: Any
+) -> asyncio.Task[Applied]:
     """Submit in the background."""
-    return asyncio.create_task(mailbox.submit(wedding_id, changes))
+    return asyncio.create_task(mailbox.submit(wedding_id, changes, **options))
 
 
 async def test_what_arrives_during_a_call_goes_together_in_the_next() -> None:
@@ -206,3 +209,46 @@ async def test_a_release_goes_before_what_follows_it() -> None:
     await mailbox.submit("w", [create()])
     assert [list(batch.release) for batch in callee.batches] == [[wedding_id]]
     assert not mailbox.busy("w")
+
+
+async def test_what_waited_too_long_is_not_begun() -> None:
+    """A submission whose time is over is told so, for certain, and no call brings it to the owner."""
+    clock, callee = FakeClock(), Callee()
+    mailbox = Mailbox(callee, clock=clock, window=0)
+    callee.open.clear()
+    first = submit(mailbox, "w", [create()], until=9.0)
+    await settle()
+    late, patient = submit(mailbox, "w", [create()], until=1.0), submit(mailbox, "w", [create()], until=5.0)
+    await settle()
+    clock.advance(1.0)
+    callee.open.set()
+    await asyncio.gather(first, patient)
+    with pytest.raises(DeadlineExceeded, match="nothing was done"):
+        await late
+    assert callee.sizes() == [1, 1]
+    assert [batch.seconds for batch in callee.batches] == [9.0, 4.0]
+
+
+async def test_a_call_loads_a_bounded_number_of_weddings() -> None:
+    """Weddings that must be loaded first count for more, so that an emergency waits for few of them."""
+    callee = Callee()
+    mailbox = Mailbox(callee, clock=SystemClock(), window=0)
+    await asyncio.gather(*(submit(mailbox, new_id(), [create()], loading=True) for _ in range(100)))
+    assert max(callee.sizes()) <= MAX_BATCH // LOADING_COST
+
+
+async def test_a_critical_flood_lets_an_emergency_pass() -> None:
+    """With more waiting than many calls can carry, all of it critical, an emergency is in the next call."""
+    callee = Callee()
+    mailbox = Mailbox(callee, clock=SystemClock(), limit=5000, window=0)
+    callee.open.clear()
+    flood = [submit(mailbox, "w", [critical(create())] * 100) for _ in range(40)]
+    await settle()
+    urgent = emergency(create())
+    passed = submit(mailbox, "w", [urgent])
+    await settle()
+    callee.open.set()
+    await passed
+    assert callee.batches[1].work["w"][0] is urgent
+    await asyncio.gather(*flood)
+    assert len(callee.batches) >= 8

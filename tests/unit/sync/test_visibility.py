@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.sync import visibility
+from services.sync.lanes import Calendar
 from services.sync.visibility import TRUSTED_SECONDS, Visibility
 from wedsync.clock import FakeClock
 from wedsync.errors import UnknownWedding
@@ -16,11 +17,12 @@ class Members:
     def __init__(self) -> None:
         self.asked, self.refuses = 0, False
 
-    async def require_visible(self, wedding_id: str, *, viewer: str | None) -> None:
+    async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
         """Answer."""
         self.asked += 1
         if self.refuses:
             raise UnknownWedding
+        return Calendar(day=None, time_zone="UTC")
 
 
 async def test_a_member_is_asked_about_once_in_a_while() -> None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
-
-import pytest
 
 from services.sync.facts import Destination, facts_of
-from services.sync.wedding import CHANGE_ID_REUSED, fingerprint, lane_of
+from services.sync.wedding import CHANGE_ID_REUSED, fingerprint
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
 from wedsync.model.changes import Outcome, Priority
-
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def test_logged_changes_take_one_sequence_each() -> None:
@@ -27,7 +22,6 @@ def test_logged_changes_take_one_sequence_each() -> None:
             update(made.item_id, {"title": "Two"}, source=vendor(), default_base=0),
         ],
         {},
-        now=NOW,
     )
     assert [(r.outcome, r.sequence) for r in batch.results] == [
         (Outcome.APPLIED, 5),
@@ -43,7 +37,7 @@ def test_logged_changes_take_one_sequence_each() -> None:
 def test_a_plan_changes_nothing() -> None:
     """Planning leaves the wedding as it was; only `after` moves on."""
     wedding = a_wedding()
-    batch = wedding.plan([create("One")], {}, now=NOW)
+    batch = wedding.plan([create("One")], {})
     assert (wedding.sequence, dict(wedding.items)) == (0, {})
     assert wedding.after(batch).sequence == 1
 
@@ -52,7 +46,7 @@ def test_an_id_used_for_something_else_is_refused() -> None:
     """The same change id with other content is rejected by name; the first stays."""
     made = create("One")
     other = replace(made, values={"title": "Two"})
-    batch = a_wedding().plan([made, other], {}, now=NOW)
+    batch = a_wedding().plan([made, other], {})
     assert (batch.results[1].outcome, batch.results[1].reason) == (Outcome.REJECTED, CHANGE_ID_REUSED)
     assert len(batch.logged) == 1
 
@@ -62,29 +56,6 @@ def test_a_fingerprint_is_of_the_content_alone() -> None:
     made = create("One")
     assert fingerprint(made) == fingerprint(replace(made, priority=Priority.BULK, trace_parent="00-x"))
     assert fingerprint(made) != fingerprint(replace(made, default_base=1))
-
-
-@pytest.mark.parametrize(
-    ("moment", "lane"),
-    [
-        ("2027-06-11T09:59:59+00:00", Priority.NORMAL),
-        ("2027-06-11T10:00:00+00:00", Priority.CRITICAL),
-        ("2027-06-13T09:59:59+00:00", Priority.CRITICAL),
-        ("2027-06-13T10:00:00+00:00", Priority.NORMAL),
-    ],
-)
-def test_the_live_window_follows_the_weddings_own_date(moment: str, lane: Priority) -> None:
-    """From noon before to noon after the day, in the wedding's zone, everyday edits are critical."""
-    wedding = a_wedding(day=date(2027, 6, 12), time_zone="Europe/Paris")
-    batch = wedding.plan([create()], {}, now=datetime.fromisoformat(moment))
-    assert batch.logged[0].change.priority is lane
-    assert a_wedding().lane(datetime.fromisoformat(moment)) is Priority.NORMAL
-
-
-def test_backfill_and_emergencies_keep_their_lane() -> None:
-    """Only everyday edits follow the wedding."""
-    assert lane_of(Priority.BULK, Priority.CRITICAL) is Priority.BULK
-    assert lane_of(Priority.EMERGENCY, Priority.NORMAL) is Priority.EMERGENCY
 
 
 def test_a_collision_is_told_when_it_is_logged_and_not_again() -> None:
@@ -99,7 +70,6 @@ def test_a_collision_is_told_when_it_is_logged_and_not_again() -> None:
             delete(made.item_id, source=vendor("other", "r2"), default_base=0),
         ],
         {},
-        now=NOW,
     )
     told = [(fact.sequence, fact.destination) for fact in facts_of(wedding, batch.logged)]
     assert told == [
