@@ -138,23 +138,20 @@ def _fields_after(item: ItemState, entry: Entry) -> Iterator[tuple[str, FieldSta
 
 
 def _field_after(state: FieldState | None, result: FieldResult, entry: Entry) -> FieldState | None:
-    change, value, source = entry.change, result.proposed, entry.change.source
     if result.outcome is Outcome.CONFLICTED and state is not None:
-        return state if only_repeats(state, result, change) else _disputed(state, value, entry)
+        repeated = only_repeats(state, result, entry.change)
+        return state if repeated else _disputed(state, result.proposed, entry)
     if result.outcome not in {Outcome.APPLIED, Outcome.MERGED}:
         return state
-    if state is not None and value == state.value:
-        return FieldState(value=value, revision=entry.sequence, source=state.source)
-    dispute = state.collision if state else None
+    new = FieldState(value=result.proposed, revision=entry.sequence, source=entry.change.source)
+    if state is not None and state.value == new.value:
+        return replace(new, source=state.source)  # said again: it only ended a dispute
     if result.outcome is Outcome.MERGED:
-        source = replace(source, record_id=None)  # no vendor's record shows the merged value yet
-    elif dispute is not None and source.link_id is None and value == dispute.proposed:
-        source = dispute.proposed_by  # who decides for a side does not become its author
-    if dispute is not None and (result.path == LIFE or _ends(dispute, result.path, value, change)):
-        dispute = None
-    return FieldState(
-        value=value, revision=entry.sequence, source=source, collision=_going_on(dispute, entry)
-    )
+        # No vendor's record shows the merged value yet.
+        new = replace(new, source=replace(new.source, record_id=None))
+    if state is None or state.collision is None or result.path == LIFE:
+        return new
+    return _in_dispute(state.collision, new, result, entry)
 
 
 def _disputed(state: FieldState, value: FieldValue, entry: Entry) -> FieldState:
@@ -169,10 +166,14 @@ def _disputed(state: FieldState, value: FieldValue, entry: Entry) -> FieldState:
     return replace(state, collision=collision)
 
 
-def _going_on(dispute: Collision | None, entry: Entry) -> Collision | None:
-    if dispute is None:
-        return None
+def _in_dispute(dispute: Collision, new: FieldState, result: FieldResult, entry: Entry) -> FieldState:
+    """Return a field's new state where there was an open dispute about it."""
     source = entry.change.source
+    decided = result.outcome is Outcome.APPLIED and source.link_id is None
+    if decided and new.value == dispute.proposed:
+        new = replace(new, source=dispute.proposed_by)  # who decides for a side does not become its author
+    if _ends(dispute, result.path, new.value, entry.change):
+        return new
     if dispute.proposed_by.same_record(source):
-        return replace(dispute, proposed_by=source)
-    return replace(dispute, current_by=source)
+        return replace(new, collision=replace(dispute, proposed_by=source))
+    return replace(new, collision=replace(dispute, current_by=source))
