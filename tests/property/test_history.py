@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import count
 
 from hypothesis import given
@@ -13,7 +12,6 @@ from wedsync.model.changes import PAYMENT_PROCESSOR, Change, ChangeKind, Source
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.history import Call, Entry, History, violations
 
-NOW = datetime(2027, 1, 1, tzinfo=UTC)
 SOURCES = (
     Source(organization_id="studio", actor="ada"),
     Source(organization_id="studio", actor="tave", link_id="tave", vendor="tave", record_id="1"),
@@ -71,7 +69,7 @@ def history_of(changes: list[Change]) -> History:
     wedding, known, clock = Wedding(wedding_id="w", epoch=1, sequence=0), dict[str, KnownChange](), count()
     calls, log = [], []
     for change in changes:
-        batch = wedding.plan([change], known, now=NOW)
+        batch = wedding.plan([change], known)
         wedding, known = wedding.after(batch), known | dict(batch.remember)
         log += [Entry(change=entry.change, result=entry.result, epoch=1) for entry in batch.logged]
         times = float(next(clock)), float(next(clock))
