@@ -72,7 +72,7 @@ class Leases(Protocol):
     """The rows that say how long each owner may go on. Raises `WedSyncError`."""
 
     async def end_lease(self, owner_id: str) -> None:
-        """End the lease of an owner that is known to be dead: its weddings may be taken over at once."""
+        """End the lease of an owner that is said to be dead: its weddings may be taken over at once."""
         ...
 
     async def revoke_lease(self, owner_id: str) -> None:
@@ -268,7 +268,7 @@ class Pool:
         else:
             self.elsewhere.pop(slot.owner_id, None)
         dead = ours and await slot.actor.kill(_END_SECONDS)
-        # Wrongly known to be dead: the fence still holds. Frozen or cut off: it may not renew any more.
+        # Wrongly said to be dead: the fence still holds. In either case it may not renew any more.
         end = self._leases.end_lease if dead else self._leases.revoke_lease
         with contextlib.suppress(WedSyncError):
             await end(slot.owner_id)

@@ -62,9 +62,13 @@ _ALL_CHANGES = text(_CHANGES.format(item=""))
 _ITEM_CHANGES = text(_CHANGES.format(item=" AND item_id = CAST(:item AS uuid)"))
 _SEQUENCE = text("SELECT sequence FROM sync.weddings WHERE wedding_id = :wedding")
 
+# Ray may call an owner dead that only cannot be reached: without the mark it would come back and renew.
 # Owners that vanished with their service leave a row behind, which nobody else would remove.
 _END_LEASE = text(
-    "DELETE FROM sync.owners WHERE owner_id = :owner OR lease_until < clock_timestamp() - interval '1 day'"
+    "WITH forgotten AS (DELETE FROM sync.owners"
+    "  WHERE lease_until < clock_timestamp() - interval '1 day' AND owner_id <> :owner)"
+    " UPDATE sync.owners SET revoked = true, lease_until = least(lease_until, clock_timestamp())"
+    " WHERE owner_id = :owner"
 )
 
 _REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :owner")
@@ -147,7 +151,7 @@ class SyncStore:
             return int((await connection.execute(_SEQUENCE, {"wedding": wedding_id})).scalar_one())
 
     async def end_lease(self, owner_id: str) -> None:
-        """End the lease of an owner that is known to be dead."""
+        """End the lease of an owner that is said to be dead: now, and for good should it live."""
         async with self._database.transaction() as connection:
             await connection.execute(_END_LEASE, {"owner": owner_id})
 

@@ -51,6 +51,10 @@ class Bench(Protocol):
         """Have an owner's lease run out."""
         ...
 
+    def bury(self, owner_id: str) -> None:
+        """End the lease of an owner that is said to be dead."""
+        ...
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
         ...
@@ -223,6 +227,18 @@ class StoreContract:
         assert taken.epoch == active.epoch + 1
         assert bench.store.commit([commit_of(active, [create()], bench.store)]) == {}
 
+    def test_an_owner_that_was_wrongly_called_dead_cannot_come_back(
+        self, bench: Bench, owner: str, active: Wedding
+    ) -> None:
+        """Its weddings are taken over at once, and it learns that it has to leave."""
+        bench.bury(owner)
+        with pytest.raises(Revoked):
+            bench.store.renew(owner, LONG)
+        rival = new_id()
+        bench.store.renew(rival, LONG)
+        assert bench.store.activate(active.wedding_id, rival).epoch == active.epoch + 1
+        bench.bury(new_id())  # an owner that is gone already
+
     def test_a_lease_that_ran_out_is_taken(self, bench: Bench, active: Wedding) -> None:
         """A lease is over by the store's clock, whether its owner knows it or not."""
         short, late = new_id(), a_wedding()
@@ -282,6 +298,10 @@ class MemoryBench:
         """Revoke."""
         self.store.revoke(owner_id)
 
+    def bury(self, owner_id: str) -> None:
+        """End a lease for good."""
+        self.store.bury(owner_id)
+
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the log."""
         return self.store.log(wedding_id)
@@ -319,6 +339,10 @@ class PostgresBench:
     def revoke(self, owner_id: str) -> None:
         """Revoke as the service does."""
         self._with_service(lambda store: store.revoke_lease(owner_id))
+
+    def bury(self, owner_id: str) -> None:
+        """End a lease as the service does."""
+        self._with_service(lambda store: store.end_lease(owner_id))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""

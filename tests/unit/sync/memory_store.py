@@ -68,6 +68,12 @@ class MemoryStore:
         """Have a lease run out."""
         self._revoked.add(owner_id)
 
+    def bury(self, owner_id: str) -> None:
+        """End a lease for good."""
+        self._reach()
+        self._revoked.add(owner_id)
+        self._leases.pop(owner_id, None)
+
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew a lease."""
         self._reach()

@@ -65,7 +65,7 @@ class MemoryLeases:
 
     async def end_lease(self, owner_id: str) -> None:
         """End one."""
-        self._store.end(owner_id)
+        self._store.bury(owner_id)
 
     async def revoke_lease(self, owner_id: str) -> None:
         """Have one run out."""
