@@ -107,7 +107,7 @@ class MemoryStore:
         """Give up."""
         self._reach()
         for wedding_id in wedding_ids:
-            if self._rows[wedding_id].owner_id == owner_id:
+            if wedding_id in self._rows and self._rows[wedding_id].owner_id == owner_id:
                 self._rows[wedding_id].owner_id = None
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:

@@ -151,6 +151,26 @@ async def test_the_least_recently_used_wedding_makes_room(site: Site) -> None:
     assert len(site.actors.all) == 2
 
 
+async def test_an_actor_never_gets_more_weddings_than_it_has_room_for(site: Site) -> None:
+    """A wedding that is wanted again before its old actor let it go waits for that, and does not go back."""
+    first, second, third = site.wedding(), site.wedding(), site.wedding()
+    await site.apply(first)
+    await until(lambda: len(site.pool.slots) == 2)
+    site.clock.advance(0.001)
+    await site.apply(second)
+    slow = site.owner_of(first)
+    slow.gate = asyncio.Event()
+    edits = [asyncio.create_task(site.apply(third))]  # takes the place of the first, which is still there
+    await until(lambda: any(third in slot.weddings for slot in site.pool.slots))
+    edits.append(asyncio.create_task(site.apply(first)))
+    tries = len(site.answers)
+    await until(lambda: len(site.answers) > tries + 2)
+    assert [len(slot.weddings) for slot in site.pool.slots] == [1, 1]
+    slow.gate.set()
+    assert [await edit for edit in edits] == [[(Outcome.APPLIED, 1)], [(Outcome.APPLIED, 2)]]
+    assert [len(actor.owner.holding) for actor in site.actors.living] == [1, 1]
+
+
 async def test_no_room_is_said_with_a_retry_time(site: Site) -> None:
     """While every actor is busy another wedding waits for a bounded time and is then refused."""
     weddings = [site.wedding(), site.wedding()]
