@@ -151,6 +151,17 @@ async def test_the_least_recently_used_wedding_makes_room(site: Site) -> None:
     assert len(site.actors.all) == 2
 
 
+async def test_a_start_is_given_up_once_all_others_are_lost(site: Site) -> None:
+    """Whatever is being started on a Ray that is gone is not waited for: the pool connects anew at once."""
+    wedding_id = site.wedding()
+    site.actors.unborn = 1
+    await site.apply(wedding_id)
+    await until(lambda: len(site.actors.all) == 2)
+    site.owner_of(wedding_id).dead = True
+    assert await site.apply(wedding_id) == [(Outcome.APPLIED, 2)]
+    assert site.actors.connects == 2
+
+
 async def test_an_actor_never_gets_more_weddings_than_it_has_room_for(site: Site) -> None:
     """A wedding that is wanted again before its old actor let it go waits for that, and does not go back."""
     first, second, third = site.wedding(), site.wedding(), site.wedding()
@@ -310,6 +321,7 @@ async def test_a_place_is_kept_for_emergencies() -> None:
     async for _ in _running(site):
         weddings = [site.wedding(), site.wedding()]
         for wedding_id in weddings:
+            await until(lambda: site.pool.used_and_free[1] == 2)  # else the first would make room
             await site.apply(wedding_id)
         await until(lambda: site.pool.used_and_free == (2, 1))
         gate = asyncio.Event()
