@@ -75,6 +75,7 @@ JOIN sync.change_keys k USING (wedding_id, change_id)
 """
 
 # Rows are locked in id order, so that two batches over the same weddings cannot wait for each other.
+# Bytes go in binary (`%b`): as text every one of them would be written and read as two digits.
 _COMMIT = """
 WITH part AS (
   SELECT *
@@ -92,22 +93,24 @@ WITH part AS (
 ), new_items AS (
   INSERT INTO sync.items (wedding_id, item_id, kind, deleted, revision, state)
   SELECT * FROM unnest(%(i_wedding)s::uuid[], %(i_item)s::uuid[], %(i_kind)s::text[], %(i_deleted)s::bool[],
-                       %(i_revision)s::bigint[], %(i_state)s::bytea[])
+                       %(i_revision)s::bigint[], %(i_state)b::bytea[])
     AS i (wedding_id, item_id, kind, deleted, revision, state)
   WHERE i.wedding_id IN (SELECT wedding_id FROM owned)
   ON CONFLICT (wedding_id, item_id) DO UPDATE
     SET deleted = excluded.deleted, revision = excluded.revision, state = excluded.state
 ), new_changes AS (
-  INSERT INTO sync.changes (wedding_id, sequence, change_id, item_id, body, trace_parent, committed_at)
+  INSERT INTO sync.changes (wedding_id, sequence, change_id, item_id, body, state, trace_parent,
+                            committed_at)
   SELECT c.*, o.committed_at
   FROM unnest(%(c_wedding)s::uuid[], %(c_sequence)s::bigint[], %(c_change)s::uuid[], %(c_item)s::uuid[],
-              %(c_body)s::bytea[], %(c_trace)s::text[])
-    AS c (wedding_id, sequence, change_id, item_id, body, trace_parent)
+              %(c_body)b::bytea[], %(c_state)b::bytea[], %(c_trace)s::text[])
+    AS c (wedding_id, sequence, change_id, item_id, body, state, trace_parent)
   JOIN owned o USING (wedding_id)
 ), new_keys AS (
   INSERT INTO sync.change_keys (wedding_id, change_id, fingerprint, result, created_at)
   SELECT k.*, o.committed_at
-  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)s::bytea[], %(k_result)s::bytea[])
+  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)b::bytea[],
+              %(k_result)b::bytea[])
     AS k (wedding_id, change_id, fingerprint, result)
   JOIN owned o USING (wedding_id)
 ), new_facts AS (
@@ -115,7 +118,7 @@ WITH part AS (
                            committed_at, not_before)
   SELECT f.*, o.committed_at, clock_timestamp() + make_interval(secs => %(head_start)s)
   FROM unnest(%(f_wedding)s::uuid[], %(f_fact)s::uuid[], %(f_sequence)s::bigint[], %(f_destination)s::text[],
-              %(f_lane)s::smallint[], %(f_body)s::bytea[], %(f_trace)s::text[])
+              %(f_lane)s::smallint[], %(f_body)b::bytea[], %(f_trace)s::text[])
     AS f (wedding_id, fact_id, sequence, destination, lane, body, trace_parent)
   JOIN owned o USING (wedding_id)
 )

@@ -15,10 +15,16 @@ from wedsync.runtime.envelope import seal
 
 def columns_of(commits: Sequence[WeddingCommit]) -> dict[str, Any]:
     """Return every array the commit statement is bound to, by name."""
+    # A change's state and, of an item's last change, the item's own row: the same bytes, made once.
+    states = [[_sealed(dump_item(entry.item)) for entry in commit.batch.logged] for commit in commits]
     return {
         **_table("", ("wedding", "epoch", "expected", "sequence"), _weddings(commits)),
-        **_table("i_", ("wedding", "item", "kind", "deleted", "revision", "state"), _items(commits)),
-        **_table("c_", ("wedding", "sequence", "change", "item", "body", "trace"), _changes(commits)),
+        **_table("i_", ("wedding", "item", "kind", "deleted", "revision", "state"), _items(commits, states)),
+        **_table(
+            "c_",
+            ("wedding", "sequence", "change", "item", "body", "state", "trace"),
+            _changes(commits, states),
+        ),
         **_table("k_", ("wedding", "change", "fingerprint", "result"), _keys(commits)),
         **_table(
             "f_", ("wedding", "fact", "sequence", "destination", "lane", "body", "trace"), _facts(commits)
@@ -40,23 +46,28 @@ def _weddings(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
         yield c.wedding.wedding_id, c.wedding.epoch, c.batch.expected_sequence, c.batch.sequence
 
 
-def _items(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
-    for c in commits:
-        revisions = {entry.item.item_id: entry.result.sequence for entry in c.batch.logged}
-        for item in c.batch.items.values():
+def _items(commits: Sequence[WeddingCommit], states: Sequence[Sequence[bytes]]) -> Iterator[tuple[Any, ...]]:
+    for c, sealed in zip(commits, states, strict=True):
+        last = {
+            entry.item.item_id: (entry, state) for entry, state in zip(c.batch.logged, sealed, strict=True)
+        }
+        for entry, state in last.values():
+            item = entry.item
             yield (
                 c.wedding.wedding_id,
                 item.item_id,
                 item.kind.value,
                 item.deleted,
-                revisions[item.item_id],
-                _sealed(dump_item(item)),
+                entry.result.sequence,
+                state,
             )
 
 
-def _changes(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
-    for c in commits:
-        for entry in c.batch.logged:
+def _changes(
+    commits: Sequence[WeddingCommit], states: Sequence[Sequence[bytes]]
+) -> Iterator[tuple[Any, ...]]:
+    for c, sealed in zip(commits, states, strict=True):
+        for entry, state in zip(c.batch.logged, sealed, strict=True):
             change = entry.change
             record = {
                 "change": dump_change(change),
@@ -69,6 +80,7 @@ def _changes(commits: Sequence[WeddingCommit]) -> Iterator[tuple[Any, ...]]:
                 change.change_id,
                 change.item_id,
                 _sealed(record),
+                state,
                 change.trace_parent,
             )
 

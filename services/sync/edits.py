@@ -15,10 +15,10 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from services.sync.batch import Answer
-from services.sync.facts import Fact
 from services.sync.live import Live
 from services.sync.mailbox import Applied
 from services.sync.outbox import Outbox
+from services.sync.pause import require_let_through
 from wedsync.model.changes import Change, ChangeResult, Outcome
 from wedsync.runtime.metrics import REGISTRY, observe_stage
 from wedsync.runtime.telemetry import Telemetry
@@ -69,7 +69,7 @@ class Edits:
         seconds: float = APPLY_SECONDS,
         live_seconds: float = 0.0,
     ) -> Sequence[ChangeResult]:
-        """Have the changes applied; raises what `Directory.apply` raises."""
+        """Have the changes applied; raises `WeddingPaused` and what `Directory.apply` raises."""
         start = time.time_ns()
         traces = [self._trace(change) for change in changes]
         carried = [
@@ -79,6 +79,7 @@ class Edits:
         end = time.time_ns()
         for trace, result in zip(traces, applied.results, strict=True):
             self._record(trace, result, applied, start, end)
+        require_let_through(applied.results)
         return applied.results
 
     def _trace(self, change: Change) -> _Trace:
@@ -93,7 +94,7 @@ class Edits:
         record("apply", trace.edit, start, end, outcome, traceparent=trace.apply)
         process = {"process.pid": applied.pid}
         record("actor", trace.apply, stages.received, stages.committed, process, traceparent=trace.actor)
-        if result.sequence and result.outcome is not Outcome.DUPLICATE:
+        if _is_new(result):
             record("commit", trace.actor, stages.planned, stages.committed, {}, traceparent=trace.commit)
         for stage, nanoseconds in (
             ("queue", applied.sent - applied.queued),
@@ -115,7 +116,11 @@ class AfterCommit:
         activations_total.inc(answer.activations)
         fenced_total.inc(answer.fenced)
         for wedding_id, done in answer.done.items():
-            facts: Sequence[Fact] = done.facts
-            if facts:
-                self._outbox.offer(facts)
+            self._outbox.offer(done.facts)
+            if any(map(_is_new, done.results)):
                 self._live.committed(wedding_id)
+
+
+def _is_new(result: ChangeResult) -> bool:
+    """Say whether the log grew by it."""
+    return bool(result.sequence) and result.outcome is not Outcome.DUPLICATE

@@ -13,6 +13,7 @@ from services.sync.wedding import LoggedChange, Wedding
 from wedsync.model.changes import Priority
 from wedsync.model.codec import dump_item, dump_source
 from wedsync.model.ids import new_id
+from wedsync.model.items import VENDOR_KINDS
 
 
 class Destination(StrEnum):
@@ -45,6 +46,8 @@ def facts_of(wedding: Wedding, logged: Sequence[LoggedChange]) -> tuple[Fact, ..
 
 
 def _facts(wedding: Wedding, entry: LoggedChange) -> Iterator[Fact]:
+    if entry.item.kind not in VENDOR_KINDS:
+        return  # a pause, say: no vendor keeps it, and nobody disagrees about it
     yield _fact(wedding, entry, Destination.GATEWAY, _commit_body(entry))
     fields, endings = list(collided(entry)), list(ended(entry))
     if fields or endings:

@@ -5,33 +5,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import grpc
 
+from services.sync import rpc_answers as answers
+from services.sync import rpc_history as history
 from services.sync import rpc_requests as requests
 from services.sync.edits import APPLY_SECONDS, Edits
 from services.sync.live import Live
-from services.sync.records import LogEntry, WeddingRecord
-from services.sync.store import SyncStore
+from services.sync.pause import pausing, resuming
+from services.sync.rewinder import Rewinder
+from services.sync.store import FIRST_ID, SyncStore
+from services.sync.store_history import HistoryStore
+from services.sync.store_log import LogStore
 from services.sync.visibility import Visibility
 from wedsync.api.common.v1 import item_pb2
-from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
+from wedsync.api.sync.v1 import service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.clock import Clock
-from wedsync.convert import item_to_message, logged_change_to_message, result_to_message
-from wedsync.convert.changes import timestamp
-from wedsync.convert.items import date_to_message
-from wedsync.errors import FieldViolation, InvalidRequest, Overloaded
+from wedsync.convert import item_to_message, result_to_message
+from wedsync.errors import ChangeIdReused, FailedPrecondition, FieldViolation, InvalidRequest, Overloaded
+from wedsync.model.changes import Change, Outcome, Source
 from wedsync.runtime.principal import Principal, Scope, require
 from wedsync.runtime.requests import page_size, page_token, place_of, require_id
+from wedsync.runtime.server import MAX_MESSAGE_BYTES
 from wedsync.runtime.telemetry import current_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _WATCH_BATCH = 200
 
 
@@ -52,13 +54,17 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         self,
         *,
         store: SyncStore,
+        log: LogStore,
+        history: HistoryStore,
         visibility: Visibility,
         edits: Edits,
+        rewinder: Rewinder,
         live: Live,
         watch: WatchLimits,
         clock: Clock,
     ) -> None:
-        self._store, self._visibility, self._edits = store, visibility, edits
+        self._store, self._log, self._history = store, log, history
+        self._visibility, self._edits, self._rewinder = visibility, edits, rewinder
         self._live, self._watch, self._clock = live, watch, clock
 
     async def CreateWedding(
@@ -67,15 +73,27 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """Create a wedding."""
         caller = require(Scope.WRITE)
         wedding = requests.wedding_from(request.wedding, caller)
-        return _wedding(await self._store.create_wedding(wedding, viewer=caller.organization_id))
+        return answers.wedding_message(
+            await self._store.create_wedding(wedding, viewer=caller.organization_id)
+        )
 
     async def GetWedding(
         self, request: service_pb2.GetWeddingRequest, context: Context
     ) -> wedding_pb2.Wedding:
         """Return one wedding."""
         viewer = _viewer(require(Scope.READ))
-        wedding_id = require_id("wedding_id", request.wedding_id)
-        return _wedding(await self._store.get_wedding(wedding_id, viewer=viewer))
+        wedding_id, at = require_id("wedding_id", request.wedding_id), history.moment_of(request)
+        if at is None:
+            wedding = await self._store.get_wedding(wedding_id, viewer=viewer)
+        else:
+            wedding = await self._history.get_wedding(wedding_id, viewer=viewer, at=at)
+        message = answers.wedding_message(wedding)
+        if request.view == service_pb2.WEDDING_VIEW_FULL:
+            items = await self._history.all_items(wedding_id, viewer=viewer, at=wedding.sequence)
+            message.items.extend(item_to_message(wedding_id, item) for item in items)
+        if message.ByteSize() > MAX_MESSAGE_BYTES:
+            raise FailedPrecondition("The wedding's items are too large for one answer; list them.")
+        return message
 
     async def ListWeddings(
         self, request: service_pb2.ListWeddingsRequest, context: Context
@@ -84,12 +102,14 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         caller = require(Scope.READ)
         size = page_size(request.page_size, default=50, most=200)
         found = await self._store.list_weddings(
-            organization_id=caller.organization_id, after=_wedding_place(request.page_token), limit=size + 1
+            organization_id=caller.organization_id,
+            after=answers.wedding_place(request.page_token),
+            limit=size + 1,
         )
         page, more = found[:size], found[size:]
         return service_pb2.ListWeddingsResponse(
-            weddings=[_wedding(wedding) for wedding in page],
-            next_page_token=_wedding_token(page[-1]) if more else "",
+            weddings=[answers.wedding_message(wedding) for wedding in page],
+            next_page_token=answers.wedding_token(page[-1]) if more else "",
         )
 
     async def ApplyChanges(
@@ -98,7 +118,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """Apply changes to one wedding."""
         caller = require(Scope.WRITE)
         wedding_id = require_id("wedding_id", request.wedding_id)
-        changes = requests.changes_from(request, caller, trace_parent=current_traceparent() or "")
+        changes = requests.changes_from(request, caller, trace_parent=_trace())
         calendar = await self._visibility.require(wedding_id, viewer=_viewer(caller))
         live = calendar.live_seconds(self._clock.now())
         results = await self._edits.apply(
@@ -118,8 +138,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """Return one item."""
         viewer = _viewer(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        item_id = require_id("item_id", request.item_id)
-        return item_to_message(wedding_id, await self._store.get_item(wedding_id, item_id, viewer=viewer))
+        item_id, at = require_id("item_id", request.item_id), history.moment_of(request)
+        if at is None:
+            item = await self._store.get_item(wedding_id, item_id, viewer=viewer)
+        else:
+            item = await self._history.get_item(wedding_id, item_id, viewer=viewer, at=at)
+        return item_to_message(wedding_id, item)
 
     async def ListItems(
         self, request: service_pb2.ListItemsRequest, context: Context
@@ -127,19 +151,21 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """List a wedding's items."""
         viewer = _viewer(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        size = page_size(request.page_size, default=100, most=500)
-        place = place_of(request.page_token, parts=1)
-        found = await self._store.list_items(
-            wedding_id,
-            viewer=viewer,
-            after=require_id("page_token", place[0]) if place else _FIRST_ID,
-            deleted=request.show_deleted,
-            limit=size + 1,
+        at, place = history.moment_of(request), place_of(request.page_token, parts=1)
+        asked: dict[str, Any] = {
+            "viewer": viewer,
+            "after": require_id("page_token", place[0]) if place else FIRST_ID,
+            "deleted": request.show_deleted,
+            "limit": page_size(request.page_size, default=100, most=500),
+        }
+        page = await (
+            self._store.list_items(wedding_id, **asked)
+            if at is None
+            else self._history.list_items(wedding_id, at=at, **asked)
         )
-        page, more = found[:size], found[size:]
         return service_pb2.ListItemsResponse(
-            items=[item_to_message(wedding_id, item) for item in page],
-            next_page_token=page_token([page[-1].item_id]) if more else "",
+            items=[item_to_message(wedding_id, item) for item in page.items],
+            next_page_token=page_token([page.next_after]) if page.next_after else "",
         )
 
     async def ListChanges(
@@ -148,17 +174,16 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """List a wedding's log."""
         viewer = _viewer(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        if request.item_id:
-            require_id("item_id", request.item_id)
-        size = page_size(request.page_size, default=100, most=500)
-        after = _after(request.after_sequence)
-        found = await self._store.list_changes(
-            wedding_id, viewer=viewer, after=after, item_id=request.item_id, limit=size + 1
+        page = await self._log.list_changes(
+            wedding_id,
+            viewer=viewer,
+            after=_after(request.after_sequence),
+            limit=page_size(request.page_size, default=100, most=500),
+            only=history.filter_of(request),
         )
-        page, more = found[:size], found[size:]
         return service_pb2.ListChangesResponse(
-            changes=[_logged(wedding_id, entry) for entry in page],
-            next_after_sequence=page[-1].result.sequence if more else 0,
+            changes=[answers.logged(wedding_id, entry) for entry in page.entries],
+            next_after_sequence=page.next_after,
         )
 
     async def WatchWedding(  # type: ignore[override]  # gRPC also takes one that writes by itself
@@ -174,14 +199,50 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
             await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached))
             while True:
                 grown.clear()
-                found = await self._store.list_changes(
+                page = await self._log.list_changes(
                     wedding_id, viewer=viewer, after=reached, limit=_WATCH_BATCH
                 )
-                for entry in found:
+                for entry in page.entries:
                     reached = entry.result.sequence
-                    await self._send(context, _watched(wedding_id, entry))
-                if len(found) < _WATCH_BATCH:
+                    await self._send(context, answers.watched(wedding_id, entry))
+                if not page.next_after:
                     await self._wait(grown)
+
+    async def PauseWedding(
+        self, request: service_pb2.PauseWeddingRequest, context: Context
+    ) -> wedding_pb2.Wedding:
+        """Have a wedding take no more changes."""
+        caller = require(Scope.WRITE)
+        reason = history.pause_reason(request)
+        ids = require_id("wedding_id", request.wedding_id), require_id("request_id", request.request_id)
+        return await self._decree(caller, pausing(*ids, reason, _author(caller), _trace()))
+
+    async def ResumeWedding(
+        self, request: service_pb2.ResumeWeddingRequest, context: Context
+    ) -> wedding_pb2.Wedding:
+        """Have a paused wedding take changes again."""
+        caller = require(Scope.WRITE)
+        ids = require_id("wedding_id", request.wedding_id), require_id("request_id", request.request_id)
+        return await self._decree(caller, resuming(*ids, _author(caller), _trace()))
+
+    async def RewindWedding(
+        self, request: service_pb2.RewindWeddingRequest, context: Context
+    ) -> service_pb2.RewindWeddingResponse:
+        """Bring a wedding, or what one source did to it, back to an earlier sequence."""
+        caller = require(Scope.WRITE)
+        wedding_id, viewer = require_id("wedding_id", request.wedding_id), _viewer(caller)
+        asked = history.rewinding_of(request, _author(caller), trace_parent=_trace())
+        done = await self._rewinder.rewind(wedding_id, asked, viewer=viewer, dry_run=request.dry_run)
+        return answers.rewound(done, await self._store.sequence(wedding_id, viewer=viewer))
+
+    async def _decree(self, caller: Principal, change: Change) -> wedding_pb2.Wedding:
+        """Change what is true of the wedding as a whole, and return it."""
+        wedding_id, viewer = change.item_id, _viewer(caller)
+        await self._visibility.require(wedding_id, viewer=viewer)
+        (result,) = await self._edits.apply(wedding_id, [change])
+        if result.outcome is Outcome.REJECTED:
+            raise ChangeIdReused("This request_id was used for something else; choose a new one.")
+        return answers.wedding_message(await self._store.get_wedding(wedding_id, viewer=viewer))
 
     async def _send(self, context: Context, message: service_pb2.WatchWeddingResponse) -> None:
         try:
@@ -209,47 +270,15 @@ def _seconds(context: Context) -> float:
     return APPLY_SECONDS if remaining is None else min(remaining, APPLY_SECONDS)
 
 
+def _author(caller: Principal) -> Source:
+    return Source(organization_id=caller.organization_id, actor=caller.actor)
+
+
+def _trace() -> str:
+    return current_traceparent() or ""
+
+
 def _after(sequence: int) -> int:
     if sequence < 0:
         raise InvalidRequest(violations=[FieldViolation("after_sequence", "must not be negative")])
     return sequence
-
-
-def _wedding_place(token: str) -> tuple[datetime, str] | None:
-    place = place_of(token, parts=2)
-    if place is None:
-        return None
-    try:
-        return datetime.fromisoformat(place[0]), require_id("page_token", place[1])
-    except ValueError:
-        raise InvalidRequest(violations=[FieldViolation("page_token", "is none of ours")]) from None
-
-
-def _wedding_token(wedding: WeddingRecord) -> str:
-    created = wedding.created_at.isoformat() if wedding.created_at else ""
-    return page_token([created, wedding.wedding_id])
-
-
-def _wedding(wedding: WeddingRecord) -> wedding_pb2.Wedding:
-    members: Sequence[wedding_pb2.Member] = [
-        wedding_pb2.Member(organization_id=organization, role=role) for organization, role in wedding.members
-    ]
-    message = wedding_pb2.Wedding(
-        wedding_id=wedding.wedding_id,
-        title=wedding.title,
-        date=date_to_message(wedding.day.isoformat()) if wedding.day else None,
-        time_zone=wedding.time_zone,
-        members=members,
-        sequence=wedding.sequence,
-    )
-    if wedding.sequence and wedding.committed_at:
-        message.update_time.CopyFrom(timestamp(wedding.committed_at))
-    return message
-
-
-def _logged(wedding_id: str, entry: LogEntry) -> change_pb2.LoggedChange:
-    return logged_change_to_message(wedding_id=wedding_id, change=entry.change, result=entry.result)
-
-
-def _watched(wedding_id: str, entry: LogEntry) -> service_pb2.WatchWeddingResponse:
-    return service_pb2.WatchWeddingResponse(change=_logged(wedding_id, entry), sequence=entry.result.sequence)

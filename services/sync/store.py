@@ -1,10 +1,12 @@
-"""What the service reads and writes in Postgres itself; what an owner writes is in `actor_store.py`."""
+"""What the service reads and writes in Postgres itself.
+
+The log is in `store_log.py`, the past in `store_history.py`; what an owner writes in `actor_store.py`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,14 +16,16 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sync.lanes import Calendar
-from services.sync.records import LogEntry, WeddingRecord
+from services.sync.pause import paused_because
+from services.sync.records import ItemPage, WeddingRecord
 from wedsync.errors import AlreadyExists, NotFound, UnknownWedding
-from wedsync.model.changes import ItemState, Priority
-from wedsync.model.codec import load_change, load_item, load_result
+from wedsync.model.changes import ItemState
+from wedsync.model.codec import load_item
+from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
 
-_FIRST_ID = "00000000-0000-0000-0000-000000000000"
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 _IS_MEMBER = text(
     "SELECT FROM sync.wedding_members WHERE wedding_id = :wedding AND organization_id = :viewer"
@@ -37,10 +41,11 @@ _ADD_MEMBER = text(
     "INSERT INTO sync.wedding_members (wedding_id, organization_id, role, created_at)"
     " VALUES (:wedding, :organization, :role, :created_at)"
 )
-_WEDDINGS = text(
+WEDDINGS = text(
     "SELECT w.wedding_id, w.title, w.day, w.time_zone, w.sequence, w.committed_at, w.created_at,"
     " ARRAY(SELECT ARRAY[m.organization_id, m.role] FROM sync.wedding_members m"
-    "       WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id) AS members"
+    "       WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id) AS members,"
+    " (SELECT state FROM sync.items WHERE wedding_id = w.wedding_id AND item_id = w.wedding_id) AS own"
     " FROM sync.weddings w WHERE w.wedding_id = ANY(CAST(:weddings AS uuid[]))"
     " ORDER BY w.created_at, w.wedding_id"
 )
@@ -52,14 +57,8 @@ _MINE = text(
 _ITEM = text("SELECT state FROM sync.items WHERE wedding_id = :wedding AND item_id = :item")
 _ITEMS = text(
     "SELECT state FROM sync.items WHERE wedding_id = :wedding AND item_id > CAST(:after AS uuid)"
-    " AND (:deleted OR NOT deleted) ORDER BY item_id LIMIT :limit"
+    f" AND kind <> '{ItemKind.WEDDING}' AND (:deleted OR NOT deleted) ORDER BY item_id LIMIT :limit"
 )
-_CHANGES = (
-    "SELECT sequence, committed_at, trace_parent, body FROM sync.changes"
-    " WHERE wedding_id = :wedding AND sequence > :after{item} ORDER BY sequence LIMIT :limit"
-)
-_ALL_CHANGES = text(_CHANGES.format(item=""))
-_ITEM_CHANGES = text(_CHANGES.format(item=" AND item_id = CAST(:item AS uuid)"))
 _SEQUENCE = text("SELECT sequence FROM sync.weddings WHERE wedding_id = :wedding")
 
 # Ray may call an owner dead that only cannot be reached: without the mark it would come back and renew.
@@ -75,10 +74,7 @@ _REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :ow
 
 
 class SyncStore:
-    """Weddings, items and the log, each seen only by the wedding's members.
-
-    `viewer` is the organization that asks; None is a service of our own, which sees every wedding.
-    """
+    """Weddings and items as they are, each seen only by the wedding's members."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,7 +86,7 @@ class SyncStore:
             created_at = (await connection.execute(_CREATE, _columns(wedding))).scalar()
             if created_at is not None:
                 await connection.execute(_ADD_MEMBER, _members(wedding, created_at))
-            found = _wedding((await connection.execute(_WEDDINGS, {"weddings": ids})).one())
+            found = wedding_of((await connection.execute(WEDDINGS, {"weddings": ids})).one())
         if created_at is None and not found.same_content(wedding):
             raise AlreadyExists("A wedding of this id exists already and is another one.")
         return found
@@ -98,18 +94,18 @@ class SyncStore:
     async def get_wedding(self, wedding_id: str, *, viewer: str | None) -> WeddingRecord:
         """Return the wedding. Raises `UnknownWedding`."""
         async with self._seeing(wedding_id, viewer) as connection:
-            return _wedding((await connection.execute(_WEDDINGS, {"weddings": [wedding_id]})).one())
+            return wedding_of((await connection.execute(WEDDINGS, {"weddings": [wedding_id]})).one())
 
     async def list_weddings(
         self, *, organization_id: str, after: tuple[datetime, str] | None, limit: int
     ) -> list[WeddingRecord]:
         """Return the organization's weddings, oldest first, after a place in that order."""
-        moment, last = (after[0].isoformat(), after[1]) if after else ("-infinity", _FIRST_ID)
+        moment, last = (after[0].isoformat(), after[1]) if after else ("-infinity", FIRST_ID)
         asked = {"organization": organization_id, "after": moment, "after_id": last, "limit": limit}
         async with self._database.transaction(organizations=[organization_id]) as connection:
             ids = [str(wedding_id) for wedding_id in (await connection.execute(_MINE, asked)).scalars()]
         async with self._database.transaction(weddings=ids) as connection:
-            return [_wedding(row) for row in await connection.execute(_WEDDINGS, {"weddings": ids})]
+            return [wedding_of(row) for row in await connection.execute(WEDDINGS, {"weddings": ids})]
 
     async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
         """Return when a wedding takes place that the viewer may see. Raises `UnknownWedding`."""
@@ -124,26 +120,17 @@ class SyncStore:
             state = (await connection.execute(_ITEM, asked)).scalar()
         if state is None:
             raise NotFound("There is no such item in this wedding.")
-        return load_item(_opened(state))
+        return item_of(state)
 
     async def list_items(
         self, wedding_id: str, *, viewer: str | None, after: str, deleted: bool, limit: int
-    ) -> list[ItemState]:
+    ) -> ItemPage:
         """Return items in the order of their ids, after one of them."""
         async with self._seeing(wedding_id, viewer) as connection:
-            asked = {"wedding": wedding_id, "after": after, "deleted": deleted, "limit": limit}
-            return [
-                load_item(_opened(state)) for state in (await connection.execute(_ITEMS, asked)).scalars()
-            ]
-
-    async def list_changes(
-        self, wedding_id: str, *, viewer: str | None, after: int, limit: int, item_id: str = ""
-    ) -> list[LogEntry]:
-        """Return the log after a sequence, optionally of one item only."""
-        async with self._seeing(wedding_id, viewer) as connection:
-            asked = {"wedding": wedding_id, "after": after, "item": item_id, "limit": limit}
-            query = _ITEM_CHANGES if item_id else _ALL_CHANGES
-            return [_entry(row) for row in await connection.execute(query, asked)]
+            asked = {"wedding": wedding_id, "after": after, "deleted": deleted, "limit": limit + 1}
+            found = [item_of(state) for state in (await connection.execute(_ITEMS, asked)).scalars()]
+        page, more = found[:limit], found[limit:]
+        return ItemPage(items=page, next_after=page[-1].item_id if more else "")
 
     async def sequence(self, wedding_id: str, *, viewer: str | None) -> int:
         """Return the last sequence of the wedding's log."""
@@ -160,18 +147,25 @@ class SyncStore:
         async with self._database.transaction() as connection:
             await connection.execute(_REVOKE_LEASE, {"owner": owner_id})
 
-    @contextlib.asynccontextmanager
-    async def _seeing(self, wedding_id: str, viewer: str | None) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction on one wedding; nothing is read before its visibility was checked."""
-        organizations = [viewer] if viewer else []
-        asked = {"wedding": wedding_id, "viewer": viewer}
-        async with self._database.transaction(
-            organizations=organizations, weddings=[wedding_id]
-        ) as connection:
-            visible = await connection.execute(_IS_MEMBER if viewer else _EXISTS, asked)
-            if visible.first() is None:
-                raise UnknownWedding
-            yield connection
+    def _seeing(
+        self, wedding_id: str, viewer: str | None
+    ) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        return seeing(self._database, wedding_id, viewer)
+
+
+@contextlib.asynccontextmanager
+async def seeing(database: Database, wedding_id: str, viewer: str | None) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction on one wedding; nothing is read before its visibility was checked.
+
+    `viewer` is the organization that asks; None is a service of our own, which sees every wedding.
+    """
+    organizations = [viewer] if viewer else []
+    asked = {"wedding": wedding_id, "viewer": viewer}
+    async with database.transaction(organizations=organizations, weddings=[wedding_id]) as connection:
+        visible = await connection.execute(_IS_MEMBER if viewer else _EXISTS, asked)
+        if visible.first() is None:
+            raise UnknownWedding
+        yield connection
 
 
 def _columns(wedding: WeddingRecord) -> dict[str, Any]:
@@ -195,7 +189,9 @@ def _members(wedding: WeddingRecord, created_at: datetime) -> list[dict[str, Any
     ]
 
 
-def _wedding(row: Row[Any]) -> WeddingRecord:
+def wedding_of(row: Row[Any]) -> WeddingRecord:
+    """Return the wedding of a row of `WEDDINGS`."""
+    own = item_of(row.own) if row.own is not None else None
     return WeddingRecord(
         wedding_id=str(row.wedding_id),
         title=unseal(row.title).payload.decode(),
@@ -205,17 +201,16 @@ def _wedding(row: Row[Any]) -> WeddingRecord:
         sequence=row.sequence,
         committed_at=row.committed_at,
         created_at=row.created_at,
+        paused=paused_because(own),
     )
 
 
-def _entry(row: Row[Any]) -> LogEntry:
-    record = _opened(row.body)
-    change = load_change(record["change"], priority=Priority(record["lane"]), trace_parent=row.trace_parent)
-    return LogEntry(
-        change=change, result=replace(load_result(record["result"]), committed_at=row.committed_at)
-    )
+def item_of(sealed: bytes) -> ItemState:
+    """Return the item in an envelope."""
+    return load_item(opened(sealed))
 
 
-def _opened(sealed: bytes) -> Mapping[str, Any]:
+def opened(sealed: bytes) -> Mapping[str, Any]:
+    """Return the record in an envelope."""
     record: Mapping[str, Any] = orjson.loads(unseal(sealed).payload)
     return record

@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.sync.plan import plan
+from services.sync.pause import plan_own, refusal
+from services.sync.plan import Plan, plan
 from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.codec import dump_change
 
@@ -93,7 +94,7 @@ class _Draft:
         self.sequence = wedding.sequence
         self.logged: list[LoggedChange] = []
         self.fresh: dict[str, KnownChange] = {}
-        self._items = dict(wedding.items)
+        self._wedding_id, self._items = wedding.wedding_id, dict(wedding.items)
         self._known = known
 
     def take(self, change: Change) -> ChangeResult:
@@ -101,7 +102,7 @@ class _Draft:
         mark = fingerprint(change)
         if before is not None:
             return _repeated(change, before, mark)
-        planned = plan(self._items.get(change.item_id), change, self.sequence + 1)
+        planned = self._plan(change)
         result = ChangeResult(
             change_id=change.change_id,
             outcome=planned.outcome,
@@ -114,6 +115,14 @@ class _Draft:
         if planned.outcome is not Outcome.REJECTED:
             self.fresh[change.change_id] = KnownChange(fingerprint=mark, result=result)
         return result
+
+    def _plan(self, change: Change) -> Plan:
+        own = self._items.get(self._wedding_id)
+        if (reason := refusal(own, change)) is not None:
+            return Plan(outcome=Outcome.REJECTED, reason=reason)
+        if change.item_id == self._wedding_id:
+            return plan_own(own, change, self.sequence + 1)
+        return plan(self._items.get(change.item_id), change, self.sequence + 1)
 
     def _log(self, change: Change, result: ChangeResult, item: ItemState) -> None:
         self.sequence += 1

@@ -15,12 +15,15 @@ from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
 from services.sync.retention import Retention
+from services.sync.rewinder import Rewinder
 from services.sync.rpc import SyncRpc, WatchLimits
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
 from services.sync.store import SyncStore
+from services.sync.store_history import HistoryStore
+from services.sync.store_log import LogStore
+from services.sync.store_worker import KeyStore, OutboxStore
 from services.sync.visibility import Visibility
-from services.sync.worker_store import KeyStore, OutboxStore
 from wedsync.api.sync.v1 import service_pb2_grpc
 from wedsync.client import CommitsClient, ConflictsClient, open_channel
 from wedsync.clock import Clock, SystemClock
@@ -68,7 +71,7 @@ async def build(
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
         live = Live(hints)
-        store = SyncStore(database)
+        store, history = SyncStore(database), HistoryStore(database)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -86,10 +89,14 @@ async def build(
             clock=clock,
         )
         directory = Directory(pool=pool, placement=placement, clock=clock)
+        edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
+            log=LogStore(database),
+            history=history,
             visibility=Visibility(store, clock),
-            edits=Edits(owners=directory, telemetry=telemetry),
+            edits=edits,
+            rewinder=Rewinder(history=history, edits=edits),
             live=live,
             watch=WatchLimits(
                 poll_seconds=settings.sync_poll_seconds,

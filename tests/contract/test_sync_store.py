@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any, Protocol
 
+import orjson
 import psycopg
 import pytest
 
@@ -15,18 +16,21 @@ from services.sync.actor_store import PostgresOwnerStore
 from services.sync.facts import Destination, facts_of
 from services.sync.lease import Revoked
 from services.sync.owner import OWNER, OwnerStore, WeddingCommit
-from services.sync.records import LogEntry, WeddingRecord
+from services.sync.records import LogEntry, LogPage, WeddingRecord
 from services.sync.retention import DAYS
 from services.sync.store import SyncStore
+from services.sync.store_log import LogStore
+from services.sync.store_worker import KeyStore
 from services.sync.wedding import Wedding
-from services.sync.worker_store import KeyStore
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
 from tests.unit.sync.memory_store import MemoryStore
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
-from wedsync.model.changes import Change, Outcome
+from wedsync.model.changes import Change, ItemState, Outcome
+from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+from wedsync.runtime.envelope import unseal
 
 LONG = 60.0
 
@@ -57,6 +61,10 @@ class Bench(Protocol):
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
+        ...
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the item each logged change was about, as it left it."""
         ...
 
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
@@ -134,6 +142,21 @@ class StoreContract:
         assert log[0].change.trace_parent == "00-aa"
         assert bench.outbox(active.wedding_id) == [(1, "gateway"), (2, "gateway")]
 
+    def test_each_change_keeps_its_item_as_it_left_it(self, bench: Bench, active: Wedding) -> None:
+        """Of several edits of one item in one batch each keeps its own state, of the deletion too."""
+        made, other = create("One"), create("Other")
+        edit = update(made.item_id, {"title": "Two"}, source=vendor())
+        commit = commit_of(active, [made, other, edit, delete(made.item_id)], bench.store)
+        bench.store.commit([commit])
+        states = bench.states(active.wedding_id)
+        assert states == [entry.item for entry in commit.batch.logged]
+        assert [(state.value("title"), state.deleted) for state in states] == [
+            ("One", False),
+            ("Other", False),
+            ("Two", False),
+            ("Two", True),
+        ]
+
     def test_collisions_are_told_to_the_conflicts_service_too(self, bench: Bench, active: Wedding) -> None:
         """A change that collides leaves a fact for each of the two who must hear of it."""
         made = create("One")
@@ -159,6 +182,21 @@ class StoreContract:
         known = bench.store.find_keys({active.wedding_id: [same.change_id]})[active.wedding_id]
         assert known[same.change_id].result.outcome is Outcome.UNCHANGED
         assert known[same.change_id].result.committed_at is None
+        assert len(bench.log(active.wedding_id)) == 1
+
+    def test_no_ops_alone_are_remembered_too(self, bench: Bench, active: Wedding) -> None:
+        """A batch that logs nothing keeps its change ids and leaves the wedding as it is."""
+        made = create("One")
+        first = commit_of(active, [made], bench.store)
+        bench.store.commit([first])
+        for _ in range(3):  # the statement is prepared by then
+            same = update(made.item_id, {"title": "One"})
+            commit = commit_of(active.after(first.batch), [same], bench.store)
+            assert set(bench.store.commit([commit])) == {active.wedding_id}
+            assert (
+                same.change_id
+                in bench.store.find_keys({active.wedding_id: [same.change_id]})[active.wedding_id]
+            )
         assert len(bench.log(active.wedding_id)) == 1
 
     def test_commit_time_never_goes_back(self, bench: Bench, active: Wedding) -> None:
@@ -306,6 +344,10 @@ class MemoryBench:
         """Return the log."""
         return self.store.log(wedding_id)
 
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the states."""
+        return self.store.states(wedding_id)
+
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
         """Return what waits."""
         return sorted((fact.sequence, fact.destination.value) for fact in self.store.facts(wedding_id))
@@ -334,11 +376,12 @@ class PostgresBench:
             time_zone="Europe/Paris",
             members=members,
         )
-        self._with_service(lambda store: store.create_wedding(record, viewer=members[0][0]))
+        viewer = members[0][0]
+        self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
 
     def revoke(self, owner_id: str) -> None:
         """Revoke as the service does."""
-        self._with_service(lambda store: store.revoke_lease(owner_id))
+        self._with_database(lambda database: SyncStore(database).revoke_lease(owner_id))
 
     def bury(self, owner_id: str) -> None:
         """End a lease as the service does."""
@@ -346,10 +389,17 @@ class PostgresBench:
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""
-        found: list[LogEntry] = self._with_service(
-            lambda store: store.list_changes(wedding_id, viewer=None, after=0, limit=100)
+        page: LogPage = self._with_database(
+            lambda database: LogStore(database).list_changes(wedding_id, viewer=None, after=0, limit=100)
         )
-        return found
+        return list(page.entries)
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Read the column itself."""
+        query = "SELECT state FROM sync.changes WHERE wedding_id = %s ORDER BY sequence"
+        with psycopg.connect(self._admin) as connection:
+            sealed = connection.execute(query, [wedding_id]).fetchall()
+        return [load_item(orjson.loads(unseal(state).payload)) for (state,) in sealed]
 
     def outbox(self, wedding_id: str) -> list[tuple[int, str]]:
         """Read the table itself."""
@@ -362,11 +412,11 @@ class PostgresBench:
         for store in self._stores:
             store.close()
 
-    def _with_service(self, work: Callable[[SyncStore], Awaitable[Any]]) -> Any:
+    def _with_database(self, work: Callable[[Database], Awaitable[Any]]) -> Any:
         async def run() -> Any:
             database = Database(self._url, 1)
             try:
-                return await work(SyncStore(database))
+                return await work(database)
             finally:
                 await database.dispose()
 

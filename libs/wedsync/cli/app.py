@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from wedsync.cli import conflicts, deliveries, demo, doctor, health, latency, up, vendors, weddings
+from wedsync.cli import conflicts, deliveries, demo, doctor, health, history, latency, up, vendors, weddings
 
 app = typer.Typer(
     name="wedsync",
@@ -20,6 +20,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(vendors.app, name="vendor")
 app.add_typer(weddings.app, name="wedding")
+history.add_to(weddings.app)
 app.command("tail")(weddings.tail)
 app.command("journey")(deliveries.journey)
 app.command("webhooks")(deliveries.webhooks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -22,6 +23,24 @@ def time_zone(value: str) -> str:
     if is_zone(value):
         return value
     raise typer.BadParameter(f"{value!r} is no IANA time zone; write for example Europe/Paris")
+
+
+def time(value: str | None) -> str | None:
+    """Return a time that was checked; `as_time` reads it."""
+    return value if value is None else as_time(value).isoformat()
+
+
+def moment(value: str | None) -> str | None:
+    """Return a moment in a log that was checked: a sequence, or a time."""
+    return value if value is None or value.isdecimal() else time(value)
+
+
+def as_time(value: str) -> datetime:
+    """Return a time; without an offset it is this machine's."""
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{value!r} is no time; write for example 2027-06-12T15:00") from None
 
 
 WeddingId = Annotated[str, typer.Argument(metavar="WEDDING", help="The wedding's id.", callback=identifier)]

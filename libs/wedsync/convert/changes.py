@@ -197,7 +197,7 @@ def result_to_message(item_kind: ItemKind, result: ChangeResult) -> change_pb2.C
     """Return what became of a change as a message."""
     return change_pb2.ChangeResult(
         change_id=result.change_id,
-        outcome=_outcome(result.outcome),
+        outcome=outcome_to_message(result.outcome),
         sequence=result.sequence,
         fields=[_field_result(item_kind, field) for field in result.fields],
         reason=result.reason,
@@ -209,7 +209,7 @@ def result_from_message(message: change_pb2.ChangeResult) -> ChangeResult:
     """Return what became of a change."""
     return ChangeResult(
         change_id=message.change_id,
-        outcome=_outcome_from(message.outcome),
+        outcome=outcome_from_message(message.outcome),
         sequence=message.sequence,
         fields=tuple(_field_result_from(field) for field in message.fields),
         reason=message.reason,
@@ -283,18 +283,20 @@ def _change_kind(kind: ChangeKind) -> change_pb2.ChangeKind.ValueType:
     return change_pb2.ChangeKind.Value(f"CHANGE_KIND_{kind.value.upper()}")
 
 
-def _outcome(outcome: Outcome) -> change_pb2.Outcome.ValueType:
+def outcome_to_message(outcome: Outcome) -> change_pb2.Outcome.ValueType:
+    """Return the outcome's number in the contract."""
     return change_pb2.Outcome.Value(f"OUTCOME_{outcome.value.upper()}")
 
 
-def _outcome_from(number: change_pb2.Outcome.ValueType) -> Outcome:
+def outcome_from_message(number: change_pb2.Outcome.ValueType) -> Outcome:
+    """Return the outcome of that number. Raises ValueError for one that is not known."""
     return Outcome(change_pb2.Outcome.Name(number).removeprefix("OUTCOME_").lower())
 
 
 def _field_result(item_kind: ItemKind, field: FieldResult) -> change_pb2.FieldResult:
     return change_pb2.FieldResult(
         path=field.path,
-        outcome=_outcome(field.outcome),
+        outcome=outcome_to_message(field.outcome),
         revision=field.revision,
         previous=value_to_message(item_kind, field.path, field.previous),
         proposed=value_to_message(item_kind, field.path, field.proposed),
@@ -305,7 +307,7 @@ def _field_result(item_kind: ItemKind, field: FieldResult) -> change_pb2.FieldRe
 def _field_result_from(message: change_pb2.FieldResult) -> FieldResult:
     return FieldResult(
         path=message.path,
-        outcome=_outcome_from(message.outcome),
+        outcome=outcome_from_message(message.outcome),
         revision=message.revision,
         previous=value_from_message(message.previous),
         proposed=value_from_message(message.proposed),

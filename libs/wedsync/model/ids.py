@@ -51,6 +51,11 @@ def act_id(conflict_id: str, act: str) -> str:
     return _derived("act", conflict_id, act)
 
 
+def rewind_change_id(request_id: str, item_id: str, kind: str) -> str:
+    """Return the id of the change by which a rewind updates, deletes or restores an item."""
+    return _derived("rewind", request_id, item_id, kind)
+
+
 def is_id(value: str) -> bool:
     """Say whether the value is a UUID in canonical lower-case form."""
     try:

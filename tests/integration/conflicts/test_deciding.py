@@ -17,6 +17,8 @@ from wedsync.errors import (
     PermissionDenied,
     StaleRevision,
     Unavailable,
+    WeddingPaused,
+    WedSyncError,
 )
 from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.ids import act_id, announcement_id, conflict_id, new_id
@@ -238,6 +240,7 @@ async def test_a_policy_decides_without_asking(running: Running) -> None:
     )
     change = await applied(running, act_id(conflict, "decide"))
     assert (change.values, change.source.actor) == ({"status": "paid"}, "policy:payment_processor_first")
+    assert change.source.policy == "payment_processor_first@1"
     found = await running.client("studio").get_conflict(conflict)
     assert (found.state, found.decision.policy_version) == (service_pb2.CONFLICT_STATE_DECIDED, 1)
     assert found.decision.reason
@@ -247,9 +250,12 @@ async def test_a_policy_decides_without_asking(running: Running) -> None:
     assert announcement_id(conflict) not in running.sync.items
 
 
-async def test_while_the_sync_service_is_away_decisions_wait(running: Running) -> None:
-    """What may pass is tried again with the same change id until it is done."""
-    running.sync.refusals = [Unavailable("away", retry_after=0.01) for _ in range(3)]
+@pytest.mark.parametrize("refusal", [Unavailable, WeddingPaused])
+async def test_while_the_wedding_takes_nothing_decisions_wait(
+    running: Running, refusal: type[WedSyncError]
+) -> None:
+    """What may pass, the service away or a pause, is tried again with the same change id until it is done."""
+    running.sync.refusals = [refusal("not now", retry_after=0.01) for _ in range(3)]
     conflict, _ = await opened(running)
     decided = await running.client("writer").resolve_conflict(request(conflict))
     change = await applied(running, decided.decision.change_id)

@@ -36,6 +36,7 @@ async def test_a_webhook_becomes_a_change(slow: Gateway, studio: Studio, wedding
         journey = await client.get_journey(webhook.webhook_id)
     sent = next(change for change in slow.sync.received if change.change_id == change_id)
     assert sent.trace_parent.split("-")[1] == journey.trace_id
+    assert (sent.source.event_id, sent.source.vendor) == (webhook.webhook_id, "tave")
 
 
 async def test_a_retry_carries_the_same_bytes(gateway: Gateway, studio: Studio, wedding_id: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +16,23 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
 
 from services.launcher.programs import MARKER
+from services.sync.actor_store import PostgresOwnerStore
+from services.sync.settings import SyncSettings
+from services.sync.wiring import App, build
 from tests.support.database import MigratedDatabase
 from tests.support.processes import eventually
+from tests.unit.sync.local_actors import LocalActors
 from wedsync.api.gateway.v1 import commit_pb2, commit_pb2_grpc
 from wedsync.api.sync.v1 import wedding_pb2
 from wedsync.client import SyncClient, open_channel, wedding_message
+from wedsync.errors import InvalidRequest
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.embedded.process import Child, Launch, tail
 from wedsync.runtime.principal import Scope, mint_key, write_keys
+from wedsync.runtime.telemetry import Telemetry
 
 _START_SECONDS = 45.0
 
@@ -95,6 +103,22 @@ class Service:
             yield SyncClient(channel)
 
 
+@dataclass
+class InProcess:
+    """The whole service in this process, Ray apart."""
+
+    target: str
+    keys: Keys
+    app: App
+    gateway_target: str
+
+    @contextlib.asynccontextmanager
+    async def client(self, key: str = "") -> AsyncIterator[SyncClient]:
+        """Yield a client with one of the keys, the studio's unless told otherwise."""
+        async with open_channel(self.target, api_key=key or self.keys.studio) as channel:
+            yield SyncClient(channel)
+
+
 def actor_processes() -> list[psutil.Process]:
     """Return every wedding actor's process that our Ray started; a whole system beside us has its own."""
     found = []
@@ -112,6 +136,13 @@ async def soon(condition: Any, seconds: float, what: str) -> None:
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s: {what}"
         await asyncio.sleep(0.02)
+
+
+async def refused(call: Any) -> list[str]:
+    """Return the fields a malformed request is refused for."""
+    with pytest.raises(InvalidRequest) as error:
+        await call
+    return [violation.field for violation in error.value.violations]
 
 
 async def new_wedding(sync: SyncClient, **but: Any) -> wedding_pb2.Wedding:
@@ -202,6 +233,40 @@ def service(site: Site) -> Iterator[Service]:
     """One service for the module, ready."""
     with site.running("sync") as running:
         yield running
+
+
+@pytest.fixture
+async def in_process(
+    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
+) -> AsyncIterator[InProcess]:
+    """A running service."""
+    stores: list[PostgresOwnerStore] = []
+
+    def new_store() -> PostgresOwnerStore:
+        stores.append(PostgresOwnerStore(migrated_database.app_url("sync")))
+        return stores[-1]
+
+    given: dict[str, Any] = dict(  # noqa: C408  # the names are settings
+        home=tmp_path,
+        database_url=SecretStr(migrated_database.app_url("sync")),
+        worker_database_url=SecretStr(migrated_database.worker_url("sync")),
+        ray_address="nowhere:1",
+        api_keys_file=keys.file,
+        internal_key_file=keys.file.parent / "internal_key",
+        grpc_port=0,
+        gateway_target=f"127.0.0.1:{free_port()}",
+        conflicts_target=f"127.0.0.1:{free_port()}",
+        sync_poll_seconds=0.2,
+        sync_slow_reader_seconds=0.2,
+        drain_seconds=1,
+    )
+    settings = SyncSettings(**given)
+    actors = LocalActors(new_store, monotonic=time.monotonic)
+    async with build(settings, telemetry=Telemetry(), actors=actors) as app:
+        await app.server.start()
+        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app, settings.gateway_target)
+    for store in stores:
+        store.close()
 
 
 @pytest.fixture

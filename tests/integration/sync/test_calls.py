@@ -3,90 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
-from pydantic import SecretStr
 
-from services.sync.actor_store import PostgresOwnerStore
-from services.sync.settings import SyncSettings
-from services.sync.wiring import App, build
-from tests.integration.sync.conftest import Keys, new_wedding, soon
-from tests.support.database import MigratedDatabase
+from tests.integration.sync.conftest import InProcess, new_wedding, refused, soon
 from tests.unit.sync.builders import create, delete, update, vendor
-from tests.unit.sync.local_actors import LocalActors
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.client import SyncClient, open_channel, wedding_message
 from wedsync.client.calls import unary
-from wedsync.errors import AlreadyExists, InvalidRequest, NotFound, PermissionDenied, UnknownWedding
+from wedsync.errors import AlreadyExists, NotFound, PermissionDenied, UnknownWedding
 from wedsync.model.changes import Outcome
 from wedsync.model.ids import new_id
-from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.metrics import rpc_total
-from wedsync.runtime.telemetry import Telemetry
-
-
-@dataclass
-class InProcess:
-    """The whole service in this process, Ray apart."""
-
-    target: str
-    keys: Keys
-    app: App
-
-    @contextlib.asynccontextmanager
-    async def client(self, key: str = "") -> AsyncIterator[SyncClient]:
-        """Yield a client with one of the keys, the studio's unless told otherwise."""
-        async with open_channel(self.target, api_key=key or self.keys.studio) as channel:
-            yield SyncClient(channel)
 
 
 @pytest.fixture
-async def service(
-    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
-) -> AsyncIterator[InProcess]:
-    """A running service."""
-    stores: list[PostgresOwnerStore] = []
-
-    def new_store() -> PostgresOwnerStore:
-        stores.append(PostgresOwnerStore(migrated_database.app_url("sync")))
-        return stores[-1]
-
-    given: dict[str, Any] = dict(  # noqa: C408  # the names are settings
-        home=tmp_path,
-        database_url=SecretStr(migrated_database.app_url("sync")),
-        worker_database_url=SecretStr(migrated_database.worker_url("sync")),
-        ray_address="nowhere:1",
-        api_keys_file=keys.file,
-        internal_key_file=keys.file.parent / "internal_key",
-        grpc_port=0,
-        gateway_target=f"127.0.0.1:{free_port()}",
-        conflicts_target=f"127.0.0.1:{free_port()}",
-        sync_poll_seconds=0.2,
-        sync_slow_reader_seconds=0.2,
-        drain_seconds=1,
-    )
-    settings = SyncSettings(**given)
-    actors = LocalActors(new_store, monotonic=time.monotonic)
-    async with build(settings, telemetry=Telemetry(), actors=actors) as app:
-        await app.server.start()
-        yield InProcess(f"127.0.0.1:{app.server.port}", keys, app)
-    for store in stores:
-        store.close()
-
-
-async def refused(call: Any) -> list[str]:
-    """Return the fields a malformed request is refused for."""
-    with pytest.raises(InvalidRequest) as error:
-        await call
-    return [violation.field for violation in error.value.violations]
+def service(in_process: InProcess) -> InProcess:
+    """The service of these tests."""
+    return in_process
 
 
 async def test_a_wedding_is_created_once(service: InProcess) -> None:

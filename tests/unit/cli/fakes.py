@@ -45,7 +45,14 @@ ITEM = "0198c7a2-0000-7000-8000-000000000002"
 CHANGE = "0198c7a2-0000-7000-8000-000000000003"
 WEBHOOK = "0198c7a2-0000-7000-8000-000000000004"
 NOON = datetime(2027, 6, 1, 12, tzinfo=UTC)
-TAVE = Source(organization_id="org", actor="integration", link_id="link", vendor="tave", record_id="event/1")
+TAVE = Source(
+    organization_id="org",
+    actor="integration",
+    link_id="link",
+    vendor="tave",
+    record_id="event/1",
+    event_id=WEBHOOK,
+)
 ANN = Source(organization_id="org", actor="ann")
 
 
@@ -61,6 +68,7 @@ class System:
     latency: list[delivery_pb2.StageLatency] = field(default_factory=list)
     conflicts: list[conflicts_pb2.Conflict] = field(default_factory=list)
     health: list[health_service_pb2.IntegrationHealth] = field(default_factory=list)
+    rewound: sync_pb2.RewindWeddingResponse = field(default_factory=sync_pb2.RewindWeddingResponse)
     asked: list[Any] = field(default_factory=list)
     """The requests, in order."""
 
@@ -101,10 +109,26 @@ class Sync(sync_grpc.SyncServiceServicer):
         self._system.check(request, context)
         return sync_pb2.ListItemsResponse(items=[item_to_message(WEDDING, item())])
 
+    def ListChanges(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return sync_pb2.ListChangesResponse(changes=_the_log())
+
+    def PauseWedding(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return wedding_pb2.Wedding(wedding_id=WEDDING, paused=True, pause_reason=request.reason)
+
+    def ResumeWedding(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return wedding()
+
+    def RewindWedding(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.rewound
+
     def WatchWedding(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
         self._system.check(request, context)
         yield sync_pb2.WatchWeddingResponse(sequence=0)
-        for entry in (logged(1, TAVE, Outcome.APPLIED), logged(2, ANN, Outcome.CONFLICTED)):
+        for entry in _the_log():
             yield sync_pb2.WatchWeddingResponse(change=entry, sequence=entry.sequence)
 
 
@@ -228,6 +252,10 @@ def item() -> ItemState:
             "notes": FieldState(value=None, revision=4, source=ANN),
         },
     )
+
+
+def _the_log() -> list[Any]:
+    return [logged(1, TAVE, Outcome.APPLIED), logged(2, ANN, Outcome.CONFLICTED)]
 
 
 def logged(sequence: int, source: Source, outcome: Outcome) -> Any:

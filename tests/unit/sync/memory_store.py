@@ -14,6 +14,7 @@ from services.sync.owner import OWNER, WeddingCommit
 from services.sync.records import LogEntry
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.model.changes import ItemState
 
 __all__ = ["Batch", "MemoryStore"]
 
@@ -27,6 +28,7 @@ class _Row:
     committed_at: datetime = _START
     keys: dict[str, KnownChange] = field(default_factory=dict)
     log: list[LogEntry] = field(default_factory=list)
+    states: list[ItemState] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
 
 
@@ -55,6 +57,10 @@ class MemoryStore:
     def epoch(self, wedding_id: str) -> int:
         """Return how often the wedding was taken over."""
         return self._rows[wedding_id].wedding.epoch
+
+    def states(self, wedding_id: str) -> list[ItemState]:
+        """Return the item each logged change was about, as it left it."""
+        return list(self._rows[wedding_id].states)
 
     def facts(self, wedding_id: str) -> list[Fact]:
         """Return what waits in the outbox."""
@@ -138,6 +144,7 @@ class MemoryStore:
         row.committed_at, row.wedding = now, row.wedding.after(commit.batch)
         for entry in commit.batch.logged:
             row.log.append(LogEntry(change=entry.change, result=replace(entry.result, committed_at=now)))
+            row.states.append(entry.item)
         for change_id, known in commit.batch.remember.items():
             result = replace(known.result, committed_at=now) if known.result.sequence else known.result
             row.keys[change_id] = replace(known, result=result)

@@ -17,13 +17,15 @@ from services.sync.facts import Destination, Fact
 from services.sync.live import CHANNEL, Live
 from services.sync.mailbox import Applied
 from services.sync.outbox import Courier, Outbox
+from services.sync.pause import pausing
 from services.sync.rpc_peers import collision_messages, commit_message, to_conflicts, to_gateway
-from tests.unit.sync.builders import create, update, vendor
+from tests.unit.sync.builders import PLANNER, create, update, vendor
 from tests.unit.sync.test_outbox import Peer, Table
 from tests.unit.sync.test_owner import World
 from wedsync.clock import FakeClock
-from wedsync.errors import Overloaded
+from wedsync.errors import Overloaded, WeddingPaused
 from wedsync.model.changes import Change, Outcome
+from wedsync.model.ids import new_id
 from wedsync.runtime.telemetry import Telemetry
 
 
@@ -137,6 +139,31 @@ async def test_a_commit_is_told_and_wakes_watchers() -> None:
     assert hints.published == [(CHANNEL, wedding_id.encode())]
     assert [fact.sequence for fact in peer.heard] == [1]
     await outbox.stop()
+
+
+async def test_a_paused_wedding_is_said(telemetry: Telemetry) -> None:
+    """Changes of a paused wedding are refused as a whole, with the reason and when to try again."""
+    owner = OneOwner()
+    edits = Edits(owners=owner, telemetry=telemetry)
+    wedding_id = owner.world.wedding()
+    await edits.apply(wedding_id, [pausing(wedding_id, new_id(), "Rain", PLANNER, "")])
+    with pytest.raises(WeddingPaused, match="Rain") as refused:
+        await edits.apply(wedding_id, [create()])
+    assert refused.value.retry_after
+    assert len(owner.world.store.log(wedding_id)) == 1
+
+
+async def test_a_pause_wakes_watchers_and_a_duplicate_does_not() -> None:
+    """Whatever made the log grow is shown at once, also where no other service is told of it."""
+    owner = OneOwner()
+    live, wedding_id = Live(NoHints()), owner.world.wedding()
+    pause = pausing(wedding_id, new_id(), "Rain", PLANNER, "")
+    for woken in (True, False):
+        with live.watching(wedding_id) as grown:
+            await owner.apply(wedding_id, [pause])
+            assert owner.answer is not None
+            AfterCommit(outbox=Outbox({}), live=live)(owner.answer)
+            assert grown.is_set() is woken
 
 
 async def test_hints_of_other_servers_wake_watchers() -> None:

@@ -103,6 +103,7 @@ async def test_each_weddings_changes_travel_together() -> None:
     [
         errors.Unavailable(retry_after=7.0),
         errors.Overloaded(),
+        errors.WeddingPaused(retry_after=5.0),
         errors.NotFound(),
         errors.Unauthenticated(),
         errors.PermissionDenied(),

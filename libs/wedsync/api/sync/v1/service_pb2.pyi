@@ -73,17 +73,24 @@ Global___CreateWeddingRequest: _TypeAlias = CreateWeddingRequest  # noqa: Y015
 
 @_typing.final
 class AsOf(_message.Message):
-    """A moment in a wedding's history."""
+    """A moment in a wedding's history. Items, sequence and whether it was paused are shown as they were; title,
+    date, place and members as they are. What is older than the history that is kept is refused with
+    FAILED_PRECONDITION, and `from_sequence` in ErrorInfo's metadata says where that begins.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """After the change of this sequence; 0 is the wedding as it was made."""
+    """After the change of this sequence; 0 is the wedding as it was made. One that is still to come is
+    refused.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """After the last change committed at this time or before."""
+        """After the last change committed at this time or before. A time that is still to come means now: clocks
+        differ.
+        """
 
     def __init__(
         self,
@@ -327,7 +334,7 @@ class ListItemsResponse(_message.Message):
     """Empty on the last page."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
-        """One page."""
+        """One page. With `as_of` it may hold fewer than asked for, even none, though more follow."""
 
     def __init__(
         self,
@@ -455,7 +462,9 @@ class ListChangesResponse(_message.Message):
     """Pass it as `after_sequence` for the next page; 0 on the last page."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.LoggedChange]:
-        """One page, in order. With a filter it may hold fewer than asked for, even none, though more follow."""
+        """One page, in order. With a filter, or where entries are large, it may hold fewer than asked for, even
+        none, though more follow.
+        """
 
     def __init__(
         self,
@@ -615,7 +624,9 @@ class RewindWeddingResponse(_message.Message):
 
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_change_pb2.ChangeResult]:
-        """What became of each, in their order; empty with `dry_run`."""
+        """What became of each, in their order; empty with `dry_run`. Of a repeated request DUPLICATE, with what
+        became of it the first time.
+        """
 
     @_builtins.property
     def not_rewound(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotRewound]:

@@ -178,7 +178,9 @@ class SyncServiceServicer:
     def RewindWedding(self, request, context):
         """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
         changes, which are logged one after the other and can be rewound like any other. What was edited
-        meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+        meanwhile collides and is held, as always. What only a payment processor may say and messages, which were
+        said, stay. More than 2,000 items in one go are refused with FAILED_PRECONDITION: go back in steps. If it
+        breaks off, the same request goes on where it stopped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

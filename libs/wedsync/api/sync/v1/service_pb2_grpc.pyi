@@ -69,7 +69,9 @@ class SyncServiceStub:
     RewindWedding: _grpc.UnaryUnaryMultiCallable[_service_pb2.RewindWeddingRequest, _service_pb2.RewindWeddingResponse]
     """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
     changes, which are logged one after the other and can be rewound like any other. What was edited
-    meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+    meanwhile collides and is held, as always. What only a payment processor may say and messages, which were
+    said, stay. More than 2,000 items in one go are refused with FAILED_PRECONDITION: go back in steps. If it
+    breaks off, the same request goes on where it stopped.
     """
 
 @_typing.type_check_only
@@ -111,7 +113,9 @@ class SyncServiceAsyncStub(SyncServiceStub):
     RewindWedding: _aio.UnaryUnaryMultiCallable[_service_pb2.RewindWeddingRequest, _service_pb2.RewindWeddingResponse]  # type: ignore[assignment]
     """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
     changes, which are logged one after the other and can be rewound like any other. What was edited
-    meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+    meanwhile collides and is held, as always. What only a payment processor may say and messages, which were
+    said, stay. More than 2,000 items in one go are refused with FAILED_PRECONDITION: go back in steps. If it
+    breaks off, the same request goes on where it stopped.
     """
 
 class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -216,7 +220,9 @@ class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_service_pb2.RewindWeddingResponse, _abc.Awaitable[_service_pb2.RewindWeddingResponse]]:
         """Bring a wedding, or what one source did to it, back to an earlier sequence. That is done by ordinary
         changes, which are logged one after the other and can be rewound like any other. What was edited
-        meanwhile collides and is held, as always. Nothing is rewound that only a payment processor may say.
+        meanwhile collides and is held, as always. What only a payment processor may say and messages, which were
+        said, stay. More than 2,000 items in one go are refused with FAILED_PRECONDITION: go back in steps. If it
+        breaks off, the same request goes on where it stopped.
         """
 
 def add_SyncServiceServicer_to_server(servicer: SyncServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
