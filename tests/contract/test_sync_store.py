@@ -51,12 +51,8 @@ class Bench(Protocol):
         """Have a wedding that nobody owns."""
         ...
 
-    def revoke(self, owner_id: str) -> None:
-        """Have an owner's lease run out."""
-        ...
-
-    def bury(self, owner_id: str) -> None:
-        """End the lease of an owner that is said to be dead."""
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
+        """Have an owner's lease run out; at once where it is said to be dead."""
         ...
 
     def log(self, wedding_id: str) -> list[LogEntry]:
@@ -269,13 +265,13 @@ class StoreContract:
         self, bench: Bench, owner: str, active: Wedding
     ) -> None:
         """Its weddings are taken over at once, and it learns that it has to leave."""
-        bench.bury(owner)
+        bench.revoke(owner, dead=True)
         with pytest.raises(Revoked):
             bench.store.renew(owner, LONG)
         rival = new_id()
         bench.store.renew(rival, LONG)
         assert bench.store.activate(active.wedding_id, rival).epoch == active.epoch + 1
-        bench.bury(new_id())  # an owner that is gone already
+        bench.revoke(new_id(), dead=True)  # an owner that is gone already
 
     def test_a_lease_that_ran_out_is_taken(self, bench: Bench, active: Wedding) -> None:
         """A lease is over by the store's clock, whether its owner knows it or not."""
@@ -332,13 +328,9 @@ class MemoryBench:
         """Have a wedding."""
         self.store.add(wedding)
 
-    def revoke(self, owner_id: str) -> None:
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
         """Revoke."""
-        self.store.revoke(owner_id)
-
-    def bury(self, owner_id: str) -> None:
-        """End a lease for good."""
-        self.store.bury(owner_id)
+        (self.store.bury if dead else self.store.revoke)(owner_id)
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the log."""
@@ -379,13 +371,10 @@ class PostgresBench:
         viewer = members[0][0]
         self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
 
-    def revoke(self, owner_id: str) -> None:
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
         """Revoke as the service does."""
-        self._with_database(lambda database: SyncStore(database).revoke_lease(owner_id))
-
-    def bury(self, owner_id: str) -> None:
-        """End a lease as the service does."""
-        self._with_service(lambda store: store.end_lease(owner_id))
+        how = SyncStore.end_lease if dead else SyncStore.revoke_lease
+        self._with_database(lambda database: how(SyncStore(database), owner_id))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""
