@@ -60,9 +60,13 @@ _ITEMS = text(
     f" AND kind <> '{ItemKind.WEDDING}' AND (:deleted OR NOT deleted) ORDER BY item_id LIMIT :limit"
 )
 
+# Ray may call an owner dead that only cannot be reached: without the mark it would come back and renew.
 # Owners that vanished with their service leave a row behind, which nobody else would remove.
 _END_LEASE = text(
-    "DELETE FROM sync.owners WHERE owner_id = :owner OR lease_until < clock_timestamp() - interval '1 day'"
+    "WITH forgotten AS (DELETE FROM sync.owners"
+    "  WHERE lease_until < clock_timestamp() - interval '1 day' AND owner_id <> :owner)"
+    " UPDATE sync.owners SET revoked = true, lease_until = least(lease_until, clock_timestamp())"
+    " WHERE owner_id = :owner"
 )
 
 _REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :owner")
@@ -128,7 +132,7 @@ class SyncStore:
         return ItemPage(items=page, next_after=page[-1].item_id if more else "")
 
     async def end_lease(self, owner_id: str) -> None:
-        """End the lease of an owner that is known to be dead."""
+        """End the lease of an owner that is said to be dead: now, and for good should it live."""
         async with self._database.transaction() as connection:
             await connection.execute(_END_LEASE, {"owner": owner_id})
 

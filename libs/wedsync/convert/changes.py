@@ -13,7 +13,9 @@ from wedsync.api.sync.v1 import change_pb2
 from wedsync.convert.items import (
     content_from_message,
     content_to_message,
+    kind_from_message,
     kind_to_message,
+    source_from_message,
     source_to_message,
     value_from_message,
     value_to_message,
@@ -239,6 +241,33 @@ def logged_change_to_message(
         priority=priority_to_message(change.priority),
         trace_parent=change.trace_parent,
     )
+
+
+def logged_change_from_message(message: change_pb2.LoggedChange) -> tuple[Change, ChangeResult]:
+    """Return change and result of an entry of a wedding's log.
+
+    A log says what became of each field, not what was sent: the change names those fields and the
+    values that were proposed or merged, and nothing of what its author had seen.
+    """
+    fields = tuple(_field_result_from(field) for field in message.fields)
+    change = Change(
+        change_id=message.change_id,
+        item_id=message.item_id,
+        item_kind=kind_from_message(message.item_kind),
+        kind=ChangeKind(change_pb2.ChangeKind.Name(message.kind).removeprefix("CHANGE_KIND_").lower()),
+        source=source_from_message(message.source),
+        values={field.path: field.proposed for field in fields if field.path != LIFE},
+        priority=priority_from_message(message.priority),
+        trace_parent=message.trace_parent,
+    )
+    result = ChangeResult(
+        change_id=message.change_id,
+        outcome=Outcome.APPLIED,
+        sequence=message.sequence,
+        fields=fields,
+        committed_at=moment(message.commit_time) if message.HasField("commit_time") else None,
+    )
+    return change, result
 
 
 def priority_to_message(priority: Priority) -> change_pb2.Priority.ValueType:
