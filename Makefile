@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -36,7 +36,7 @@ run: $(STAMP) ## start the whole system on this machine: databases, Ray, four se
 setup: $(STAMP) ## make the virtual environment and install everything into it
 
 ##@ Prove it
-test: test-fast test-integration test-e2e ## all tests, the quick ones first
+test: test-fast test-integration test-e2e test-faults-short ## all tests, the quick ones first
 
 test-fast: $(STAMP) ## unit, contract, property and architecture tests: no process, no network
 	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture)
@@ -47,9 +47,17 @@ test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRP
 test-e2e: $(STAMP) ## the promises of the README, through real processes
 	$(if $(wildcard tests/e2e),$(PYTEST) $(QUIET) tests/e2e)
 
-coverage: $(STAMP) ## all tests, with the lines and branches they miss
+test-faults: $(STAMP) ## kill, freeze and restart every process under load; ends with a table of recovery times
+	$(PYTEST) $(QUIET) tests/faults
+
+# The tests marked `short`: one crash of each sort, one second of load.
+test-faults-short: $(STAMP) ## the quick ones of them, which `make test` runs
+	$(PYTEST) $(QUIET) -m short tests/faults
+
+# Without tests/faults: a process that is killed writes no coverage down.
+coverage: $(STAMP) ## all other tests, with the lines and branches they miss
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(QUIET) tests
+	$(BIN)/coverage run -m pytest $(QUIET) --ignore=tests/faults tests
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
 

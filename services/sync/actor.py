@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError
 
+from services.sync import crash_points
 from services.sync.actor_store import PostgresOwnerStore
 from services.sync.batch import dump_answer, load_batch
 from services.sync.lease import Heartbeat, Lease
@@ -44,7 +45,9 @@ class WeddingActor:
 
     def apply(self, batch: bytes) -> bytes:
         """Apply a batch; what went wrong is said in the answer."""
-        return dump_answer(self._owner.apply(load_batch(batch)))
+        answer = dump_answer(self._owner.apply(load_batch(batch)))
+        crash_points.reach(crash_points.BEFORE_ANSWER)
+        return answer
 
     def ping(self) -> int:
         """Return the process id once the actor works."""

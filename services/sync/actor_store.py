@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 import psycopg
 
+from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
 from services.sync.owner import OWNER, WeddingCommit
@@ -158,7 +159,9 @@ class PostgresOwnerStore:
             taken = connection.execute(_TAKE, names).fetchone()
             if taken is None:
                 raise _not_taken(connection.execute(_TAKEN_FOR, names).fetchone())
+            crash_points.reach(crash_points.DURING_TAKEOVER)
             items = connection.execute(_ITEMS, names, binary=True).fetchall()
+        crash_points.reach(crash_points.AFTER_TAKEOVER)
         return _wedding(wedding_id, taken, items)
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
@@ -181,10 +184,12 @@ class PostgresOwnerStore:
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write everything, or of a fenced wedding nothing."""
         scope = [commit.wedding.wedding_id for commit in commits]
+        crash_points.reach(crash_points.BEFORE_COMMIT)
         with self._reaching() as connection:
             with connection.pipeline():
                 self._scope(connection, scope)
                 owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
+            crash_points.reach(crash_points.AFTER_COMMIT)
             return {str(wedding_id): committed_at for wedding_id, committed_at in owned.fetchall()}
 
     def close(self) -> None:

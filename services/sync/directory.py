@@ -118,7 +118,11 @@ class Directory:
             slot = await self._pool.reach(owner_id)
         except ActorLost:
             return error  # its lease runs out
-        slot.weddings[errand.wedding_id] = Place(self._clock.monotonic(), errand.live_until)
+        if slot in self._pool.slots and len(slot.weddings) >= self._placement.capacity:
+            # One of ours has yet to let it go, and its place is taken.
+            slot.mailbox.release(errand.wedding_id)
+        else:
+            slot.weddings[errand.wedding_id] = Place(self._clock.monotonic(), errand.live_until)
         return NotOwner(retry_after=0.0, metadata=error.metadata)
 
     def _pause(self, tries: int, asked: float | None) -> float:

@@ -131,10 +131,12 @@ class Owner:
         return done
 
     def passivate(self, wedding_ids: Iterable[str]) -> None:
-        """Let go of those of the weddings that are held."""
-        ours = [wedding_id for wedding_id in wedding_ids if self._held.pop(wedding_id, None)]
-        if ours:
-            self._store.release(ours, self._owner_id)
+        """Let go of the weddings, whether they are held here or only still ours in the database."""
+        ids = list(wedding_ids)
+        for wedding_id in ids:
+            self._held.pop(wedding_id, None)
+        if ids:
+            self._store.release(ids, self._owner_id)
 
     def retire(self) -> None:
         """Let go of everything, so that others need not wait for the lease to end."""

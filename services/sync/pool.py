@@ -72,7 +72,7 @@ class Leases(Protocol):
     """The rows that say how long each owner may go on. Raises `WedSyncError`."""
 
     async def end_lease(self, owner_id: str) -> None:
-        """End the lease of an owner that is known to be dead: its weddings may be taken over at once."""
+        """End the lease of an owner that is said to be dead: its weddings may be taken over at once."""
         ...
 
     async def revoke_lease(self, owner_id: str) -> None:
@@ -149,6 +149,8 @@ class Pool:
         self.room = asyncio.Event()
         """Set whenever there may be room for a wedding that found none."""
         self._wanted = asyncio.Event()
+        self._deserted = asyncio.Event()
+        """Set when the last actor was lost: Ray itself may be gone, and what is being started with it."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -201,6 +203,7 @@ class Pool:
         while True:
             try:
                 if not self.slots:
+                    self._deserted.clear()
                     await self._actors.connect()
                 await self._fill()
                 pause = _FIRST_START_PAUSE
@@ -224,11 +227,24 @@ class Pool:
         owner_id = new_id()
         actor = await self._actors.start(owner_id)
         try:
-            await actor.ping(_START_SECONDS)
+            await self._came_up(actor)
         except ActorLost:
             await actor.kill(_END_SECONDS)
             raise
         return self._slot(owner_id, actor, adopt=True)
+
+    async def _came_up(self, actor: Actor) -> None:
+        """Return once the actor works. Raises `ActorLost`, without much ado when all others are lost."""
+        up = asyncio.create_task(actor.ping(_START_SECONDS))
+        alone = asyncio.create_task(self._deserted.wait())
+        try:
+            await asyncio.wait((up, alone), return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                raise ActorLost("every other actor was lost meanwhile")
+            up.result()
+        finally:
+            up.cancel()
+            alone.cancel()
 
     def _slot(self, owner_id: str, actor: Actor, *, adopt: bool) -> Slot:
         async def call(batch: Batch) -> Answer:
@@ -265,10 +281,12 @@ class Pool:
         if ours:
             self.slots.remove(slot)
             self._wanted.set()
+            if not self.slots:
+                self._deserted.set()
         else:
             self.elsewhere.pop(slot.owner_id, None)
         dead = ours and await slot.actor.kill(_END_SECONDS)
-        # Wrongly known to be dead: the fence still holds. Frozen or cut off: it may not renew any more.
+        # Wrongly said to be dead: the fence still holds. In either case it may not renew any more.
         end = self._leases.end_lease if dead else self._leases.revoke_lease
         with contextlib.suppress(WedSyncError):
             await end(slot.owner_id)

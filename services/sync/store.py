@@ -59,11 +59,14 @@ _ITEMS = text(
     "SELECT state FROM sync.items WHERE wedding_id = :wedding AND item_id > CAST(:after AS uuid)"
     f" AND kind <> '{ItemKind.WEDDING}' AND (:deleted OR NOT deleted) ORDER BY item_id LIMIT :limit"
 )
-_SEQUENCE = text("SELECT sequence FROM sync.weddings WHERE wedding_id = :wedding")
 
+# Ray may call an owner dead that only cannot be reached: without the mark it would come back and renew.
 # Owners that vanished with their service leave a row behind, which nobody else would remove.
 _END_LEASE = text(
-    "DELETE FROM sync.owners WHERE owner_id = :owner OR lease_until < clock_timestamp() - interval '1 day'"
+    "WITH forgotten AS (DELETE FROM sync.owners"
+    "  WHERE lease_until < clock_timestamp() - interval '1 day' AND owner_id <> :owner)"
+    " UPDATE sync.owners SET revoked = true, lease_until = least(lease_until, clock_timestamp())"
+    " WHERE owner_id = :owner"
 )
 
 _REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :owner")
@@ -128,13 +131,8 @@ class SyncStore:
         page, more = found[:limit], found[limit:]
         return ItemPage(items=page, next_after=page[-1].item_id if more else "")
 
-    async def sequence(self, wedding_id: str, *, viewer: str | None) -> int:
-        """Return the last sequence of the wedding's log."""
-        async with self._seeing(wedding_id, viewer) as connection:
-            return int((await connection.execute(_SEQUENCE, {"wedding": wedding_id})).scalar_one())
-
     async def end_lease(self, owner_id: str) -> None:
-        """End the lease of an owner that is known to be dead."""
+        """End the lease of an owner that is said to be dead: now, and for good should it live."""
         async with self._database.transaction() as connection:
             await connection.execute(_END_LEASE, {"owner": owner_id})
 

@@ -15,7 +15,8 @@ from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
 from services.sync.retention import Retention
-from services.sync.rpc import SyncRpc, WatchLimits
+from services.sync.rpc import SyncRpc
+from services.sync.rpc_answers import watched
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
 from services.sync.store import SyncStore
@@ -69,8 +70,8 @@ async def build(
         stack.push_async_callback(worker.dispose)
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
-        live = Live(hints)
-        store = SyncStore(database)
+        store, log = SyncStore(database), LogStore(database)
+        live = Live(hints, log, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -90,15 +91,12 @@ async def build(
         directory = Directory(pool=pool, placement=placement, clock=clock)
         rpc = SyncRpc(
             store=store,
-            log=LogStore(database),
+            log=log,
             history=HistoryStore(database),
             visibility=Visibility(store, clock),
             edits=Edits(owners=directory, telemetry=telemetry),
             live=live,
-            watch=WatchLimits(
-                poll_seconds=settings.sync_poll_seconds,
-                slow_reader_seconds=settings.sync_slow_reader_seconds,
-            ),
+            slow_reader_seconds=settings.sync_slow_reader_seconds,
             clock=clock,
         )
         server = GrpcServer(

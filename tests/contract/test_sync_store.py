@@ -51,8 +51,8 @@ class Bench(Protocol):
         """Have a wedding that nobody owns."""
         ...
 
-    def revoke(self, owner_id: str) -> None:
-        """Have an owner's lease run out."""
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
+        """Have an owner's lease run out; at once where it is said to be dead."""
         ...
 
     def log(self, wedding_id: str) -> list[LogEntry]:
@@ -261,6 +261,18 @@ class StoreContract:
         assert taken.epoch == active.epoch + 1
         assert bench.store.commit([commit_of(active, [create()], bench.store)]) == {}
 
+    def test_an_owner_that_was_wrongly_called_dead_cannot_come_back(
+        self, bench: Bench, owner: str, active: Wedding
+    ) -> None:
+        """Its weddings are taken over at once, and it learns that it has to leave."""
+        bench.revoke(owner, dead=True)
+        with pytest.raises(Revoked):
+            bench.store.renew(owner, LONG)
+        rival = new_id()
+        bench.store.renew(rival, LONG)
+        assert bench.store.activate(active.wedding_id, rival).epoch == active.epoch + 1
+        bench.revoke(new_id(), dead=True)  # an owner that is gone already
+
     def test_a_lease_that_ran_out_is_taken(self, bench: Bench, active: Wedding) -> None:
         """A lease is over by the store's clock, whether its owner knows it or not."""
         short, late = new_id(), a_wedding()
@@ -316,9 +328,9 @@ class MemoryBench:
         """Have a wedding."""
         self.store.add(wedding)
 
-    def revoke(self, owner_id: str) -> None:
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
         """Revoke."""
-        self.store.revoke(owner_id)
+        (self.store.bury if dead else self.store.revoke)(owner_id)
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the log."""
@@ -359,9 +371,10 @@ class PostgresBench:
         viewer = members[0][0]
         self._with_database(lambda database: SyncStore(database).create_wedding(record, viewer=viewer))
 
-    def revoke(self, owner_id: str) -> None:
+    def revoke(self, owner_id: str, *, dead: bool = False) -> None:
         """Revoke as the service does."""
-        self._with_database(lambda database: SyncStore(database).revoke_lease(owner_id))
+        how = SyncStore.end_lease if dead else SyncStore.revoke_lease
+        self._with_database(lambda database: how(SyncStore(database), owner_id))
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Read the log as the service does."""

@@ -3,6 +3,7 @@
 from wedsync.convert.changes import (
     change_from_message,
     change_to_message,
+    logged_change_from_message,
     logged_change_to_message,
     result_from_message,
     result_to_message,
@@ -30,6 +31,7 @@ __all__ = [
     "item_to_message",
     "kind_from_message",
     "kind_to_message",
+    "logged_change_from_message",
     "logged_change_to_message",
     "result_from_message",
     "result_to_message",

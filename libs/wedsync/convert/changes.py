@@ -13,7 +13,9 @@ from wedsync.api.sync.v1 import change_pb2
 from wedsync.convert.items import (
     content_from_message,
     content_to_message,
+    kind_from_message,
     kind_to_message,
+    source_from_message,
     source_to_message,
     value_from_message,
     value_to_message,
@@ -22,7 +24,7 @@ from wedsync.errors import FieldViolation
 from wedsync.model.changes import Change, ChangeKind, ChangeResult, FieldResult, Outcome, Priority, Source
 from wedsync.model.ids import is_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
-from wedsync.model.values import BadValue, canonical
+from wedsync.model.values import BadValue, canonical, objection
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -64,9 +66,10 @@ def change_from_message(
     """Return the change a message proposes.
 
     Whatever is wrong is appended to `problems`, named from `at` on (`changes[2]`); None then.
-    The source comes from the caller's proof, never from the message.
+    The source comes from the caller's proof, never from the message; a message that names one speaks
+    for a vendor, whose people are not asked to write their contacts more carefully.
     """
-    reader = _Reader(at, problems)
+    reader = _Reader(at, problems, own=not message.HasField("source"))
     kind = reader.change_kind(message)
     reader.ids(message)
     item_kind, values = reader.values(message, kind)
@@ -92,8 +95,8 @@ def change_from_message(
 class _Reader:
     """Collects what is wrong with one change."""
 
-    def __init__(self, at: str, problems: list[FieldViolation]) -> None:
-        self._at, self._problems, self.failed = at, problems, False
+    def __init__(self, at: str, problems: list[FieldViolation], *, own: bool) -> None:
+        self._at, self._problems, self._own, self.failed = at, problems, own, False
 
     def refuse(self, field: str, description: str) -> None:
         self.failed = True
@@ -174,11 +177,14 @@ class _Reader:
 
     def _value(self, item_kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
         try:
-            return canonical(item_kind, path, value)
+            kept = canonical(item_kind, path, value)
         except BadValue as bad:
             where = f"content.{item_kind}.{path}" if path in CATALOGUE[item_kind] else "update_mask.paths"
             self.refuse(where, str(bad))
             return None
+        if self._own and (words := objection(item_kind, path, kept)):
+            self.refuse(f"content.{item_kind}.{path}", words)
+        return kept
 
     def _required(self, kind: ChangeKind, item_kind: ItemKind, values: Mapping[str, FieldValue]) -> None:
         for path, spec in CATALOGUE[item_kind].items():
@@ -235,6 +241,33 @@ def logged_change_to_message(
         priority=priority_to_message(change.priority),
         trace_parent=change.trace_parent,
     )
+
+
+def logged_change_from_message(message: change_pb2.LoggedChange) -> tuple[Change, ChangeResult]:
+    """Return change and result of an entry of a wedding's log.
+
+    A log says what became of each field, not what was sent: the change names those fields and the
+    values that were proposed or merged, and nothing of what its author had seen.
+    """
+    fields = tuple(_field_result_from(field) for field in message.fields)
+    change = Change(
+        change_id=message.change_id,
+        item_id=message.item_id,
+        item_kind=kind_from_message(message.item_kind),
+        kind=ChangeKind(change_pb2.ChangeKind.Name(message.kind).removeprefix("CHANGE_KIND_").lower()),
+        source=source_from_message(message.source),
+        values={field.path: field.proposed for field in fields if field.path != LIFE},
+        priority=priority_from_message(message.priority),
+        trace_parent=message.trace_parent,
+    )
+    result = ChangeResult(
+        change_id=message.change_id,
+        outcome=Outcome.APPLIED,
+        sequence=message.sequence,
+        fields=fields,
+        committed_at=moment(message.commit_time) if message.HasField("commit_time") else None,
+    )
+    return change, result
 
 
 def priority_to_message(priority: Priority) -> change_pb2.Priority.ValueType:

@@ -27,6 +27,8 @@ class LocalActor:
     """How many changes each call brought."""
     gate: asyncio.Event | None = None
     """While it is not set, calls wait."""
+    unborn: bool = False
+    """It never comes up, and nobody says so."""
 
     async def apply(self, batch: bytes, seconds: float) -> bytes:
         """Apply a batch."""
@@ -43,6 +45,8 @@ class LocalActor:
 
     async def ping(self, seconds: float) -> int:
         """Answer, if that is possible."""
+        if self.unborn:
+            await asyncio.Event().wait()
         await self._reach(seconds)
         return self.pid
 
@@ -77,6 +81,8 @@ class LocalActors:
         self.away = False
         self.stillborn = 0
         """How many of the next ones die at birth."""
+        self.unborn = 0
+        """How many of the next ones never come up."""
         self.connects = 0
 
     @property
@@ -101,6 +107,9 @@ class LocalActors:
         if self.stillborn:
             self.stillborn -= 1
             actor.dead = True
+        if self.unborn:
+            self.unborn -= 1
+            actor.unborn = True
         self.all.append(actor)
         self.by_owner[owner_id] = actor
         return actor

@@ -74,6 +74,12 @@ class MemoryStore:
         """Have a lease run out."""
         self._revoked.add(owner_id)
 
+    def bury(self, owner_id: str) -> None:
+        """End a lease for good."""
+        self._reach()
+        self._revoked.add(owner_id)
+        self._leases.pop(owner_id, None)
+
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew a lease."""
         self._reach()
@@ -107,7 +113,7 @@ class MemoryStore:
         """Give up."""
         self._reach()
         for wedding_id in wedding_ids:
-            if self._rows[wedding_id].owner_id == owner_id:
+            if wedding_id in self._rows and self._rows[wedding_id].owner_id == owner_id:
                 self._rows[wedding_id].owner_id = None
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:

@@ -65,7 +65,7 @@ class MemoryLeases:
 
     async def end_lease(self, owner_id: str) -> None:
         """End one."""
-        self._store.end(owner_id)
+        self._store.bury(owner_id)
 
     async def revoke_lease(self, owner_id: str) -> None:
         """Have one run out."""
@@ -149,6 +149,37 @@ async def test_the_least_recently_used_wedding_makes_room(site: Site) -> None:
     assert held == {first, third}
     assert await site.apply(second) == [(Outcome.APPLIED, 2)]
     assert len(site.actors.all) == 2
+
+
+async def test_a_start_is_given_up_once_all_others_are_lost(site: Site) -> None:
+    """Whatever is being started on a Ray that is gone is not waited for: the pool connects anew at once."""
+    wedding_id = site.wedding()
+    site.actors.unborn = 1
+    await site.apply(wedding_id)
+    await until(lambda: len(site.actors.all) == 2)
+    site.owner_of(wedding_id).dead = True
+    assert await site.apply(wedding_id) == [(Outcome.APPLIED, 2)]
+    assert site.actors.connects == 2
+
+
+async def test_an_actor_never_gets_more_weddings_than_it_has_room_for(site: Site) -> None:
+    """A wedding that is wanted again before its old actor let it go waits for that, and does not go back."""
+    first, second, third = site.wedding(), site.wedding(), site.wedding()
+    await site.apply(first)
+    await until(lambda: len(site.pool.slots) == 2)
+    site.clock.advance(0.001)
+    await site.apply(second)
+    slow = site.owner_of(first)
+    slow.gate = asyncio.Event()
+    edits = [asyncio.create_task(site.apply(third))]  # takes the place of the first, which is still there
+    await until(lambda: any(third in slot.weddings for slot in site.pool.slots))
+    edits.append(asyncio.create_task(site.apply(first)))
+    tries = len(site.answers)
+    await until(lambda: len(site.answers) > tries + 2)
+    assert [len(slot.weddings) for slot in site.pool.slots] == [1, 1]
+    slow.gate.set()
+    assert [await edit for edit in edits] == [[(Outcome.APPLIED, 1)], [(Outcome.APPLIED, 2)]]
+    assert [len(actor.owner.holding) for actor in site.actors.living] == [1, 1]
 
 
 async def test_no_room_is_said_with_a_retry_time(site: Site) -> None:
@@ -290,6 +321,7 @@ async def test_a_place_is_kept_for_emergencies() -> None:
     async for _ in _running(site):
         weddings = [site.wedding(), site.wedding()]
         for wedding_id in weddings:
+            await until(lambda: site.pool.used_and_free[1] == 2)  # else the first would make room
             await site.apply(wedding_id)
         await until(lambda: site.pool.used_and_free == (2, 1))
         gate = asyncio.Event()

@@ -114,12 +114,22 @@ def test_a_batch_is_not_evicted_by_itself() -> None:
 
 
 def test_what_is_released_is_anyones() -> None:
-    """A batch's releases come first; those of weddings that are not held do nothing."""
+    """A batch's releases come first; those of weddings that are not the owner's do nothing."""
     world = World()
     wedding_id, owner, rival = world.wedding(), world.owner(), world.owner()
     apply(owner, wedding_id, create())
     owner.apply(Batch(work={}, release=[wedding_id, new_id()]))
     assert owner.holding == ()
+    assert outcomes(apply(rival, wedding_id, create()), wedding_id) == [(Outcome.APPLIED, 2)]
+
+
+def test_what_a_gap_in_the_lease_dropped_can_still_be_released() -> None:
+    """A wedding that is not held any more, but is the owner's by the database, becomes anyone's too."""
+    world = World()
+    wedding_id, owner, rival = world.wedding(), world.owner(), world.owner()
+    apply(owner, wedding_id, create())
+    world.time.now += 6
+    owner.apply(Batch(work={}, release=[wedding_id]))
     assert outcomes(apply(rival, wedding_id, create()), wedding_id) == [(Outcome.APPLIED, 2)]
 
 

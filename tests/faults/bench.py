@@ -1,0 +1,236 @@
+"""What the faults happen to: servers of our own, sync services as processes, and receivers of their facts.
+
+Everything here may be killed, so nothing of it is shared with other tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.launcher.units import grpc_serving
+from services.sync import crash_points
+from tests.faults.evidence import Evidence, is_frozen, is_gone, marked
+from tests.faults.load import Keys
+from tests.faults.node import Node, second_node
+from tests.faults.receivers import Receivers
+from tests.faults.trial import Place, Trial
+from tests.support.database import MigratedDatabase, migrated_template
+from tests.support.processes import eventually
+from wedsync.runtime.embedded.local import free_port
+from wedsync.runtime.embedded.postgres import EmbeddedPostgres
+from wedsync.runtime.embedded.process import Child, Launch, tail
+from wedsync.runtime.embedded.ray import EmbeddedRay
+from wedsync.runtime.embedded.ray_warden import MARKER
+from wedsync.runtime.embedded.valkey import EmbeddedValkey
+from wedsync.runtime.principal import Scope, mint_key, write_keys
+from wedsync.testing.history import Entry
+
+_START_SECONDS = 60.0
+_SETTINGS = {
+    "WEDSYNC_SYNC_MAX_ACTORS": "9",  # one for each wedding of a trial, and some warm ones
+    "WEDSYNC_DRAIN_SECONDS": "3",
+}
+
+
+@dataclass
+class Replica:
+    """One sync service, as a process that can be killed and started again on its ports."""
+
+    child: Child
+    port: int
+    metrics_port: int
+
+    @property
+    def target(self) -> str:
+        """Where it serves."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        pid = self.child.pid
+        assert pid is not None, "the service runs"
+        return pid
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        self.child.start()
+        serving, log = grpc_serving(self.port), self.child.launch.log
+        eventually(lambda: serving() or self.child.exited(0), _START_SECONDS, f"it serves: {tail(log)}")
+        self.child.require_running()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        os.kill(self.pid, signal.SIGKILL)
+        eventually(lambda: self.child.exited(0), 10, "the service is gone")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return a counter or gauge of its own; 0 where it was never counted."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        samples = [sample for family in families for sample in family.samples]
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+@dataclass
+class Bench:
+    """The servers, and what is needed to run sync services on them."""
+
+    home: Path
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+    ray: EmbeddedRay
+    database: MigratedDatabase
+    keys: Keys
+    keys_file: Path
+    receivers: Receivers
+    addresses: Mapping[str, str]
+    evidence: Evidence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.evidence = Evidence(self.database.admin_url)
+
+    @contextlib.contextmanager
+    def second_node(self) -> Iterator[Node]:
+        """Join another machine to Ray."""
+        environment = {**_inherited(), **self.ray.environment, **_armed(self.home)}
+        with second_node(self.addresses["ray"], environment) as node:
+            yield node
+
+    @contextlib.contextmanager
+    def replica(self, name: str, **settings: str) -> Iterator[Replica]:
+        """Run a sync service, with settings of its own."""
+        port, metrics_port = free_port(), free_port()
+        environment = {
+            **_inherited(),
+            **self.ray.environment,
+            **self._settings(),
+            "WEDSYNC_GRPC_PORT": str(port),
+            "WEDSYNC_METRICS_PORT": str(metrics_port),
+            **settings,
+        }
+        argv = [sys.executable, "-m", "services.sync"]
+        child = Child(Launch(name=name, argv=argv, log=self.home / f"{name}.log", env=environment))
+        replica = Replica(child, port, metrics_port)
+        replica.start()
+        try:
+            yield replica
+        finally:
+            child.stop()
+
+    def is_quiet(self, weddings: Sequence[str]) -> bool:
+        """Say whether everything was handed over."""
+        return not self.evidence.in_outbox(weddings)
+
+    def by_itself(self, entry: Entry) -> bool:
+        """Say that nobody but the callers edits here."""
+        return False
+
+    def require_told(self, wedding: str, log: Sequence[Entry], collisions: Collection[Place]) -> None:
+        """Fail unless the receivers were told exactly what is in the log."""
+        assert self.receivers.commits(wedding) == {entry.sequence: entry.change.change_id for entry in log}
+        assert set(collisions) <= self.receivers.collisions(wedding)
+        assert not self.receivers.contradictions
+
+    def ray_processes(self) -> list[int]:
+        """Return the pids of the Ray of the first node: what watches over it, its daemons and its workers."""
+        scratch = (self.home / "ray_scratch").read_text()
+        return [process.pid for process in marked(MARKER, scratch)]
+
+    async def crash(self, trial: Trial, point: str) -> int:
+        """Have the next owner that reaches the point killed there; return which process that was."""
+        victim = await self._reached(trial, point, "KILL")
+        await trial.until(lambda: is_gone(victim), "the owner is gone")
+        return victim
+
+    async def freeze(self, trial: Trial, point: str) -> int:
+        """Have the next owner that reaches the point stopped there; return which process that was."""
+        victim = await self._reached(trial, point, "STOP")
+        await trial.until(lambda: is_frozen(victim), "the owner is frozen")
+        return victim
+
+    async def freeze_again(self, trial: Trial, point: str, victim: int) -> None:
+        """Have a frozen owner go on as far as to the point."""
+        self._arm(point, f"STOP {victim}")
+        os.kill(victim, signal.SIGCONT)
+        await trial.until(lambda: self._victim(point) == victim, f"it reached {point}")
+        await trial.until(lambda: is_frozen(victim), "it is frozen again")
+
+    async def _reached(self, trial: Trial, point: str, what: str) -> int:
+        self._arm(point, what)
+        victim: int = await trial.until(lambda: self._victim(point), f"an owner reached {point}")
+        return victim
+
+    def _arm(self, point: str, what: str) -> None:
+        for earlier in _crash_points(self.home).glob(f"{point}.*"):
+            earlier.unlink()
+        fresh = _crash_points(self.home) / f".{point}"
+        fresh.write_text(what)
+        fresh.rename(fresh.with_name(point))
+
+    def _victim(self, point: str) -> int | None:
+        reached = list(_crash_points(self.home).glob(f"{point}.*"))
+        return int(reached[0].suffix[1:]) if reached else None
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            **_SETTINGS,
+            "WEDSYNC_HOME": str(self.home),
+            "WEDSYNC_DATABASE_URL": self.database.app_url("sync"),
+            "WEDSYNC_WORKER_DATABASE_URL": self.database.worker_url("sync"),
+            "WEDSYNC_REDIS_URL": self.addresses["redis"],
+            "WEDSYNC_RAY_ADDRESS": self.addresses["ray"],
+            "WEDSYNC_API_KEYS_FILE": str(self.keys_file),
+            "WEDSYNC_INTERNAL_KEY_FILE": str(self.keys_file.with_name("internal_key")),
+            "WEDSYNC_GATEWAY_TARGET": self.receivers.target,
+            "WEDSYNC_CONFLICTS_TARGET": self.receivers.target,
+        }
+
+
+@contextlib.contextmanager
+def running_bench(home: Path) -> Iterator[Bench]:
+    """Start the servers; end them, whatever became of them meanwhile."""
+    secrets = home / "secrets"
+    _crash_points(home).mkdir(parents=True)
+    # With fsync, unlike other tests: what a fault must not lose has to be kept as in production.
+    postgres = EmbeddedPostgres(home / "postgres", secrets)
+    valkey = EmbeddedValkey(home / "valkey.log")
+    ray = EmbeddedRay(home, secrets, home / "ray.log", env={**_inherited(), **_armed(home)})
+    receivers = Receivers(f"127.0.0.1:{free_port()}")
+    with contextlib.ExitStack() as stack:
+        for server in (postgres, valkey, ray, receivers):
+            stack.callback(server.stop)
+        receivers.start()
+        addresses = {"redis": valkey.start(), "ray": ray.start()}
+        database = migrated_template(postgres.start())
+        keys_file = secrets / "api_keys.json"
+        yield Bench(home, postgres, valkey, ray, database, _keys(keys_file), keys_file, receivers, addresses)
+
+
+def _keys(file: Path) -> Keys:
+    studio = mint_key(organization_id="studio", role="planner", actor="ada", scopes={Scope.READ, Scope.WRITE})
+    internal = mint_key(organization_id="wedsync", role="gateway", actor="gateway", scopes={Scope.INTERNAL})
+    write_keys(file, [studio[1], internal[1]])
+    file.with_name("internal_key").write_text(internal[0])
+    return Keys(studio[0], internal[0])
+
+
+def _crash_points(home: Path) -> Path:
+    return home / "crash-points"
+
+
+def _armed(home: Path) -> dict[str, str]:
+    return {crash_points.DIRECTORY: str(_crash_points(home))}
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("WEDSYNC_", "RAY_"))}
