@@ -48,3 +48,9 @@ class GatewaySettings(ServerSettings):
     max_event_streams: int = Field(
         500, ge=1, description="SSE readers at once; more are refused with a retry time. Default 500."
     )
+    slow_reader_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Seconds an HTTP client may take nothing before it is let go. Default 30.",
+    )

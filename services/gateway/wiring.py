@@ -96,7 +96,12 @@ async def build(
         stack.push_async_callback(server.stop)
         app = _front(parts, arrivals, lambda: server.readiness.ready)
         port = await stack.enter_async_context(
-            serving_http(app, host=settings.bind_host, port=settings.http_port)
+            serving_http(
+                app,
+                host=settings.bind_host,
+                port=settings.http_port,
+                stalled_seconds=settings.slow_reader_seconds,
+            )
         )
         yield App(server=server, http_port=port)
 
@@ -184,7 +189,11 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             saw=_reporting(parts.report, Operation.WEBHOOK),
         ),
         rest=Rest(keys=parts.keys, accounts=parts.accounts, links=stores.links, journeys=stores.journeys),
-        events=EventStream(sync=parts.sync, max_at_once=parts.settings.max_event_streams),
+        events=EventStream(
+            sync=parts.sync,
+            max_at_once=parts.settings.max_event_streams,
+            slow_reader_seconds=parts.settings.slow_reader_seconds,
+        ),
         ready=ready,
         degraded=_degraded(parts.peers),
     )

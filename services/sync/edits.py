@@ -15,7 +15,6 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge
 
 from services.sync.batch import Answer
-from services.sync.live import Live
 from services.sync.mailbox import Applied
 from services.sync.outbox import Outbox
 from services.sync.pause import require_let_through
@@ -105,10 +104,18 @@ class Edits:
             observe_stage("sync", stage, nanoseconds / 1e9, traceparent=trace.edit)
 
 
+class Watchers(Protocol):
+    """Whoever watches weddings."""
+
+    def committed(self, wedding_id: str) -> None:
+        """Show them what is new in the wedding's log."""
+        ...
+
+
 class AfterCommit:
     """What follows every answer of an actor: facts go out, watchers wake, numbers rise."""
 
-    def __init__(self, *, outbox: Outbox, live: Live) -> None:
+    def __init__(self, *, outbox: Outbox, live: Watchers) -> None:
         self._outbox, self._live = outbox, live
 
     def __call__(self, answer: Answer) -> None:

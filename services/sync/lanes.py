@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Generic, TypeVar
-from zoneinfo import ZoneInfo
 
 from wedsync.model.changes import Change, Priority
 from wedsync.model.items import EMERGENCY, ItemKind
+from wedsync.model.moments import instant
 
 # From noon of the day before to noon of the day after: set-up, the day itself, the morning's farewells.
 LIVE_WINDOW = timedelta(hours=12)
@@ -40,7 +40,7 @@ class Calendar:
         """Return how much longer the wedding's live window lasts; 0 outside of it."""
         if self.day is None:
             return 0.0
-        midnight = datetime.combine(self.day, time(), ZoneInfo(self.time_zone)).astimezone(UTC)
+        midnight = instant(datetime.combine(self.day, time()), self.time_zone)
         starts, ends = midnight - LIVE_WINDOW, midnight + timedelta(days=1) + LIVE_WINDOW
         return (ends - now).total_seconds() if starts <= now < ends else 0.0
 

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,6 +12,7 @@ from services.sync import rpc_answers as answers
 from services.sync import rpc_history as history
 from services.sync import rpc_requests as requests
 from services.sync.edits import APPLY_SECONDS, Edits
+from services.sync.feed import Message
 from services.sync.live import Live
 from services.sync.pause import pausing, resuming
 from services.sync.rewinder import Rewinder
@@ -34,18 +33,6 @@ from wedsync.runtime.telemetry import current_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_WATCH_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLimits:
-    """How long a watch waits."""
-
-    poll_seconds: float = 5.0
-    """For a hint that may have been lost, before it looks by itself."""
-    slow_reader_seconds: float = 30.0
-    """For its reader to take one message."""
-
 
 class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     """The servicer of `SyncService`."""
@@ -60,12 +47,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         edits: Edits,
         rewinder: Rewinder,
         live: Live,
-        watch: WatchLimits,
+        slow_reader_seconds: float,
         clock: Clock,
     ) -> None:
         self._store, self._log, self._history = store, log, history
         self._visibility, self._edits, self._rewinder = visibility, edits, rewinder
-        self._live, self._watch, self._clock = live, watch, clock
+        self._live, self._slow_reader_seconds, self._clock = live, slow_reader_seconds, clock
 
     async def CreateWedding(
         self, request: service_pb2.CreateWeddingRequest, context: Context
@@ -189,24 +176,17 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
     async def WatchWedding(  # type: ignore[override]  # gRPC also takes one that writes by itself
         self, request: service_pb2.WatchWeddingRequest, context: Context
     ) -> None:
-        """Stream a wedding's log, then what comes, from Postgres by sequence."""
+        """Stream a wedding's log, then what comes."""
         viewer = _viewer(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        with self._live.watching(wedding_id) as grown:
-            reached = await self._store.sequence(wedding_id, viewer=viewer)
-            if request.HasField("after_sequence"):
-                reached = _after(request.after_sequence)
-            await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached))
+        after = _after(request.after_sequence) if request.HasField("after_sequence") else None
+        async with self._live.watching(wedding_id, viewer=viewer, after=after) as watch:
+            reached = watch.reached
+            await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached), reached)
             while True:
-                grown.clear()
-                page = await self._log.list_changes(
-                    wedding_id, viewer=viewer, after=reached, limit=_WATCH_BATCH
-                )
-                for entry in page.entries:
-                    reached = entry.result.sequence
-                    await self._send(context, answers.watched(wedding_id, entry))
-                if not page.next_after:
-                    await self._wait(grown)
+                for message in await watch.news():
+                    await self._send(context, message, reached)
+                    reached = message.sequence
 
     async def PauseWedding(
         self, request: service_pb2.PauseWeddingRequest, context: Context
@@ -233,7 +213,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         wedding_id, viewer = require_id("wedding_id", request.wedding_id), _viewer(caller)
         asked = history.rewinding_of(request, _author(caller), trace_parent=_trace())
         done = await self._rewinder.rewind(wedding_id, asked, viewer=viewer, dry_run=request.dry_run)
-        return answers.rewound(done, await self._store.sequence(wedding_id, viewer=viewer))
+        return answers.rewound(done, await self._log.sequence(wedding_id, viewer=viewer))
 
     async def _decree(self, caller: Principal, change: Change) -> wedding_pb2.Wedding:
         """Change what is true of the wedding as a whole, and return it."""
@@ -244,19 +224,16 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
             raise ChangeIdReused("This request_id was used for something else; choose a new one.")
         return answers.wedding_message(await self._store.get_wedding(wedding_id, viewer=viewer))
 
-    async def _send(self, context: Context, message: service_pb2.WatchWeddingResponse) -> None:
+    async def _send(self, context: Context, message: Message, reached: int) -> None:
         try:
-            async with asyncio.timeout(self._watch.slow_reader_seconds):
+            async with asyncio.timeout(self._slow_reader_seconds):
                 await context.write(message)
         except TimeoutError:
             raise Overloaded(
-                "The reader is too slow; go on after the last sequence seen.", retry_after=1.0
+                f"The reader is too slow; go on after sequence {reached}, or after the last one seen.",
+                metadata={"after_sequence": str(reached)},
+                retry_after=1.0,
             ) from None
-
-    async def _wait(self, grown: asyncio.Event) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._watch.poll_seconds):
-                await grown.wait()
 
 
 def _viewer(caller: Principal) -> str | None:

@@ -14,7 +14,7 @@ from wedsync.convert.items import date_from_message
 from wedsync.errors import FieldViolation, InvalidRequest, PermissionDenied
 from wedsync.model.changes import Change, Source
 from wedsync.model.ids import is_id, new_id
-from wedsync.model.values import is_zone
+from wedsync.model.values import BadValue, day_of, is_zone
 from wedsync.runtime.principal import Principal, Scope
 from wedsync.runtime.requests import ID_HINT
 
@@ -108,9 +108,9 @@ def _day(message: wedding_pb2.Wedding, problems: list[FieldViolation]) -> date |
     if not message.HasField("date"):
         return None
     try:
-        return date.fromisoformat(date_from_message(message.date))
-    except ValueError:
-        problems.append(FieldViolation("wedding.date", "must be a day of the calendar, or absent"))
+        return day_of(date_from_message(message.date))
+    except BadValue as bad:
+        problems.append(FieldViolation("wedding.date", str(bad)))
         return None
 
 

@@ -60,8 +60,17 @@ class SyncSettings(ServerSettings):
     sync_window_seconds: float = Field(
         0.005, ge=0, le=1, description="Extra seconds a busy actor's next batch may collect. Default 0.005."
     )
+    max_streams: int = Field(
+        2500,
+        ge=1,
+        le=100_000,
+        description="Watches at once; more are refused with a retry time. Default 2500.",
+    )
     sync_poll_seconds: float = Field(
-        5.0, gt=0, le=300, description="Seconds after which a watch looks by itself. Default 5."
+        5.0,
+        gt=0,
+        le=300,
+        description="Seconds after which watched weddings are looked at without a hint. Default 5.",
     )
     sync_slow_reader_seconds: float = Field(
         30.0, gt=0, le=600, description="Seconds a watcher may take for one message. Default 30."

@@ -59,7 +59,6 @@ _ITEMS = text(
     "SELECT state FROM sync.items WHERE wedding_id = :wedding AND item_id > CAST(:after AS uuid)"
     f" AND kind <> '{ItemKind.WEDDING}' AND (:deleted OR NOT deleted) ORDER BY item_id LIMIT :limit"
 )
-_SEQUENCE = text("SELECT sequence FROM sync.weddings WHERE wedding_id = :wedding")
 
 # Ray may call an owner dead that only cannot be reached: without the mark it would come back and renew.
 # Owners that vanished with their service leave a row behind, which nobody else would remove.
@@ -131,11 +130,6 @@ class SyncStore:
             found = [item_of(state) for state in (await connection.execute(_ITEMS, asked)).scalars()]
         page, more = found[:limit], found[limit:]
         return ItemPage(items=page, next_after=page[-1].item_id if more else "")
-
-    async def sequence(self, wedding_id: str, *, viewer: str | None) -> int:
-        """Return the last sequence of the wedding's log."""
-        async with self._seeing(wedding_id, viewer) as connection:
-            return int((await connection.execute(_SEQUENCE, {"wedding": wedding_id})).scalar_one())
 
     async def end_lease(self, owner_id: str) -> None:
         """End the lease of an owner that is said to be dead: now, and for good should it live."""

@@ -5,7 +5,7 @@ A time becomes a sequence by halving the log: sequences are dense, and commit ti
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -53,6 +53,17 @@ _CHANGES = """
 """
 _ALL_CHANGES = text(_CHANGES.format(item=""))
 _ITEM_CHANGES = text(_CHANGES.format(item=" AND item_id = CAST(:item AS uuid)"))
+_GROWN = text("""
+    SELECT c.* FROM unnest(CAST(:weddings AS uuid[]), CAST(:after AS bigint[])) AS w (wedding_id, sequence)
+    CROSS JOIN LATERAL (
+        SELECT wedding_id, sequence, committed_at, trace_parent, body FROM sync.changes
+        WHERE wedding_id = w.wedding_id AND sequence > w.sequence ORDER BY sequence LIMIT :limit) c
+    ORDER BY c.wedding_id, c.sequence
+""")
+_MEMBERS = text(
+    "SELECT wedding_id, array_agg(organization_id) FROM sync.wedding_members"
+    " WHERE wedding_id = ANY(CAST(:weddings AS uuid[])) GROUP BY wedding_id"
+)
 _KNOWN = text("SELECT result FROM sync.change_keys WHERE wedding_id = :wedding AND change_id = :change")
 
 
@@ -61,6 +72,26 @@ class LogStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def sequence(self, wedding_id: str, *, viewer: str | None) -> int:
+        """Return the last sequence."""
+        async with seeing(self._database, wedding_id, viewer) as connection:
+            return await present_sequence(connection, wedding_id)
+
+    async def grown(self, after: Mapping[str, int], *, limit: int) -> Mapping[str, Sequence[LogEntry]]:
+        """Return, by wedding, the log after its sequence, at most `limit` entries of each."""
+        asked = {"weddings": list(after), "after": list(after.values()), "limit": limit}
+        found: dict[str, list[LogEntry]] = {}
+        async with self._database.transaction(weddings=after) as connection:
+            for row in await connection.execute(_GROWN, asked):
+                found.setdefault(str(row.wedding_id), []).append(_entry(row))
+        return found
+
+    async def members(self, wedding_ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Return the organizations that are members of each wedding."""
+        async with self._database.transaction(weddings=wedding_ids) as connection:
+            rows = (await connection.execute(_MEMBERS, {"weddings": list(wedding_ids)})).all()
+        return {str(wedding_id): frozenset(members) for wedding_id, members in rows}
 
     async def list_changes(
         self, wedding_id: str, *, viewer: str | None, after: int, limit: int, only: LogFilter = EVERYTHING

@@ -16,7 +16,8 @@ from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
 from services.sync.retention import Retention
 from services.sync.rewinder import Rewinder
-from services.sync.rpc import SyncRpc, WatchLimits
+from services.sync.rpc import SyncRpc
+from services.sync.rpc_answers import watched
 from services.sync.rpc_peers import to_conflicts, to_gateway
 from services.sync.settings import SyncSettings
 from services.sync.store import SyncStore
@@ -70,8 +71,8 @@ async def build(
         stack.push_async_callback(worker.dispose)
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
-        live = Live(hints)
-        store, history = SyncStore(database), HistoryStore(database)
+        store, log, history = SyncStore(database), LogStore(database), HistoryStore(database)
+        live = Live(hints, log, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
 
         outbox_store = OutboxStore(database, worker)
         delivers = await _peers(settings, stack)
@@ -92,16 +93,13 @@ async def build(
         edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
-            log=LogStore(database),
+            log=log,
             history=history,
             visibility=Visibility(store, clock),
             edits=edits,
             rewinder=Rewinder(history=history, edits=edits),
             live=live,
-            watch=WatchLimits(
-                poll_seconds=settings.sync_poll_seconds,
-                slow_reader_seconds=settings.sync_slow_reader_seconds,
-            ),
+            slow_reader_seconds=settings.sync_slow_reader_seconds,
             clock=clock,
         )
         server = GrpcServer(

@@ -19,22 +19,31 @@ from wedsync.model.changes import (
 )
 from wedsync.model.ids import new_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldSpec, FieldType, FieldValue, ItemKind
-from wedsync.model.values import MAX_TAGS, money, zoned_time
+from wedsync.model.moments import on_the_clock
+from wedsync.model.values import FIRST_YEAR, LAST_YEAR, MAX_MINOR_UNITS, MAX_TAGS, money, zoned_time
 
 ZONES = ("Europe/Paris", "America/New_York", "Asia/Kathmandu", "UTC", "Etc/GMT+12")
+_FIRST = datetime.fromisoformat(f"{FIRST_YEAR}-01-02")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 currencies = st.sampled_from(["USD", "JPY"])
 ids = st.builds(new_id)
-line = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
-_unkept = [*map(chr, range(0x20)), "\x7f"]
+_unkept = [*map(chr, (*range(0x20), *range(0x7F, 0xA0)))]
+_turning = [*map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))]
+line = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters=_unkept + _turning), min_size=1, max_size=40
+)
 lines = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters=[c for c in _unkept if c not in "\t\n"]),
+    st.characters(
+        exclude_categories=["Cs"], exclude_characters=[c for c in _unkept + _turning if c not in "\t\n"]
+    ),
     min_size=1,
     max_size=40,
 )
-local_times = st.timedeltas(timedelta(0), timedelta(days=100_000)).map(
-    lambda since: (datetime(1900, 1, 1, tzinfo=UTC) + since).strftime("%Y-%m-%dT%H:%M:%S")
+zoned_times = st.builds(
+    lambda since, zone: zoned_time(on_the_clock(_FIRST + since, zone).isoformat(), zone),
+    st.integers(0, (LAST_YEAR - FIRST_YEAR) * 365 * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+    st.sampled_from(ZONES),
 )
 moments = st.timedeltas(timedelta(0), timedelta(days=80_000)).map(
     lambda since: datetime(1970, 1, 1, tzinfo=UTC) + since
@@ -46,11 +55,11 @@ def _typed(spec: FieldSpec) -> st.SearchStrategy[FieldValue]:
     by_type: dict[FieldType, st.SearchStrategy[FieldValue]] = {
         FieldType.TEXT: line,
         FieldType.LINES: lines,
-        FieldType.DATE: st.dates(date(1, 1, 1)).map(date.isoformat),
-        FieldType.ZONED_TIME: st.builds(zoned_time, local_times, st.sampled_from(ZONES)),
+        FieldType.DATE: st.dates(date(FIRST_YEAR, 1, 1), date(LAST_YEAR, 12, 31)).map(date.isoformat),
+        FieldType.ZONED_TIME: zoned_times,
         FieldType.BOOL: st.booleans(),
-        FieldType.INTEGER: st.integers(-(1 << 63), (1 << 63) - 1),
-        FieldType.MONEY: st.builds(money, st.integers(-(10**18) + 1, 10**18 - 1), currencies),
+        FieldType.INTEGER: st.integers(spec.least, spec.most),
+        FieldType.MONEY: st.builds(money, st.integers(spec.least, MAX_MINOR_UNITS), currencies),
         FieldType.ENUM: st.sampled_from(spec.values or ("",)),
         FieldType.TAGS: st.sets(labels, min_size=1, max_size=MAX_TAGS).map(lambda tags: tuple(sorted(tags))),
     }

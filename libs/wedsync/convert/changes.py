@@ -24,7 +24,7 @@ from wedsync.errors import FieldViolation
 from wedsync.model.changes import Change, ChangeKind, ChangeResult, FieldResult, Outcome, Priority, Source
 from wedsync.model.ids import is_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
-from wedsync.model.values import BadValue, canonical
+from wedsync.model.values import BadValue, canonical, objection
 
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -66,9 +66,10 @@ def change_from_message(
     """Return the change a message proposes.
 
     Whatever is wrong is appended to `problems`, named from `at` on (`changes[2]`); None then.
-    The source comes from the caller's proof, never from the message.
+    The source comes from the caller's proof, never from the message; a message that names one speaks
+    for a vendor, whose people are not asked to write their contacts more carefully.
     """
-    reader = _Reader(at, problems)
+    reader = _Reader(at, problems, own=not message.HasField("source"))
     kind = reader.change_kind(message)
     reader.ids(message)
     item_kind, values = reader.values(message, kind)
@@ -94,8 +95,8 @@ def change_from_message(
 class _Reader:
     """Collects what is wrong with one change."""
 
-    def __init__(self, at: str, problems: list[FieldViolation]) -> None:
-        self._at, self._problems, self.failed = at, problems, False
+    def __init__(self, at: str, problems: list[FieldViolation], *, own: bool) -> None:
+        self._at, self._problems, self._own, self.failed = at, problems, own, False
 
     def refuse(self, field: str, description: str) -> None:
         self.failed = True
@@ -176,11 +177,14 @@ class _Reader:
 
     def _value(self, item_kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
         try:
-            return canonical(item_kind, path, value)
+            kept = canonical(item_kind, path, value)
         except BadValue as bad:
             where = f"content.{item_kind}.{path}" if path in CATALOGUE[item_kind] else "update_mask.paths"
             self.refuse(where, str(bad))
             return None
+        if self._own and (words := objection(item_kind, path, kept)):
+            self.refuse(f"content.{item_kind}.{path}", words)
+        return kept
 
     def _required(self, kind: ChangeKind, item_kind: ItemKind, values: Mapping[str, FieldValue]) -> None:
         for path, spec in CATALOGUE[item_kind].items():

@@ -10,7 +10,8 @@ FieldValue = str | int | bool | tuple[str, ...] | None
 """A canonical field value. Text that is empty is None: there is one way to say nothing.
 
     DATE        "2027-06-12"
-    ZONED_TIME  "2027-06-12T15:00:00[America/New_York]" (RFC 9557, the zone decides the offset)
+    ZONED_TIME  "2027-06-12T15:00:00[America/New_York]" (RFC 9557, the zone decides the offset; a time
+                the clocks show twice means its first showing, one they skip is none: `moments`)
     MONEY       "12500 USD" (integer minor units, ISO 4217)
     TAGS        a sorted tuple without repeats
 """
@@ -62,6 +63,9 @@ class FieldSpec:
     required: bool = False
     values: tuple[str, ...] = ()
     """Of an ENUM: what it may be."""
+    least: int | None = None
+    """Of a number, or of an amount in minor units."""
+    most: int | None = None
     fact: bool = False
     """It tells what happened with money: once a payment processor has said it, nobody else knows better."""
 
@@ -102,11 +106,11 @@ CATALOGUE: Mapping[ItemKind, Mapping[str, FieldSpec]] = {
         "service": _text(),
         "status": _enum("inquiry", "booked", "in_progress", "completed", "cancelled"),
         "date": _DATE,
-        "guest_count": FieldSpec(type=FieldType.INTEGER),
+        "guest_count": FieldSpec(type=FieldType.INTEGER, least=0, most=100_000),
         "notes": _LINES,
     },
     ItemKind.PAYMENT: {
-        "amount": FieldSpec(type=FieldType.MONEY, required=True, fact=True),
+        "amount": FieldSpec(type=FieldType.MONEY, required=True, least=0, fact=True),
         "status": FieldSpec(
             type=FieldType.ENUM, values=("planned", "pending", "paid", "failed", "refunded"), fact=True
         ),
@@ -114,7 +118,7 @@ CATALOGUE: Mapping[ItemKind, Mapping[str, FieldSpec]] = {
         "method": FieldSpec(type=FieldType.TEXT, fact=True),
         "memo": _text(),
         "reference": FieldSpec(type=FieldType.TEXT, fact=True),
-        "refunded": FieldSpec(type=FieldType.MONEY, fact=True),
+        "refunded": FieldSpec(type=FieldType.MONEY, least=0, fact=True),
     },
     ItemKind.TASK: {
         "title": _text(required=True),

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from wedsync.model import moments, texts
 from wedsync.model.currencies import is_currency
 from wedsync.model.items import CATALOGUE, FieldSpec, FieldType, FieldValue, ItemKind
 
-MAX_TEXT, MAX_LINES, MAX_TAGS = 2_000, 20_000, 64
-"""Characters of a text, characters of lines of text, and labels of a set; vendors hold less."""
+MAX_TEXT, MAX_LINES, MAX_TAGS, MAX_LABEL = 2_000, 20_000, 64, 100
+"""Characters of a text, characters of lines of text, labels of a set and characters of one of them."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+MAX_EMAIL, MAX_PHONE = 254, 50
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+MAX_MINOR_UNITS = 10**15
+"""Ten trillion of a currency with cents: more than any wedding, and exact wherever numbers are floats."""
+
+_BREAKS = re.compile(r"[\n\t]+")
 _ZONED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\[([A-Za-z0-9_+\-/]+)\]", re.ASCII)
 _MONEY = re.compile(r"(-?\d{1,18}) ([A-Z]{3})", re.ASCII)
-_INT64 = 1 << 63
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_MIDNIGHT = time()
 
 
 class BadValue(ValueError):
@@ -32,6 +38,41 @@ def canonical(kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
     if value is None or value in ("", ()):
         return None
     return _CHECKS[spec.type](spec, value)
+
+
+def nearest(kind: ItemKind, path: str, value: FieldValue) -> FieldValue:
+    """Return the value nearest to what a vendor shows that can be kept: nobody there is asked to mend it.
+
+    Text loses what cannot be kept and is cut, a skipped time is moved to where the clocks go. What
+    makes no sense at all stays as it is, for `canonical` to refuse.
+    """
+    spec = CATALOGUE[kind].get(path)
+    if spec is None:
+        return value
+    match spec.type, value:
+        case ((FieldType.TEXT | FieldType.LINES), str()):
+            return _kept_text(spec.type, value)
+        case FieldType.TAGS, tuple():
+            labels = (_kept_text(FieldType.TEXT, label) or "" for label in value if isinstance(label, str))
+            return tuple(sorted({label[:MAX_LABEL].strip() for label in labels} - {""}))[:MAX_TAGS] or None
+        case FieldType.ZONED_TIME, str():
+            return _on_the_clock(value)
+        case _:
+            return value
+
+
+def objection(kind: ItemKind, path: str, value: FieldValue) -> str | None:
+    """Return what a caller should mend in a canonical value of its own.
+
+    Vendors' people write anything into a contact's fields, and it is kept as they have it.
+    """
+    if kind is not ItemKind.CONTACT or not isinstance(value, str):
+        return None
+    if path == "email" and not (len(value) <= MAX_EMAIL and _EMAIL.fullmatch(value)):
+        return f"is no e-mail address; write one of at most {MAX_EMAIL} characters, such as ada@example.com"
+    if path == "phone" and not (len(value) <= MAX_PHONE and any(map(str.isdecimal, value))):
+        return f"is no phone number; write one of at most {MAX_PHONE} characters, such as +33 1 23 45 67 89"
+    return None
 
 
 def from_text(kind: ItemKind, path: str, text: str) -> FieldValue:
@@ -70,6 +111,22 @@ def split_zoned_time(value: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
+def instant_of(value: str) -> datetime:
+    """Return the instant a canonical moment is, in UTC. Raises `BadValue`."""
+    local, zone = split_zoned_time(value)
+    return moments.instant(_local_time(local, zone), zone)
+
+
+def day_of(value: str) -> date:
+    """Return the day a canonical date is. Raises `BadValue`."""
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise BadValue(f"{value!r} is no date; write 2027-06-12") from None
+    _require_year(day.year)
+    return day
+
+
 def money(minor_units: int, currency: str) -> str:
     """Return the canonical amount for minor units and an ISO 4217 code."""
     return f"{minor_units} {currency}"
@@ -100,31 +157,68 @@ def _text(spec: FieldSpec, value: FieldValue) -> FieldValue:
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     if spec.type is FieldType.TEXT and ("\n" in text or "\t" in text):
         raise BadValue("must be a single line without tabs")
-    if _CONTROL.search(text):
-        raise BadValue("holds control characters; remove them")
-    if _HALF_CHARACTER.search(text):
-        raise BadValue("holds half a character (a lone surrogate); send whole ones")
+    if unkept := texts.objection(text):
+        raise BadValue(unkept)
     if len(text) > limit:
         raise BadValue(f"has {len(text)} characters; at most {limit} are kept")
     return text
 
 
+def _kept_text(kind: FieldType, text: str) -> str | None:
+    text = texts.kept(text)
+    if kind is FieldType.LINES:
+        return text[:MAX_LINES] or None
+    return _BREAKS.sub(" ", text)[:MAX_TEXT] or None
+
+
 def _date(_: FieldSpec, value: FieldValue) -> FieldValue:
-    try:
-        return date.fromisoformat(str(value)).isoformat()
-    except ValueError:
-        raise BadValue(f"{value!r} is no date; write 2027-06-12") from None
+    return day_of(str(value)).isoformat()
 
 
 def _zoned(_: FieldSpec, value: FieldValue) -> FieldValue:
     local, zone = split_zoned_time(str(value))
+    at = _local_time(local, zone)
+    # Whole days begin and end at midnight, also where the clocks skip it.
+    skipped = None if at.time() == _MIDNIGHT else moments.gap(at, zone)
+    if skipped:
+        raise BadValue(_skipped(at, zone, *skipped))
+    return value
+
+
+def _local_time(local: str, zone: str) -> datetime:
     try:
-        datetime.fromisoformat(local)
+        at = datetime.fromisoformat(local)
     except ValueError:
         raise BadValue(f"{local!r} is no local time; write 2027-06-12T15:00:00") from None
     if not is_zone(zone):
         raise BadValue(f"{zone!r} is no IANA time zone; write for example Europe/Paris")
-    return value
+    _require_year(at.year)
+    return at
+
+
+def _on_the_clock(value: str) -> str:
+    try:
+        local, zone = split_zoned_time(value)
+        at = _local_time(local, zone)
+    except BadValue:
+        return value
+    if at.time() == _MIDNIGHT:
+        return value
+    return zoned_time(moments.on_the_clock(at, zone).isoformat(timespec="seconds"), zone)
+
+
+def _skipped(at: datetime, zone: str, start: datetime, end: datetime) -> str:
+    instead = moments.on_the_clock(at, zone)
+    shown = "%Y-%m-%d %H:%M" if at.date() != instead.date() or start.date() != end.date() else "%H:%M"
+    return (
+        f"{at:%H:%M} does not exist in {zone} on {at:%Y-%m-%d}: "
+        f"the clocks go from {start:{shown}} to {end:{shown}}; write {instead:{shown}}"
+    )
+
+
+def _require_year(year: int) -> None:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise BadValue(f"is in the year {year}; write one from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def _flag(_: FieldSpec, value: FieldValue) -> FieldValue:
@@ -133,19 +227,26 @@ def _flag(_: FieldSpec, value: FieldValue) -> FieldValue:
     return value
 
 
-def _integer(_: FieldSpec, value: FieldValue) -> FieldValue:
+def _integer(spec: FieldSpec, value: FieldValue) -> FieldValue:
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValue("must be a whole number")
-    if not -_INT64 <= value < _INT64:
-        raise BadValue("must fit into 64 bits")
+    _require_between(value, spec.least, spec.most)
     return value
 
 
-def _amount(_: FieldSpec, value: FieldValue) -> FieldValue:
+def _amount(spec: FieldSpec, value: FieldValue) -> FieldValue:
     units, currency = split_money(str(value))
     if not is_currency(currency):
         raise BadValue(f"{currency!r} is no currency of ISO 4217; write for example EUR")
+    _require_between(units, -MAX_MINOR_UNITS if spec.least is None else spec.least, MAX_MINOR_UNITS)
     return money(units, currency)
+
+
+def _require_between(number: int, least: int | None, most: int | None) -> None:
+    if least is not None and number < least:
+        raise BadValue(f"is {number}; write at least {least}")
+    if most is not None and number > most:
+        raise BadValue(f"is {number}; write at most {most}")
 
 
 def _choice(spec: FieldSpec, value: FieldValue) -> FieldValue:
@@ -162,6 +263,8 @@ def _tags(_: FieldSpec, value: FieldValue) -> FieldValue:
         raise BadValue(f"has {len(labels)} labels; at most {MAX_TAGS} are kept")
     for label in labels:
         _text(FieldSpec(type=FieldType.TEXT), label)
+        if len(label) > MAX_LABEL:
+            raise BadValue(f"has a label of {len(label)} characters; at most {MAX_LABEL} are kept")
     return labels or None
 
 

@@ -115,6 +115,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     _raise_if(refusal)
                     await self._pump(behaviour, request, context)
                     self._count(short, "OK")
+                except grpc.aio.InternalError:
+                    # What was written could not leave: the caller is gone, and nobody needs to be told.
+                    self._count(short, "CANCELLED")
                 except Exception as error:  # noqa: BLE001  # every error gets a status
                     await self._fail(context, short, error)
 

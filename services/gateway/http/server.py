@@ -26,9 +26,12 @@ class _Quiet(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving_http(app: Starlette, *, host: str, port: int) -> AsyncIterator[int]:
-    """Serve the application on the port (0: a free one) and yield it; drain at the end."""
-    listener = _listen(host, port)
+async def serving_http(app: Starlette, *, host: str, port: int, stalled_seconds: float) -> AsyncIterator[int]:
+    """Serve the application on the port (0: a free one) and yield it; drain at the end.
+
+    A connection whose peer takes nothing for so long is given up.
+    """
+    listener = _listen(host, port, stalled_seconds)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -47,10 +50,14 @@ async def serving_http(app: Starlette, *, host: str, port: int) -> AsyncIterator
         listener.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, stalled_seconds: float) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"WEDSYNC_HTTP_PORT={port}: {host}:{port} is not to be had ({error.strerror}); take another"
         ) from error
+    # Whoever closes a stream that nobody reads waits for it to be read; the kernel need not (on Linux).
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listener.setsockopt(socket.IPPROTO_TCP, option, int(stalled_seconds * 1000))
+    return listener

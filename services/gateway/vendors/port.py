@@ -19,11 +19,15 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from wedsync.model.items import FieldValue, ItemKind
+from wedsync.model.values import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorRecord:
     """One record as the vendor shows it now, its mapped fields in canonical values.
+
+    What an adapter read is brought to the nearest value that can be kept, here, once for all of them:
+    everyone after it compares what was kept, so that the difference is never taken for an edit.
 
     A field the vendor leaves empty is present with the value None; a field that this vendor does not
     map for this kind is absent.
@@ -37,6 +41,10 @@ class VendorRecord:
     writable: bool = True
     native: Any = None
     """The vendor's own object, kept so that a full-object write preserves what we do not map."""
+
+    def __post_init__(self) -> None:
+        kept = {path: nearest(self.kind, path, value) for path, value in self.fields.items()}
+        object.__setattr__(self, "fields", kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

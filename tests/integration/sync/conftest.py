@@ -235,31 +235,32 @@ def service(site: Site) -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture
-async def in_process(
-    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
+@contextlib.asynccontextmanager
+async def running_in_process(
+    database: MigratedDatabase, keys: Keys, home: Path, **but: Any
 ) -> AsyncIterator[InProcess]:
-    """A running service."""
+    """Run a service in this process, with settings of its own if some are given."""
     stores: list[PostgresOwnerStore] = []
 
     def new_store() -> PostgresOwnerStore:
-        stores.append(PostgresOwnerStore(migrated_database.app_url("sync")))
+        stores.append(PostgresOwnerStore(database.app_url("sync")))
         return stores[-1]
 
-    given: dict[str, Any] = dict(  # noqa: C408  # the names are settings
-        home=tmp_path,
-        database_url=SecretStr(migrated_database.app_url("sync")),
-        worker_database_url=SecretStr(migrated_database.worker_url("sync")),
-        ray_address="nowhere:1",
-        api_keys_file=keys.file,
-        internal_key_file=keys.file.parent / "internal_key",
-        grpc_port=0,
-        gateway_target=f"127.0.0.1:{free_port()}",
-        conflicts_target=f"127.0.0.1:{free_port()}",
-        sync_poll_seconds=0.2,
-        sync_slow_reader_seconds=0.2,
-        drain_seconds=1,
-    )
+    given: dict[str, Any] = {
+        "home": home,
+        "database_url": SecretStr(database.app_url("sync")),
+        "worker_database_url": SecretStr(database.worker_url("sync")),
+        "ray_address": "nowhere:1",
+        "api_keys_file": keys.file,
+        "internal_key_file": keys.file.parent / "internal_key",
+        "grpc_port": 0,
+        "gateway_target": f"127.0.0.1:{free_port()}",
+        "conflicts_target": f"127.0.0.1:{free_port()}",
+        "sync_poll_seconds": 0.2,
+        "sync_slow_reader_seconds": 0.2,
+        "drain_seconds": 1,
+        **but,
+    }
     settings = SyncSettings(**given)
     actors = LocalActors(new_store, monotonic=time.monotonic)
     async with build(settings, telemetry=Telemetry(), actors=actors) as app:
@@ -267,6 +268,15 @@ async def in_process(
         yield InProcess(f"127.0.0.1:{app.server.port}", keys, app, settings.gateway_target)
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+async def in_process(
+    migrated_database: MigratedDatabase, keys: Keys, tmp_path: Path
+) -> AsyncIterator[InProcess]:
+    """A running service."""
+    async with running_in_process(migrated_database, keys, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import field_mask_pb2
 from google.type import date_pb2
 
-from wedsync.api.common.v1 import item_pb2, value_pb2
+from wedsync.api.common.v1 import item_pb2, source_pb2, value_pb2
 from wedsync.api.sync.v1 import change_pb2
 from wedsync.convert import change_from_message
 from wedsync.errors import FieldViolation
@@ -109,6 +109,19 @@ _BAD: list[tuple[str, change_pb2.Change, str]] = [
             content=event(ends_at={"local_time": "2027-06-12T25:00:00", "time_zone": "Europe/Paris"}),
         ),
         "content.timeline_event.ends_at",
+    ),
+    (
+        "a moment the clocks skip",
+        a_change(
+            "starts_at",
+            content=event(starts_at={"local_time": "2027-03-14T02:30:00", "time_zone": "America/New_York"}),
+        ),
+        "content.timeline_event.starts_at",
+    ),
+    (
+        "a caller's own address that is none",
+        a_change("email", content=item_pb2.ItemContent(contact=item_pb2.Contact(email="ask Ada"))),
+        "content.contact.email",
     ),
     (
         "too many labels",
@@ -223,3 +236,13 @@ def test_what_the_author_had_seen_is_read() -> None:
     seen = value_pb2.FieldValue(tags=value_pb2.Tags(tags=["outdoor", "live", "live"]))
     change = read_well(a_change(base_values={"tags": seen, "notes": value_pb2.FieldValue()}))
     assert change.base_values == {"tags": ("live", "outdoor"), "notes": None}
+
+
+def test_what_a_vendors_people_wrote_as_an_address_is_kept() -> None:
+    """A change that names its source speaks for a vendor: nobody there can be asked to mend it."""
+    said = a_change(
+        "email",
+        content=item_pb2.ItemContent(contact=item_pb2.Contact(email="ask Ada")),
+        source=source_pb2.Source(organization_id="studio", link_id=new_id()),
+    )
+    assert read_well(said).values == {"email": "ask Ada"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from services.sync.batch import Answer, Batch, dump_answer, dump_batch, load_answer, load_batch
 from services.sync.edits import AfterCommit, Edits
 from services.sync.facts import Destination, Fact
-from services.sync.live import CHANNEL, Live
 from services.sync.mailbox import Applied
 from services.sync.outbox import Courier, Outbox
 from services.sync.pause import pausing
@@ -52,22 +51,15 @@ class OneOwner:
         )
 
 
-class NoHints:
-    """Hints that somebody else publishes."""
+class Watched:
+    """Hears which weddings' logs grew."""
 
     def __init__(self) -> None:
-        self.published: list[tuple[str, bytes]] = []
-        self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self.weddings: list[str] = []
 
-    def publish(self, channel: str, payload: bytes = b"") -> None:
+    def committed(self, wedding_id: str) -> None:
         """Remember."""
-        self.published.append((channel, payload))
-
-    async def subscribe(self, channel: str) -> AsyncIterator[bytes]:
-        """Yield what the test puts in."""
-        assert channel == CHANNEL
-        while True:
-            yield await self.incoming.get()
+        self.weddings.append(wedding_id)
 
 
 @pytest.fixture
@@ -118,25 +110,21 @@ async def test_what_is_not_committed_has_no_commit_span(
     assert {span.name for span in spans.get_finished_spans()} == {"apply", "actor"}
 
 
-async def test_a_commit_is_told_and_wakes_watchers() -> None:
-    """After an answer its facts go out, watchers here wake, and other servers get a hint."""
-    owner, clock, hints, peer = OneOwner(), FakeClock(), NoHints(), Peer()
-    live = Live(hints)
+async def test_a_commit_is_told_and_shown() -> None:
+    """After an answer its facts go out, and whoever watches the wedding is shown what is new."""
+    owner, clock, peer, shown = OneOwner(), FakeClock(), Peer(), Watched()
     courier = Courier(
         Destination.GATEWAY, store=Table(clock), deliver=peer, telemetry=Telemetry(), clock=clock
     )
     outbox = Outbox({Destination.GATEWAY: courier})
     outbox.start()
     wedding_id = owner.world.wedding()
-    with live.watching(wedding_id) as mine, live.watching("another") as other:
-        await owner.apply(wedding_id, [create()])
-        assert owner.answer is not None
-        AfterCommit(outbox=outbox, live=live)(owner.answer)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert mine.is_set()
-        assert not other.is_set()
-    assert hints.published == [(CHANNEL, wedding_id.encode())]
+    await owner.apply(wedding_id, [create()])
+    assert owner.answer is not None
+    AfterCommit(outbox=outbox, live=shown)(owner.answer)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert shown.weddings == [wedding_id]
     assert [fact.sequence for fact in peer.heard] == [1]
     await outbox.stop()
 
@@ -153,35 +141,16 @@ async def test_a_paused_wedding_is_said(telemetry: Telemetry) -> None:
     assert len(owner.world.store.log(wedding_id)) == 1
 
 
-async def test_a_pause_wakes_watchers_and_a_duplicate_does_not() -> None:
+async def test_a_pause_is_shown_and_a_duplicate_is_not() -> None:
     """Whatever made the log grow is shown at once, also where no other service is told of it."""
-    owner = OneOwner()
-    live, wedding_id = Live(NoHints()), owner.world.wedding()
+    owner, shown = OneOwner(), Watched()
+    wedding_id = owner.world.wedding()
     pause = pausing(wedding_id, new_id(), "Rain", PLANNER, "")
-    for woken in (True, False):
-        with live.watching(wedding_id) as grown:
-            await owner.apply(wedding_id, [pause])
-            assert owner.answer is not None
-            AfterCommit(outbox=Outbox({}), live=live)(owner.answer)
-            assert grown.is_set() is woken
-
-
-async def test_hints_of_other_servers_wake_watchers() -> None:
-    """A commit on another server wakes those who watch here."""
-    hints = NoHints()
-    live = Live(hints)
-    live.start()
-    with live.watching("w") as first, live.watching("w") as second:
-        hints.incoming.put_nowait(b"somebody else")
-        hints.incoming.put_nowait(b"w")
-        async with asyncio.timeout(1):
-            await asyncio.gather(first.wait(), second.wait())
-    await live.stop()
-
-
-async def test_live_that_was_never_started_stops() -> None:
-    """Stopping before starting is no mistake."""
-    await Live(NoHints()).stop()
+    for _ in range(2):
+        await owner.apply(wedding_id, [pause])
+        assert owner.answer is not None
+        AfterCommit(outbox=Outbox({}), live=shown)(owner.answer)
+    assert shown.weddings == [wedding_id]
 
 
 async def test_facts_become_messages_with_everything_in_them() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
+
+from wedsync.model.moments import instant
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -45,8 +47,7 @@ def event(body: Json, studio_zone: str) -> Json:
 def _utc(day: str | None, at: str | None, zone: str) -> str | None:
     if not day:
         return None
-    local = datetime.fromisoformat(f"{day}T{at or '00:00:00'}").replace(tzinfo=ZoneInfo(zone))
-    return local.astimezone(UTC).isoformat()
+    return instant(datetime.fromisoformat(f"{day}T{at or '00:00:00'}"), zone).isoformat()
 
 
 def job(body: Json, _: str) -> Json:

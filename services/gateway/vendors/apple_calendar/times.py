@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from services.gateway.vendors.apple_calendar import zones
 from services.gateway.vendors.apple_calendar.ics import Component, IcsError, Line, prop
+from wedsync.model.moments import instant
 
 _CANONICAL = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\[([A-Za-z0-9_+/-]{1,64})\]")
 _DATE = re.compile(r"\d{8}")
@@ -38,7 +39,7 @@ class Moment:
     @property
     def instant(self) -> datetime:
         """The moment in UTC."""
-        return self.local.replace(tzinfo=zones.zone(self.zone)).astimezone(UTC)
+        return instant(self.local, self.zone)
 
     def plus(self, nominal: timedelta, exact: timedelta) -> Moment:
         """Move on by days of the calendar, then by exact time (RFC 5545 section 3.3.6)."""

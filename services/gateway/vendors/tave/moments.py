@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from wedsync.model.items import FieldValue
+from wedsync.model.moments import instant
 
 _ZONED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\[([A-Za-z0-9_+/-]+)\]")
 _DAY = timedelta(days=1)
@@ -28,8 +29,8 @@ class Moment:
         """Return the same instant on another zone's wall clock."""
         if zone == self.zone:
             return self
-        instant = self.local.replace(tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
-        return Moment(instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None), zone)
+        at = instant(self.local, self.zone)
+        return Moment(at.astimezone(ZoneInfo(zone)).replace(tzinfo=None), zone)
 
     def __str__(self) -> str:
         return f"{self.local:%Y-%m-%dT%H:%M:%S}[{self.zone}]"

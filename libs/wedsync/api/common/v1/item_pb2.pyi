@@ -256,7 +256,7 @@ class TimelineEvent(_message.Message):
 
     @_builtins.property
     def tags(self) -> _value_pb2.Tags:
-        """Labels."""
+        """Labels, at most 64 of at most 100 characters."""
 
     def __init__(
         self,
@@ -295,7 +295,7 @@ class Contact(_message.Message):
     name: _builtins.str
     """Full name. Required on create."""
     email: _builtins.str
-    """E-mail address."""
+    """E-mail address. What vendors have there is kept as they have it."""
     phone: _builtins.str
     """Phone number, E.164 where it is known to be one."""
     role: _builtins.str
@@ -341,7 +341,7 @@ class Booking(_message.Message):
     status: _builtins.str
     """One of `inquiry`, `booked`, `in_progress`, `completed`, `cancelled`."""
     guest_count: _builtins.int
-    """Guests expected."""
+    """Guests expected, 0 to 100,000."""
     notes: _builtins.str
     """Anything else; lines of plain text."""
     @_builtins.property
@@ -391,7 +391,7 @@ class Payment(_message.Message):
     """The payment processor's own reference."""
     @_builtins.property
     def amount(self) -> _value_pb2.Money:
-        """How much. Required on create."""
+        """How much, not negative. Required on create."""
 
     @_builtins.property
     def paid_on(self) -> _date_pb2.Date:
@@ -399,7 +399,7 @@ class Payment(_message.Message):
 
     @_builtins.property
     def refunded(self) -> _value_pb2.Money:
-        """How much of it was given back."""
+        """How much of it was given back, not negative."""
 
     def __init__(
         self,

@@ -21,14 +21,19 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ZonedTime(_message.Message):
-    """A moment as people plan it: what the clock on the wall shows, and where that wall stands."""
+    """A moment as people plan it: what the clock on the wall shows, and where that wall stands.
+
+    A time that the clocks show twice means its first showing (RFC 5545, section 3.3.5). A time that they
+    skip is refused and the refusal names the one to write instead; but midnight always stands for the
+    beginning of its day.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LOCAL_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     local_time: _builtins.str
-    """Required. Local date and time, RFC 3339 without offset: `2027-06-12T15:00:00`."""
+    """Required. Local date and time, RFC 3339 without offset: `2027-06-12T15:00:00`. Years 1900 to 2200."""
     time_zone: _builtins.str
     """Required. IANA time zone: `America/New_York`."""
     def __init__(
@@ -54,7 +59,7 @@ class Money(_message.Message):
     MINOR_UNITS_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     minor_units: _builtins.int
-    """The amount in minor units: cents, yen, fils."""
+    """The amount in minor units: cents, yen, fils. At most 10^15 either way."""
     currency_code: _builtins.str
     """Required. ISO 4217 code: `USD`."""
     def __init__(
