@@ -151,6 +151,19 @@ async def test_the_least_recently_used_wedding_makes_room(site: Site) -> None:
     assert len(site.actors.all) == 2
 
 
+async def test_after_one_death_all_others_are_looked_at(site: Site) -> None:
+    """When Ray itself is gone idle actors are found dead at once, not by the patrol's next round."""
+    wedding_id = site.wedding()
+    await site.apply(wedding_id)
+    await until(lambda: len(site.pool.slots) == 2)
+    begin = site.clock.monotonic()
+    for actor in site.actors.living:
+        actor.dead = True
+    assert await site.apply(wedding_id) == [(Outcome.APPLIED, 2)]
+    assert site.actors.connects == 2
+    assert site.clock.monotonic() - begin < 2
+
+
 async def test_a_start_is_given_up_once_all_others_are_lost(site: Site) -> None:
     """Whatever is being started on a Ray that is gone is not waited for: the pool connects anew at once."""
     wedding_id = site.wedding()
