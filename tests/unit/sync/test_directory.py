@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -19,7 +19,7 @@ from tests.unit.sync.local_actors import LocalActor, LocalActors
 from tests.unit.sync.memory_store import MemoryStore
 from wedsync.clock import FakeClock
 from wedsync.errors import NotOwner, Overloaded, Unavailable, UnknownWedding
-from wedsync.model.changes import Change, Outcome
+from wedsync.model.changes import Change, Outcome, Priority
 from wedsync.model.ids import new_id
 
 
@@ -349,6 +349,46 @@ async def test_a_place_is_kept_for_emergencies() -> None:
         assert await site.apply(site.wedding(), emergency(create())) == [(Outcome.APPLIED, 1)]
         gate.set()
         await asyncio.gather(*busy)
+
+
+class CountedEvent(asyncio.Event):
+    """An event that knows how often it was set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def set(self) -> None:
+        """Set it."""
+        self.times += 1
+        super().set()
+
+
+async def test_waiting_for_room_is_quiet_whatever_the_lanes(site: Site) -> None:
+    """While changes of three lanes wait for room nobody wakes the others for ever."""
+    weddings = [site.wedding(), site.wedding()]
+    for wedding_id in weddings:
+        await site.apply(wedding_id)
+        await until(lambda: len(site.pool.slots) == 2)
+    gate = asyncio.Event()
+    for actor in site.actors.living:
+        actor.gate = gate
+    busy = [asyncio.create_task(site.apply(wedding_id)) for wedding_id in weddings]
+    lanes = (Priority.CRITICAL, Priority.NORMAL, Priority.BULK)
+    room = site.pool.room = CountedEvent()
+    waiting = [
+        asyncio.create_task(site.apply(site.wedding(), replace(create(), priority=lane))) for lane in lanes
+    ]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    room.set()  # a false alarm
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert room.times == 1
+    gate.set()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*busy, *waiting, return_exceptions=True)
 
 
 async def test_a_change_is_not_tried_beyond_its_deadline(site: Site) -> None:
