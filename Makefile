@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short bench coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -53,6 +53,9 @@ test-faults: $(STAMP) ## kill, freeze and restart every process under load; ends
 # The tests marked `short`: one crash of each sort, one second of load.
 test-faults-short: $(STAMP) ## the quick ones of them, which `make test` runs
 	$(PYTEST) $(QUIET) -m short tests/faults
+
+bench: $(STAMP) ## latency, CPU and memory in both placements, by scenario: SCENARIOS="cost watchers", JSON=--json
+	$(BIN)/python -m tests.bench $(JSON) $(SCENARIOS)
 
 # Without tests/faults: a process that is killed writes no coverage down.
 coverage: $(STAMP) ## all other tests, with the lines and branches they miss
