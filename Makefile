@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate bench coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -57,6 +57,9 @@ test-faults-short: $(STAMP) ## the quick ones of them, which `make test` runs
 SEEDS ?= 1000
 simulate: $(STAMP) ## live through SEEDS=1000 seeds of the core under faults; 10,000 take some 15 minutes
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+bench: $(STAMP) ## latency, CPU and memory in both placements, by scenario: SCENARIOS="cost watchers", JSON=--json
+	$(BIN)/python -m tests.bench $(JSON) $(SCENARIOS)
 
 # Without tests/faults and tests/simulation: a process that is killed writes no coverage down, and many seeds take long.
 coverage: $(STAMP) ## all other tests, with the lines and branches they miss
