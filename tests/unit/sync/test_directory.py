@@ -391,6 +391,14 @@ async def test_waiting_for_room_is_quiet_whatever_the_lanes(site: Site) -> None:
     await asyncio.gather(*busy, *waiting, return_exceptions=True)
 
 
+async def test_nothing_is_kept_while_the_pool_fills() -> None:
+    """The first actor that is up takes an everyday edit, although one is to be kept once all are there."""
+    site = await new_site(warm=1, most=3, kept=1)
+    async for _ in _running(site):
+        assert await site.apply(site.wedding()) == [(Outcome.APPLIED, 1)]
+        assert site.clock.monotonic() < 1.0
+
+
 async def test_a_change_is_not_tried_beyond_its_deadline(site: Site) -> None:
     """Whoever waits for a second is told after a second that no owner was found."""
     wedding_id = site.wedding()
