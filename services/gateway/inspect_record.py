@@ -177,7 +177,7 @@ def _change(
         raise errors.FailedPrecondition("an echo is no change")
     record_id = observation.shadow.record_id or ""
     return Change(
-        change_id=change_id(link.link_id, record_id, observation.shadow.generation),
+        change_id=change_id(link.link_id, held.key.item_id, observation.shadow.generation),
         item_id=held.key.item_id,
         item_kind=record.kind if record else held.shadow.kind,
         kind=observation.change,

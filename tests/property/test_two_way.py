@@ -214,6 +214,21 @@ def test_a_record_made_anew_is_found_although_its_create_was_never_answered() ->
     assert len(state.world.canon.wedding.items) == 1
 
 
+def test_a_record_back_from_the_bin_beside_its_successor_is_an_item_of_its_own() -> None:
+    """Its item was restored elsewhere and lives in another record here: no edit of either is refused."""
+    state = TwoWay()
+    state.people_create(side=0, value=("title", "First dance"))
+    state.quiesce()
+    for side in (0, 1):
+        state.people_delete(side=side, pick=0)
+    state.quiesce()
+    for side in (1, 0):
+        state.people_restore(side=side, pick=0)
+        state.quiesce()
+    state.teardown()
+    assert len(state.world.canon.wedding.items) == 2
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), values), min_size=1, max_size=4))
 @settings(max_examples=50, deadline=None)
 def test_an_edit_costs_at_most_two_writes_per_vendor(edits: list[tuple[int, tuple[str, FieldValue]]]) -> None:

@@ -225,7 +225,7 @@ def seen(held: Held, **values: FieldValue) -> Observation:
 def a_change(tenant: Tenant, held: Held, values: Mapping[str, FieldValue]) -> Change:
     """Return the change that the observation asks for."""
     return Change(
-        change_id=change_id(tenant.link.link_id, record_id(held.key.item_id), held.shadow.generation + 1),
+        change_id=change_id(tenant.link.link_id, held.key.item_id, held.shadow.generation + 1),
         item_id=held.key.item_id,
         item_kind=EVENT,
         kind=ChangeKind.UPDATE,

@@ -21,9 +21,13 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
-def change_id(link_id: str, record_id: str, generation: int) -> str:
-    """Return the id of the change that a vendor record's shadow generation stands for."""
-    return _derived("change", link_id, record_id, str(generation))
+def change_id(link_id: str, item_id: str, generation: int) -> str:
+    """Return the id of the change that a shadow's generation stands for.
+
+    A shadow is kept for each item of a link. Its vendor record would not do: back from the bin it may stand
+    for another item than before, whose generations begin anew.
+    """
+    return _derived("change", link_id, item_id, str(generation))
 
 
 def item_id(link_id: str, record_id: str) -> str:

@@ -214,7 +214,7 @@ class InboundStore:
                     conn,
                     key,
                     kind=shadow.kind,
-                    cause=change_id(key.link_id, shadow.record_id or "", shadow.generation),
+                    cause=change_id(key.link_id, key.item_id, shadow.generation),
                     at=cause.detected_at,
                     trace_parent=cause.trace_parent,
                 )

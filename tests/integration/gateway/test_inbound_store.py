@@ -20,7 +20,6 @@ from tests.support.gateway_store import (
     an_edit,
     new_tenant,
     opened_stores,
-    record_id,
     seen,
 )
 from wedsync.errors import StaleRevision
@@ -194,7 +193,7 @@ async def test_a_shadow_that_moved_on_refuses_the_commit(stores: Stores, tenant:
     [waiting] = stores.sql(
         "SELECT id::text FROM gateway.vendor_activities WHERE link_id = %s", tenant.link.link_id
     )
-    assert waiting["id"] == change_id(tenant.link.link_id, record_id(tenant.item_id), 1)
+    assert waiting["id"] == change_id(tenant.link.link_id, tenant.item_id, 1)
 
 
 async def known(stores: Stores, tenant: Tenant) -> Shadow:
