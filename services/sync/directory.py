@@ -65,7 +65,7 @@ class Directory:
 
         `live_seconds` is how much longer the wedding is in its live window. Raises what the owner met,
         `Overloaded` where neither an actor nor a place in its queue is free, and `Unavailable`,
-        `NotOwner` or `DeadlineExceeded` where no owner was found in time.
+        `NotOwner` or `DeadlineExceeded` where no owner was found in time, or no actor is up.
         """
         now = self._clock.monotonic()
         errand = _Errand(
@@ -192,7 +192,7 @@ class Directory:
     def _in_line(self, in_lane: Priority) -> Iterator[None]:
         """Wait with others for room. Only whoever leaves the line wakes those that had stepped back."""
         if self._waiting[in_lane] >= _MAX_WAITING_FOR_ROOM:
-            raise _no_room()
+            raise Overloaded("Every wedding actor is busy.", retry_after=1.0)
         self._waiting[in_lane] += 1
         try:
             yield
@@ -202,13 +202,11 @@ class Directory:
                 self._pool.room.set()
 
     async def _wait_for_room(self, seconds: float) -> None:
+        if seconds <= 0 and not self._pool.slots:
+            raise Unavailable("No wedding actor is up yet.", retry_after=0.0)
         if seconds <= 0:
-            raise _no_room()
+            raise Overloaded("Every wedding actor is busy.", retry_after=1.0)
         self._pool.room.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._pool.room.wait()
-
-
-def _no_room() -> Overloaded:
-    return Overloaded("Every wedding actor is busy.", retry_after=1.0)

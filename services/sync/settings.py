@@ -29,7 +29,7 @@ class SyncSettings(ServerSettings):
     grpc_port: GrpcPort = GRPC_PORTS["sync"]
     metrics_port: MetricsPort = METRICS_PORTS["sync"]
     worker_database_url: SecretStr = Field(
-        description="The same database as the role wedsync_sync_worker, for the outbox' sweep."
+        description="The same database as the role wedsync_sync_worker, for the sweeps."
     )
     ray_address: str = Field(min_length=1, description="Address of the Ray cluster, host:port.")
     sync_placement: Literal["dedicated", "shared"] = Field(
