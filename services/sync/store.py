@@ -49,7 +49,10 @@ _ADD_MEMBER = text(
     " VALUES (:wedding, :organization, :role, :created_at)"
 )
 WEDDINGS = text(
-    "SELECT w.wedding_id, w.title, w.day, w.time_zone, w.sequence, w.committed_at, w.created_at,"
+    "SELECT w.wedding_id, w.title, w.day, w.time_zone, w.sequence, w.created_at,"
+    # The wedding's own time also moves when a change is refused or does nothing.
+    " (SELECT committed_at FROM sync.changes WHERE wedding_id = w.wedding_id AND sequence = w.sequence)"
+    "   AS committed_at,"
     " ARRAY(SELECT ARRAY[m.organization_id, m.role] FROM sync.wedding_members m"
     "       WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id) AS members,"
     " (SELECT state FROM sync.items WHERE wedding_id = w.wedding_id AND item_id = w.wedding_id) AS own"

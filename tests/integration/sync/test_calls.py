@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.integration.sync.conftest import InProcess, new_wedding, refused
-from tests.unit.sync.builders import create, delete, vendor
+from tests.unit.sync.builders import create, delete, update, vendor
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.client import SyncClient, open_channel, wedding_message
 from wedsync.client.calls import unary
+from wedsync.client.sync import CALLER
+from wedsync.convert.changes import moment
 from wedsync.errors import AlreadyExists, InvalidRequest, NotFound, PermissionDenied, UnknownWedding
 from wedsync.model.changes import Outcome
 from wedsync.model.ids import new_id
@@ -211,3 +213,16 @@ async def test_malformed_reads_are_refused(service: InProcess) -> None:
         for token in ("?", "e30=", "WyJhIiwgImIiXQ=="):
             request = service_pb2.ListWeddingsRequest(page_token=token)
             assert await refused(unary(stub.ListWeddings, request, {})) == ["page_token"]
+
+
+async def test_what_changes_nothing_is_no_update(service: InProcess) -> None:
+    """A wedding's update time is its last logged change's, whatever was refused or repeated since."""
+    async with service.client() as sync:
+        wedding = await new_wedding(sync)
+        made = create(source=CALLER)
+        (result,) = await sync.apply_changes(wedding.wedding_id, [made])
+        edits = [update(made.item_id, {"title": made.values["title"]}), update(new_id(), {"title": "x"})]
+        nothing = await sync.apply_changes(wedding.wedding_id, edits)
+        assert [each.outcome for each in nothing] == [Outcome.UNCHANGED, Outcome.REJECTED]
+        after = await sync.get_wedding(wedding.wedding_id)
+    assert (after.sequence, moment(after.update_time)) == (1, result.committed_at)
