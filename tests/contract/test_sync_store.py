@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from random import Random
 from typing import Any
@@ -30,6 +31,7 @@ from tests.simulation.server import Server
 from tests.simulation.store import OwnerConnection
 from tests.simulation.surroundings import Surroundings
 from tests.support.database import MigratedDatabase
+from tests.support.processes import eventually
 from tests.unit.sync.builders import create, update, vendor
 from tests.unit.sync.memory_store import MemoryStore
 from wedsync.errors import DeadlineExceeded, Unavailable
@@ -188,6 +190,14 @@ class PostgresBench:
         with psycopg.connect(self._admin) as connection:
             return connection.execute(query, [wedding_id]).fetchall()
 
+    def waits_for_a_lock(self) -> bool:
+        """Say whether a commit waits for another transaction."""
+        waiting = (
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        with psycopg.connect(self._admin) as connection:
+            return connection.execute(waiting).fetchone() is not None
+
     def close(self) -> None:
         """Close every connection."""
         for store in self._stores:
@@ -256,15 +266,19 @@ class TestPostgresStore(StoreContract):
         assert found == (f"{IDLE_SECONDS}s",)
 
     def test_a_deadline_travels_to_the_statement(self, bench: PostgresBench, active: Wedding) -> None:
-        """A commit that waits for a lock longer than anybody waits for it is undone, and says so."""
+        """Of two commits that wait for a lock the one nobody waits for is undone; the other waits on."""
+        patient = bench.another()
         commit = commit_of(active, [create("One")], bench.store)
-        with psycopg.connect(bench._admin) as rival:
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(bench._admin) as rival:
             rival.execute("SELECT FROM sync.weddings WHERE wedding_id = %s FOR UPDATE", [active.wedding_id])
+            waiting = pool.submit(patient.commit, [commit])
+            eventually(bench.waits_for_a_lock, 3, "the patient one waits")
             bench.store.limit(0.05)
             with pytest.raises(DeadlineExceeded):
                 bench.store.commit([commit])
-        bench.store.limit(LONG)
-        assert set(bench.store.commit([commit])) == {active.wedding_id}
+            assert not waiting.done()
+            rival.rollback()
+            assert set(waiting.result()) == {active.wedding_id}
 
     def test_facts_name_members_and_both_sides(self, bench: PostgresBench, active: Wedding) -> None:
         """What the conflicts service is told holds both values, both sources and who may see it."""

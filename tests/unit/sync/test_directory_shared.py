@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -14,7 +15,7 @@ from tests.unit.sync.builders import create, emergency
 from tests.unit.sync.local_actors import LocalActor
 from tests.unit.sync.site import Site, new_site, running, until
 from wedsync.errors import Overloaded, Unavailable
-from wedsync.model.changes import Outcome
+from wedsync.model.changes import Outcome, Priority
 
 
 @pytest.fixture
@@ -137,6 +138,34 @@ class CountedEvent(asyncio.Event):
         """Set it."""
         self.times += 1
         super().set()
+
+
+async def test_room_goes_to_the_most_urgent_first(site: Site) -> None:
+    """Whoever came first: where one place becomes free, an edit of a live wedding has it before backfill."""
+    weddings, gate = [site.wedding(), site.wedding()], asyncio.Event()
+    for wedding_id in weddings:
+        await site.apply(wedding_id)
+        await until(lambda: len(site.pool.slots) == 2)
+    for actor in site.actors.living:
+        actor.gate = gate
+    busy = [asyncio.create_task(site.apply(wedding_id)) for wedding_id in weddings]
+    done: list[Priority] = []
+
+    async def apply(priority: Priority) -> None:
+        await site.apply(site.wedding(), replace(create(), priority=priority))
+        done.append(priority)
+
+    waiting = []
+    for priority in (Priority.BULK, Priority.CRITICAL):
+        waiting.append(asyncio.create_task(apply(priority)))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    freed = next(slot for slot in site.pool.slots if weddings[0] in slot.weddings)
+    cast("LocalActor", freed.actor).gate = None
+    site.pool.room.set()
+    gate.set()
+    await asyncio.gather(*busy, *waiting)
+    assert done == [Priority.CRITICAL, Priority.BULK]
 
 
 async def test_nothing_is_kept_while_the_pool_fills() -> None:
