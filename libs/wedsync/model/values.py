@@ -111,12 +111,6 @@ def split_zoned_time(value: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def instant_of(value: str) -> datetime:
-    """Return the instant a canonical moment is, in UTC. Raises `BadValue`."""
-    local, zone = split_zoned_time(value)
-    return moments.instant(_local_time(local, zone), zone)
-
-
 def day_of(value: str) -> date:
     """Return the day a canonical date is. Raises `BadValue`."""
     try:
