@@ -65,7 +65,7 @@ class Directory:
 
         `live_seconds` is how much longer the wedding is in its live window. Raises what the owner met,
         `Overloaded` where neither an actor nor a place in its queue is free, and `Unavailable`,
-        `NotOwner` or `DeadlineExceeded` where no owner was found in time, or no actor is up.
+        `NotOwner` or `DeadlineExceeded` where no owner was found in time.
         """
         now = self._clock.monotonic()
         errand = _Errand(
@@ -202,9 +202,8 @@ class Directory:
                 self._pool.room.set()
 
     async def _wait_for_room(self, seconds: float) -> None:
-        if seconds <= 0 and not self._pool.slots:
-            raise Unavailable("No wedding actor is up yet.", retry_after=0.0)
         if seconds <= 0:
+            # Also while none is up yet: nobody on the way repeats a call that was refused so.
             raise Overloaded("Every wedding actor is busy.", retry_after=1.0)
         self._pool.room.clear()
         with contextlib.suppress(TimeoutError):

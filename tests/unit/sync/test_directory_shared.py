@@ -14,7 +14,7 @@ from services.sync.mailbox import ActorLost
 from tests.unit.sync.builders import create, emergency
 from tests.unit.sync.local_actors import LocalActor
 from tests.unit.sync.site import Site, new_site, running, until
-from wedsync.errors import Overloaded, Unavailable
+from wedsync.errors import Overloaded
 from wedsync.model.changes import Outcome, Priority
 
 
@@ -174,19 +174,3 @@ async def test_nothing_is_kept_while_the_pool_fills() -> None:
     async for _ in running(site):
         assert await site.apply(site.wedding()) == [(Outcome.APPLIED, 1)]
         assert site.clock.monotonic() < 1.0
-
-
-async def test_an_edit_waits_for_the_first_actor() -> None:
-    """After a start of the service an edit is not refused as too much: it is applied once an actor is up."""
-    site = await new_site()
-    site.actors.away = True
-    site.pool.start()
-    passing = asyncio.create_task(site.pass_time())
-    with pytest.raises(Unavailable):
-        await site.directory.apply(site.wedding(), [create()], seconds=3.0)
-    edit = asyncio.create_task(site.apply(site.wedding()))
-    await until(lambda: site.actors.connects > 1)
-    site.actors.away = False
-    assert await edit == [(Outcome.APPLIED, 1)]
-    passing.cancel()
-    await site.pool.stop()
