@@ -35,6 +35,8 @@ DIRECT_SECONDS = 2.0
 
 _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 4  # below the service's limit for a call, so that the owner learns of it first
+IDLE_SECONDS = 4
+"""For how long an owner that stops in the midst of a takeover keeps the wedding's row from everybody else."""
 _RETRY_SECONDS = 0.3
 
 _SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_timeout', %s, true)"
@@ -237,7 +239,8 @@ def _connect(url: str) -> psycopg.Connection[Any]:
         connect_timeout=_CONNECT_SECONDS,
         prepare_threshold=2,
         application_name="wedsync-actor",
-        options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC",
+        options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC"
+        f" -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}",
         # A server that vanished without a word is noticed before the service gives up on the call.
         tcp_user_timeout=_STATEMENT_SECONDS * 1000,
     )

@@ -54,6 +54,18 @@ class BatchPlan:
         """The newest state of every item the batch touched."""
         return {entry.item.item_id: entry.item for entry in self.logged}
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything was decided by the wedding's state, so that it is true only while that is.
+
+        Refusals are too, although they write nothing: an owner that was replaced without knowing would
+        refuse edits of what it has not seen.
+        """
+        return any(
+            result.outcome is not Outcome.DUPLICATE and result.reason != CHANGE_ID_REUSED
+            for result in self.results
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wedding:

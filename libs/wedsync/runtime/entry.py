@@ -51,23 +51,22 @@ def run(settings_type: type[_Settings], build: Build[_Settings]) -> int:
     return 0
 
 
-def keep_what_is_there() -> None:
-    """Have the garbage collector never look again at what a program has loaded by now.
-
-    It stays until the end, and going through all of it again and again holds up everybody who waits for an
-    answer, for 60 ms and more.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 async def _serve(settings: _Settings, build: Build[_Settings]) -> None:
     telemetry = start_telemetry(settings.service, settings)
     metrics = start_metrics_server(settings.metrics_port, settings.bind_host)
     try:
         async with build(settings, telemetry=telemetry) as app:
-            keep_what_is_there()
+            keep_what_is_loaded()
             await app.server.serve_until_signalled()
     finally:
         await asyncio.to_thread(telemetry.shutdown)
         metrics.stop()
+
+
+def keep_what_is_loaded() -> None:
+    """Spare what is there by now from every later garbage collection.
+
+    It stays until the end, and looking all of it through holds every call up for some 60 ms.
+    """
+    gc.collect()
+    gc.freeze()
