@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.bench import processes
 from tests.bench.figures import Row, milliseconds
 from tests.bench.load import an_editor, open_loop
-from tests.bench.site import Service, Site
+from tests.bench.site import SIXTY_FOUR, Service, Site
 from tests.bench.verify import exactly_once
 from tests.bench.weddings import Stored, made, zipf
 
@@ -28,8 +28,10 @@ class Case:
 
 
 _CASES = (
-    Case("dedicated", 64, 100, "uniform"),
-    Case("dedicated", 64, 300, "zipf"),
+    Case("dedicated", SIXTY_FOUR, 100, "uniform"),
+    Case("dedicated", SIXTY_FOUR, 300, "zipf"),
+    Case("shared", 4, 100, "uniform"),
+    Case("shared", 4, 300, "zipf"),
     Case("shared", 4, 833, "uniform"),
 )
 
