@@ -154,7 +154,9 @@ class Directory:
 
     def _room(self, for_lane: Priority) -> Slot | None:
         """Return an actor with room, passivating what is used least; some room is kept for emergencies."""
-        wanted = 1 if for_lane is Priority.EMERGENCY else 1 + self._placement.kept
+        # While the pool still fills, the next actor is on its way: nothing need be kept.
+        kept = self._placement.kept if len(self._pool.slots) >= self._placement.most else 0
+        wanted = 1 if for_lane is Priority.EMERGENCY else 1 + kept
         while self._free_places() < wanted:
             if not self._passivate_one():
                 return None

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Wedding, until
 from tests.support.stack import Stack
 from wedsync.client.sync import CALLER
-from wedsync.errors import Unavailable
+from wedsync.errors import Overloaded, Unavailable
 from wedsync.model.changes import Change, ChangeKind, Outcome
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
@@ -66,7 +66,7 @@ async def test_calls_repeated_over_a_crash_apply_each_change_once(stack: Stack, 
         async def applied(change: Change = change) -> bool:
             try:
                 [result] = await wedding.clients.sync.apply_changes(wedding.wedding_id, [change])
-            except Unavailable:
+            except (Overloaded, Unavailable):
                 return False
             return result.outcome in {Outcome.APPLIED, Outcome.DUPLICATE}
 

@@ -3,119 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from services.sync.batch import Answer
-from services.sync.directory import Directory
-from services.sync.lease import Revoked
-from services.sync.mailbox import ActorLost
-from services.sync.pool import Placement, Pool
-from tests.unit.sync.builders import a_wedding, create, emergency, update
-from tests.unit.sync.local_actors import LocalActor, LocalActors
-from tests.unit.sync.memory_store import MemoryStore
-from wedsync.clock import FakeClock
+from tests.unit.sync.builders import create, update
+from tests.unit.sync.site import Site, new_site, running, until
 from wedsync.errors import NotOwner, Overloaded, Unavailable, UnknownWedding
-from wedsync.model.changes import Change, Outcome, Priority
+from wedsync.model.changes import Outcome, Priority
 from wedsync.model.ids import new_id
 
 
-@dataclass
-class Site:
-    """A pool and its directory; time passes by itself while anybody sleeps."""
+class CountedEvent(asyncio.Event):
+    """An event that knows how often it was set."""
 
-    clock: FakeClock
-    store: MemoryStore
-    actors: LocalActors
-    pool: Pool
-    directory: Directory
-    answers: list[Answer]
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
 
-    def wedding(self) -> str:
-        """Return a new wedding's id."""
-        wedding = a_wedding()
-        self.store.add(wedding)
-        return wedding.wedding_id
-
-    async def apply(self, wedding_id: str, *changes: Change) -> list[tuple[Outcome, int]]:
-        """Apply changes; return what became of each."""
-        applied = await self.directory.apply(wedding_id, changes or [create()])
-        return [(result.outcome, result.sequence) for result in applied.results]
-
-    def owner_of(self, wedding_id: str) -> LocalActor:
-        """Return the actor that owns the wedding."""
-        return next(actor for actor in self.actors.living if wedding_id in actor.owner.holding)
-
-    async def pass_time(self) -> None:
-        """Let time go on while everybody waits for it."""
-        while True:
-            for _ in range(20):
-                await asyncio.sleep(0)
-            self.clock.advance(0.05)
-
-
-class MemoryLeases:
-    """Leases as the service ends them."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    async def end_lease(self, owner_id: str) -> None:
-        """End one."""
-        self._store.bury(owner_id)
-
-    async def revoke_lease(self, owner_id: str) -> None:
-        """Have one run out."""
-        self._store.revoke(owner_id)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Return once the condition holds."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # conditions of the code under test set no event
-            await asyncio.sleep(0)
-
-
-async def new_site(beside: Site | None = None, **but: object) -> Site:
-    """Build a site, of its own or as another server beside one; the pool is filling."""
-    clock = beside.clock if beside else FakeClock()
-    answers: list[Answer] = []
-    store = beside.store if beside else MemoryStore(clock.monotonic)
-    placement = Placement(**{"warm": 1, "most": 2, "idle_seconds": 1e9, **but})  # type: ignore[arg-type]
-    actors = LocalActors(lambda: store, monotonic=clock.monotonic, capacity=placement.capacity)
-    if beside:
-        actors.by_owner = beside.actors.by_owner
-
-    pool = Pool(
-        actors=actors,
-        leases=MemoryLeases(store),
-        on_answer=answers.append,
-        placement=placement,
-        clock=clock,
-        jitter=lambda: 0.5,
-    )
-    directory = Directory(pool=pool, placement=placement, clock=clock, jitter=lambda: 0.5)
-    return Site(clock, store, actors, pool, directory, answers)
+    def set(self) -> None:
+        """Set it."""
+        self.times += 1
+        super().set()
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     """Room for two weddings in two actors, one of them warm."""
     site = await new_site()
-    async for each in _running(site):
+    async for each in running(site):
         yield each
-
-
-async def _running(site: Site) -> AsyncIterator[Site]:
-    site.pool.start()
-    await until(lambda: site.pool.slots)
-    passing = asyncio.create_task(site.pass_time())
-    yield site
-    passing.cancel()
-    await site.pool.stop()
 
 
 async def test_a_warm_actor_takes_the_wedding_and_another_is_started(site: Site) -> None:
@@ -250,120 +168,6 @@ async def test_an_actor_that_hangs_is_waited_for_as_long_as_its_lease(site: Site
     assert 1 < site.clock.monotonic() - started < 8
 
 
-async def test_a_wedding_of_another_server_is_reached_there(site: Site) -> None:
-    """Two servers agree: whoever is asked, the one owner applies the change, and it is loaded once."""
-    other = await new_site(beside=site)
-    async for _ in _running(other):
-        wedding_id = site.wedding()
-        assert await site.apply(wedding_id) == [(Outcome.APPLIED, 1)]
-        assert await other.apply(wedding_id) == [(Outcome.APPLIED, 2)]
-        assert await site.apply(wedding_id) == [(Outcome.APPLIED, 3)]
-        assert other.pool.used_and_free[0] == 0
-        assert site.store.epoch(wedding_id) == 1
-
-
-async def test_a_wedding_the_other_server_let_go_of_is_taken_over(site: Site) -> None:
-    """Where the owner knows nothing of the wedding any more, the server that is asked places it itself."""
-    other = await new_site(beside=site)
-    async for _ in _running(other):
-        wedding_id = site.wedding()
-        await site.apply(wedding_id)
-        await other.apply(wedding_id)
-        [slot] = [slot for slot in site.pool.slots if wedding_id in slot.weddings]
-        slot.let_go(wedding_id)
-        assert await other.apply(wedding_id) == [(Outcome.APPLIED, 3)]
-        assert other.pool.used_and_free[0] == 1
-
-
-async def test_a_server_that_died_is_waited_for_as_long_as_its_lease(site: Site) -> None:
-    """Its actors end with it; when their leases are over another server has the weddings."""
-    other = await new_site(beside=site)
-    async for _ in _running(other):
-        wedding_id = site.wedding()
-        await site.apply(wedding_id)
-        await other.apply(wedding_id)
-        for actor in site.actors.all:
-            actor.dead = True
-        started = site.clock.monotonic()
-        assert await other.apply(wedding_id) == [(Outcome.APPLIED, 3)]
-        assert site.clock.monotonic() - started < 15
-
-
-async def test_an_owner_that_cannot_be_reached_is_revoked(site: Site) -> None:
-    """An owner that keeps its lease alive but answers nobody is told to leave, and its wedding moves."""
-    wedding_id = site.wedding()
-    await site.apply(wedding_id)
-    owner = site.owner_of(wedding_id)
-    owner.hangs = True
-    [owner_id] = [known for known, actor in site.actors.by_owner.items() if actor is owner]
-    assert await site.apply(wedding_id) == [(Outcome.APPLIED, 2)]
-    with pytest.raises(Revoked):
-        site.store.renew(owner_id, 5.0)
-    with pytest.raises(ActorLost):
-        await site.pool.reach(owner_id)
-
-
-async def test_live_weddings_are_passivated_last(site: Site) -> None:
-    """A wedding in its live window keeps its place, though another was asked for more recently."""
-    live, everyday, third = site.wedding(), site.wedding(), site.wedding()
-    await site.directory.apply(live, [create()], live_seconds=1e6)
-    await until(lambda: len(site.pool.slots) == 2)
-    for wedding_id in (everyday, third):
-        site.clock.advance(0.001)
-        await site.apply(wedding_id)
-    held = {wedding_id for actor in site.actors.living for wedding_id in actor.owner.holding}
-    assert held == {live, third}
-
-
-async def test_live_weddings_are_not_idle() -> None:
-    """Nobody may have asked for it in a while, but until its day is over it stays loaded."""
-    site = await new_site(idle_seconds=10.0)
-    async for _ in _running(site):
-        live, everyday = site.wedding(), site.wedding()
-        await site.directory.apply(live, [create()], live_seconds=60.0)
-        await until(lambda: len(site.pool.slots) == 2)
-        await site.apply(everyday)
-        await until(lambda: site.pool.used_and_free[0] == 1)
-        assert [*site.pool.slots[0].weddings, *site.pool.slots[1].weddings] == [live]
-        await until(lambda: site.pool.used_and_free[0] == 0)
-
-
-async def test_a_place_is_kept_for_emergencies() -> None:
-    """With every other actor busy for good, an everyday edit is refused and an emergency applied."""
-    site = await new_site(warm=2, most=3, kept=1)
-    async for _ in _running(site):
-        weddings = [site.wedding(), site.wedding()]
-        for wedding_id in weddings:
-            await until(lambda: site.pool.used_and_free[1] == 2)  # else the first would make room
-            await site.apply(wedding_id)
-        await until(lambda: site.pool.used_and_free == (2, 1))
-        gate = asyncio.Event()
-        for slot in site.pool.slots:
-            if slot.weddings:
-                cast("LocalActor", slot.actor).gate = gate
-        busy = [asyncio.create_task(site.apply(wedding_id)) for wedding_id in weddings]
-        for _ in range(5):
-            await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await site.apply(site.wedding())
-        assert await site.apply(site.wedding(), emergency(create())) == [(Outcome.APPLIED, 1)]
-        gate.set()
-        await asyncio.gather(*busy)
-
-
-class CountedEvent(asyncio.Event):
-    """An event that knows how often it was set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.times = 0
-
-    def set(self) -> None:
-        """Set it."""
-        self.times += 1
-        super().set()
-
-
 async def test_waiting_for_room_is_quiet_whatever_the_lanes(site: Site) -> None:
     """While changes of three lanes wait for room nobody wakes the others for ever."""
     weddings = [site.wedding(), site.wedding()]
@@ -469,7 +273,7 @@ async def test_lost_ray_is_not_ready_and_is_found_again(site: Site) -> None:
 async def test_idle_weddings_are_let_go_of() -> None:
     """A wedding nobody asked for in a while is passivated, and its actor is free for others."""
     site = await new_site(idle_seconds=10.0)
-    async for _ in _running(site):
+    async for _ in running(site):
         wedding_id = site.wedding()
         await site.apply(wedding_id)
         await until(lambda: site.pool.used_and_free[0] == 0)
@@ -480,7 +284,7 @@ async def test_idle_weddings_are_let_go_of() -> None:
 async def test_shared_placement_spreads_weddings() -> None:
     """With room for many each new wedding goes to the least loaded actor."""
     site = await new_site(capacity=10, warm=2)
-    async for _ in _running(site):
+    async for _ in running(site):
         await until(lambda: len(site.pool.slots) == 2)
         for _ in range(6):
             await site.apply(site.wedding())
