@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Sequence
 from tests.bench import processes
 from tests.bench.figures import Row, milliseconds
 from tests.bench.load import an_editor, closed_loop
-from tests.bench.site import Service, Site
+from tests.bench.site import SIXTY_FOUR, Service, Site
 from tests.bench.verify import exactly_once
 from tests.bench.weddings import Stored, made
 
-_ACTORS = {"dedicated": 64, "shared": 4}
+_ACTORS = {"dedicated": SIXTY_FOUR, "shared": 4}
 _ACTIVE = (1, 64, 256)
 _CALLERS = 16
 _BATCH = 25

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from tests.bench import processes
 from tests.bench.figures import Row, milliseconds
 from tests.bench.load import an_editor, open_loop
-from tests.bench.site import Service, Site
+from tests.bench.site import SIXTY_FOUR, Service, Site
 from tests.bench.verify import exactly_once
 from tests.bench.weddings import Stored, made, zipf
 
 _WEDDINGS, _ITEMS = 1250, 8
-_WARM_UP_SECONDS, _SECONDS = 5.0, 30.0
+_REST_SECONDS, _WARM_UP_SECONDS, _SECONDS = 5.0, 5.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Case:
 
 
 _CASES = (
-    Case("dedicated", 64, 100, "uniform"),
-    Case("dedicated", 64, 300, "zipf"),
+    Case("dedicated", SIXTY_FOUR, 100, "uniform"),
+    Case("dedicated", SIXTY_FOUR, 300, "zipf"),
+    Case("shared", 4, 100, "uniform"),
+    Case("shared", 4, 300, "zipf"),
     Case("shared", 4, 833, "uniform"),
 )
 
@@ -41,7 +43,8 @@ async def run(site: Site) -> AsyncGenerator[Row, None]:
         service = await site.sync(case.placement, actors=case.actors)
         weddings = weddings or await made(service, _WEDDINGS, items=_ITEMS)
         await site.quiet()
-        yield await _measured(site, service, case, weddings)
+        rest = await processes.at_rest(_REST_SECONDS)
+        yield {**await _measured(site, service, case, weddings), "CPU % at rest": rest}
 
 
 async def _measured(site: Site, service: Service, case: Case, weddings: Sequence[Stored]) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,14 @@ class Usage:
     def since(self, before: Usage) -> dict[str, float]:
         """Return what was used since then, by group."""
         return {group: self.seconds[group] - before.seconds[group] for group in GROUPS}
+
+
+async def at_rest(seconds: float) -> float:
+    """Return the share of a core that all but the generator take while nothing happens, in percent."""
+    before = Usage.now()
+    await asyncio.sleep(seconds)
+    used = Usage.now().since(before)
+    return round(sum(used[group] for group in GROUPS if group != GENERATOR) / seconds * 100, 1)
 
 
 def microseconds_each(used: Mapping[str, float], count: int) -> dict[str, int]:

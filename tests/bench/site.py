@@ -29,6 +29,9 @@ from wedsync.runtime.embedded.valkey import EmbeddedValkey
 from wedsync.runtime.principal import Scope, mint_key, write_keys
 
 ORGANIZATION = "studio"
+SIXTY_FOUR = 65
+"""Actors for 64 weddings at once in `dedicated`: one more place is kept for an emergency."""
+_MOST_WARM = 64
 _START_SECONDS, _STOP_SECONDS = 60.0, 20.0
 _FILL_SECONDS, _DRAIN_SECONDS = 180.0, 60.0
 
@@ -73,13 +76,13 @@ class Site:
         wanted = {
             "WEDSYNC_SYNC_PLACEMENT": placement,
             "WEDSYNC_SYNC_MAX_ACTORS": str(actors),
-            "WEDSYNC_SYNC_WARM_ACTORS": str(min(actors, 64)),
+            "WEDSYNC_SYNC_WARM_ACTORS": str(min(actors, _MOST_WARM)),
             **{f"WEDSYNC_SYNC_{name.upper()}": str(value) for name, value in settings.items()},
         }
         if self._service is None or wanted != self._settings:
             self.stop()
             self._settings, self._service = wanted, await asyncio.to_thread(self._start, wanted)
-            await _until_up(actors)
+            await _until_up(min(actors, _MOST_WARM))
         return self._service
 
     async def quiet(self) -> None:

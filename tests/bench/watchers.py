@@ -37,9 +37,9 @@ async def run(site: Site) -> AsyncGenerator[Row, None]:
         weddings = await made(service, count, items=1)
         await site.quiet()
         async with _watching(service, weddings) as watchers:
-            idle = await _idle()
+            rest = await processes.at_rest(_IDLE_SECONDS)
             row = await _edited(service, weddings, watchers, changes)
-        yield {"watchers": _WATCHERS, "weddings": count, **idle, **row}
+        yield {"watchers": _WATCHERS, "weddings": count, "CPU % at rest": rest, **row}
 
 
 @contextlib.asynccontextmanager
@@ -67,16 +67,6 @@ async def _watch(sync: SyncClient, wedding_id: str, watcher: Watcher) -> None:
         async for message in messages:
             watcher.seen.append(message.sequence)
             watcher.at.append(time.perf_counter())
-
-
-async def _idle() -> Row:
-    before = processes.Usage.now()
-    await asyncio.sleep(_IDLE_SECONDS)
-    used = processes.Usage.now().since(before)
-    shares = {
-        f"idle {name} %": used[name] / _IDLE_SECONDS * 100 for name in (processes.SERVICE, processes.POSTGRES)
-    }
-    return {name: round(share, 1) for name, share in shares.items()}
 
 
 async def _edited(
