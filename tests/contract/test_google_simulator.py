@@ -174,7 +174,7 @@ async def test_the_client_pages_through_short_and_empty_pages(client: Client, sa
     for number in range(5):
         await client.events("insert", body={**CEREMONY, "id": f"event{number}"})
     sandbox.page_sizes = (2, 0, 1)
-    pages, query = [], dict[str, Any]()
+    pages, query = list[dict[str, Any]](), dict[str, Any]()
     while not pages or "nextPageToken" in pages[-1]:
         pages.append(await client.events("list", **query))
         query = {"pageToken": pages[-1].get("nextPageToken")}

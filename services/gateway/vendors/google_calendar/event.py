@@ -74,7 +74,7 @@ def fields_of(event: Mapping[str, Any], wedding_zone: str) -> dict[str, FieldVal
 
 def new_event(item_id: str, values: Mapping[str, FieldValue], wedding_zone: str) -> dict[str, Any]:
     """Return what creates the item's event, without the id. Raises `BadTime`."""
-    written = changes({}, values, wedding_zone)
+    written = changes({}, {"all_day": False, **values}, wedding_zone)
     private = written.get("extendedProperties", {}).get("private", {})
     plain = {name: _without_nulls(value) for name, value in written.items() if value is not None}
     return {**plain, "extendedProperties": {"private": {MARKER: item_id, **_without_nulls(private)}}}
@@ -102,9 +102,9 @@ def _times(event: Mapping[str, Any], wedding_zone: str) -> dict[str, FieldValue]
     wanted = _kept(kept.get(_KEPT_START))
     if wanted and _back(times.start_of(wanted, all_day=all_day), wedding_zone) == start:
         start = wanted
-    wanted, unended = _kept(kept.get(_KEPT_END)), kept.get(_KEPT_END) == _NO_END
-    if (wanted or unended) and _back(times.end_of(start, wanted, all_day=all_day), wedding_zone) == end:
-        end = wanted
+        wanted, unended = _kept(kept.get(_KEPT_END)), kept.get(_KEPT_END) == _NO_END
+        if (wanted or unended) and _back(times.end_of(start, wanted, all_day=all_day), wedding_zone) == end:
+            end = wanted
     return {"starts_at": start.canonical, "ends_at": end.canonical if end else None, "all_day": all_day}
 
 
@@ -116,9 +116,12 @@ def _time_changes(wanted: Mapping[str, FieldValue], wedding_zone: str) -> dict[s
     end = times.moment(ends_at) if isinstance(ends_at, str) else None
     written_start = times.start_of(start, all_day=all_day)
     written_end = times.end_of(start, end, all_day=all_day)
+    holds_start = _back(written_start, wedding_zone) == start
+    holds_end = _back(written_end, wedding_zone) == end
+    # An end that is kept stands for the one beside this very start.
     kept = {
-        _KEPT_START: None if _back(written_start, wedding_zone) == start else start.canonical,
-        _KEPT_END: None if _back(written_end, wedding_zone) == end else end.canonical if end else _NO_END,
+        _KEPT_START: None if holds_start and holds_end else start.canonical,
+        _KEPT_END: None if holds_end else end.canonical if end else _NO_END,
     }
     return {"start": written_start, "end": written_end, "extendedProperties": {"private": kept}}
 
