@@ -174,6 +174,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
         webhooks=Webhooks(
             store=stores.inbound,
             secrets=stores.secrets,
+            channels=stores.channels,
             links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
@@ -186,7 +187,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
         rest=Rest(keys=parts.keys, accounts=parts.accounts, links=stores.links, journeys=stores.journeys),
         events=EventStream(sync=parts.sync, max_at_once=parts.settings.max_event_streams),
         ready=ready,
-        degraded=_degraded(parts.peers),
+        degraded=_degraded(parts.peers, parts.settings.public_url),
     )
 
 
@@ -231,12 +232,14 @@ def _vendor_http(
     return http
 
 
-def _degraded(peers: Mapping[str, grpc.aio.Channel]) -> Callable[[], dict[str, str]]:
-    """Return which peers are away: edits wait for them, but none is lost."""
+def _degraded(peers: Mapping[str, grpc.aio.Channel], public_url: str | None) -> Callable[[], dict[str, str]]:
+    """Return what is away, peers above all: edits wait for them, but none is lost."""
+    unset = "WEDSYNC_PUBLIC_URL is not set, so vendors with push channels are only polled"
+    lasting = {} if public_url else {"public address": unset}
 
     def away() -> dict[str, str]:
         failing = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return {
+        return lasting | {
             name: "not reachable"
             for name, channel in peers.items()
             if channel.get_state(try_to_connect=True) is failing

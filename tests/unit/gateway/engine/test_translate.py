@@ -37,6 +37,7 @@ def translator(world: World, woken: list[int]) -> Translator:
         inspector=inspector,
         decisions=world.decisions,
         on_change=lambda: woken.append(1),
+        on_wake=lambda: woken.append(2),
     )
 
 
