@@ -45,8 +45,8 @@ class Plan:
     """What to do about a link's channels."""
 
     opens: bool = False
-    closes: Sequence[Kept] = ()
-    forgets: Sequence[Kept] = ()
+    closes: tuple[Kept, ...] = ()
+    forgets: tuple[Kept, ...] = ()
     """Those the vendor need not be asked about."""
 
 
@@ -63,8 +63,8 @@ def plan_channels(
     settled = newest is not None and now >= newest.created_at + timedelta(seconds=OVERLAP_SECONDS)
     return Plan(
         opens=address is not None and due and not waiting,
-        closes=[each for each in live if each is not newest and (settled or address is None)],
-        forgets=over,
+        closes=tuple(each for each in live if each is not newest and (settled or address is None)),
+        forgets=tuple(over),
     )
 
 
