@@ -48,8 +48,8 @@ def _methods(api: Api) -> list[tuple[str, str, str, Handle]]:
         ("DELETE", event, "events.delete", api.delete),
         ("POST", "/channels/stop", "channels.stop", api.stop),
         ("GET", "/calendars/{calendar}", "calendars.get", api.calendar),
-        ("GET", "/users/me/calendarList", "calendarList.list", api.entries),
-        ("GET", "/users/me/calendarList/{calendar}", "calendarList.get", api.entry),
+        ("GET", "/users/{user}/calendarList", "calendarList.list", api.entries),
+        ("GET", "/users/{user}/calendarList/{calendar}", "calendarList.get", api.entry),
     ]
 
 
