@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -61,7 +61,6 @@ class World:
     http: VendorHttp
     sandbox: Sandbox
     cursor: Mapping[str, Any] | None = None
-    calls: list[str] = field(default_factory=list)
 
     @property
     def calendar(self) -> Calendar:

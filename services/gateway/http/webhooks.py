@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from services.gateway.arrivals import Arrivals
-from services.gateway.channels import proves
+from services.gateway.channels import Kept, proves
 from services.gateway.http.bodies import json_object, read_body
 from services.gateway.http.hooks import Asked, answer_to, payload, read_asked
 from services.gateway.http.problems import Problem
@@ -115,24 +115,25 @@ class Webhooks:
         asked = read_asked(request.headers, request.query_params, event, inbound)
         greeting = bool(places.greeting) and asked.event_name == places.greeting
         told = notices(places, request.headers, request.query_params, event)
-        links = await self._come_by(endpoint, told, greeting=greeting)
+        kept = await self._come_by(endpoint, told, greeting=greeting)
         if greeting:
             self._saw(endpoint)
             return JSONResponse({"acknowledged": True}, inbound.accepted_status), "handshake"
         if asked.delivery_key is not None:
             # The vendor numbers the notifications of each channel.
-            asked = replace(asked, delivery_key=f"{told[0].channel_id}:{asked.delivery_key}")
+            asked = replace(asked, delivery_key=f"{kept[0].channel.channel_id}:{asked.delivery_key}")
+        links = sorted({each.link_id for each in kept})
         return await self._keep(endpoint, inbound, content, detected_at, asked, wakes=links)
 
-    async def _come_by(self, endpoint: Endpoint, told: Sequence[Notice], *, greeting: bool) -> list[str]:
-        """Return the links whose channels it came by; refuse what came by none of ours."""
+    async def _come_by(self, endpoint: Endpoint, told: Sequence[Notice], *, greeting: bool) -> list[Kept]:
+        """Return the channels it came by; refuse what came by none of ours."""
         names = {notice.channel_id for notice in told}
         kept = await self._channels.find(endpoint.organization_id, endpoint.integration_id, names)
         proved = [k for k in kept for notice in told if proves(k, notice, greeting=greeting)]
         if not proved:
             detail = "No open channel of this address has this id, secret and resource."
             raise Problem(401, "CHANNEL_UNKNOWN", detail)
-        return sorted({each.link_id for each in proved})
+        return proved
 
     async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
         """Refuse what the vendor did not sign, over the bytes as they came."""

@@ -35,6 +35,7 @@ class Calendar:
 
     def insert(self, body: Mapping[str, Any]) -> Event:
         """Add an event, under the caller's id if one is given; an id counts for ever."""
+        self._admit()
         event_id = checked_id(body["id"]) if "id" in body else new_id().replace("-", "")
         if "id" in body and body.get("iCalUID"):
             raise invalid("Only one of id and iCalUID may be given.")
@@ -69,6 +70,10 @@ class Calendar:
         for one in [event, *(e for e in instances if e["status"] != "cancelled")]:
             self._keep({**one, "status": "cancelled"})
 
+    def _admit(self) -> None:
+        if self.access_role not in {"owner", "writer"}:
+            raise Refused(403, "requiredAccessLevel", "You need to have writer access to this calendar.")
+
     def _find(self, event_id: str) -> Event:
         event = self.events.get(event_id) or self._instance(event_id)
         if event is None:
@@ -87,8 +92,7 @@ class Calendar:
         return {**kept, **own, "end": original}
 
     def _writable(self, event_id: str, if_match: str | None) -> Event:
-        if self.access_role not in {"owner", "writer"}:
-            raise Refused(403, "requiredAccessLevel", "You need to have writer access to this calendar.")
+        self._admit()
         event = self._find(event_id)
         if if_match not in {None, "*", event["etag"]}:
             raise Refused(412, "conditionNotMet", "Precondition Failed")
@@ -97,8 +101,6 @@ class Calendar:
         return event
 
     def _keep(self, event: Event) -> Event:
-        if self.access_role not in {"owner", "writer"}:
-            raise Refused(403, "requiredAccessLevel", "You need to have writer access to this calendar.")
         kept = event if event.get("status") == "cancelled" else normal(event, self.time_zone)
         self.moves += 1
         kept = {**kept, "updated": self._stamp(), "etag": f'"{self.moves + 3_400_000_000_000_000}"'}

@@ -38,7 +38,7 @@ ALTER TABLE gateway.wedding_vendor_integrations
   ADD COLUMN pushed_until timestamptz;
 COMMENT ON COLUMN gateway.wedding_vendor_integrations.push_reason IS 'Why it has no channel.';
 COMMENT ON COLUMN gateway.wedding_vendor_integrations.pushed_until IS 'When its last channel ends.';
-CREATE INDEX links_to_push ON gateway.wedding_vendor_integrations (push_due_at, vendor);
+CREATE INDEX links_to_push ON gateway.wedding_vendor_integrations (vendor, push_due_at);
 """
 
 _LOG = "ALTER TABLE gateway.webhook_log ADD COLUMN wakes uuid[] NOT NULL DEFAULT '{}';"

@@ -196,3 +196,14 @@ def test_only_links_of_vendors_that_push_are_looked_at() -> None:
     assert [due.link.vendor for due in finish(desk.keeper.claim(10))] == ["desk"]
     desk.keeper._ports._vendors = {}
     assert finish(desk.keeper.claim(10)) == []
+
+
+def test_while_a_channel_works_its_link_is_polled_rarely() -> None:
+    """With a channel the longer interval holds, without one the usual."""
+    desk = Desk()
+    world, now = desk.world, desk.clock.now()
+    pushing = desk.keeper._ports._vendors
+    world.ports._vendors = pushing
+    for until, least, most in [(None, 9, 11), (now + WEEK, 810, 990), (now - DAY, 9, 11)]:
+        world.poll(replace(desk.link, pushed_until=until))
+        assert least <= world.memory.polls[-1]["seconds"] <= most
