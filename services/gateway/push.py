@@ -26,7 +26,7 @@ from services.gateway.vendors.port import Channel, VendorAuthFailed, VendorError
 from wedsync.clock import Clock
 from wedsync.model.ids import new_id
 
-NO_ADDRESS = "WEDSYNC_PUBLIC_URL is not set, so the vendor cannot tell us"
+NO_ADDRESS = "no push channel: WEDSYNC_PUBLIC_URL is not set, so the vendor cannot tell us; it is polled"
 _SECRET_BYTES = 32
 
 
@@ -63,9 +63,9 @@ class ChannelKeeper:
             try:
                 await self._open(link, address)
             except VendorError as error:
-                reason, failures = _unpushed(error), due.failures + 1
+                reason, failures = f"no new push channel: {error}; polling goes on", due.failures + 1
         elif link.active and address is None:
-            reason = f"no push channel: {NO_ADDRESS}; it is polled"
+            reason = NO_ADDRESS
         seconds = await self._seconds(link, failures)
         await self._store.looked(due, seconds=seconds, failures=failures, reason=reason)
 
@@ -120,7 +120,3 @@ class ChannelKeeper:
     def _renew_before(self, link: Link) -> float:
         push = self._ports.manifest(link.vendor).push
         return push.renew_before_seconds if push else 0.0
-
-
-def _unpushed(error: VendorError) -> str:
-    return f"no push channel: {error}; it is polled"

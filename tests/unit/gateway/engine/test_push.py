@@ -146,7 +146,7 @@ def test_where_no_channel_can_be_had_it_is_said_and_tried_later(error: VendorErr
     desk = Desk()
     desk.vendor.failures = [error]
     noted = desk.tend(failures=2)
-    assert (noted["failures"], noted["reason"]) == (3, f"no push channel: {error}; it is polled")
+    assert (noted["failures"], noted["reason"]) == (3, f"no new push channel: {error}; polling goes on")
     assert isinstance(noted["seconds"], float)
     assert SOON_SECONDS <= noted["seconds"] <= LATER_SECONDS
     assert (desk.names(), desk.woken, desk.memory.links[desk.link.link_id].active) == ([], [], True)
