@@ -64,8 +64,16 @@ class Inbound:
     accepted_status: int = 202
     form_field: str = ""
     signature: Signature | None = None
-    """None where the unguessable key in the address is all the proof there is."""
+    token: Place | None = None
+    """Where the secret stands as it is. Without both, the key in the address is all the proof."""
     handshake: Handshake | None = None
+    echoed_parameter: str = ""
+    """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a secret proves who sends."""
+        return self.signature is not None or self.token is not None
 
 
 def pointed(event: Any, pointer: str) -> Any:
@@ -73,6 +81,15 @@ def pointed(event: Any, pointer: str) -> Any:
     for key in pointer.removeprefix("/").split("/"):
         event = event.get(key) if isinstance(event, Mapping) else None
     return event
+
+
+def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:
+    """Return what stands at a place, of a batch (`*` in the pointer) for each item: None where it lacks."""
+    before, star, after = place.name.partition("/*")
+    if place.part != "json" or not star:
+        return [place.read(headers, query, event)]
+    items = pointed(event, before)
+    return [pointed(item, after) for item in items] if isinstance(items, list) else []
 
 
 def first_of(
@@ -85,6 +102,7 @@ def first_of(
 
 def read_inbound(data: Mapping[str, Any]) -> Inbound:
     """Return the manifest's section, which the schema has found valid."""
+    greeting = data.get("handshake", {})
     return Inbound(
         content_types=frozenset(data["content_types"]),
         events=frozenset(data["events"]),
@@ -94,7 +112,9 @@ def read_inbound(data: Mapping[str, Any]) -> Inbound:
         accepted_status=data.get("accepted_status", 202),
         form_field=data.get("form_field", ""),
         signature=_signature(data["signature"]) if "signature" in data else None,
-        handshake=Handshake(**data["handshake"]) if "handshake" in data else None,
+        token=_place(data["token"]) if "token" in data else None,
+        handshake=Handshake(**greeting) if greeting.keys() - {"query"} else None,
+        echoed_parameter=greeting.get("query", ""),
     )
 
 
@@ -107,6 +127,9 @@ def inbound_contradictions(document: Document) -> Iterator[str]:
     if (data["scheme"] == "hmac") != (signature is not None):
         cure = "describe how the vendor signs" if signature is None else "write hmac as the scheme"
         yield document.problem(where, f"has the scheme {data['scheme']} and signature must suit it: {cure}")
+    if (data["scheme"] == "token") != ("token" in data):
+        cure = "write token as the scheme" if "token" in data else "say where the token stands"
+        yield document.problem(where, f"has the scheme {data['scheme']} and token must suit it: {cure}")
     if signature is not None:
         yield from _signature_contradictions(document, signature)
 
