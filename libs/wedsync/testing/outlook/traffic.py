@@ -12,8 +12,8 @@ from wedsync.testing.outlook.refusal import Refused, invalid
 _MAX_FAULTS = 100
 _MAX_DELAY_MS = 120_000
 BEFORE, AFTER = "before", "after"
-# Ids are long and opaque; the words of a path are short.
-_ID = re.compile(r"(?<=/)(?=[^/]*[0-9A-Z])[^/]{12,}")
+# Those of calendars and events, and of subscriptions.
+_ID = re.compile(r"(?<=/)(?:AAk[^/]+|[0-9a-f-]{36})")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -184,7 +184,7 @@ class OutlookCalendar:
         """Nobody decides anything here."""
         return ()
 
-    async def open_channel(self, address: str, _: str, secret: str) -> Channel:
+    async def open_channel(self, address: str, channel_id: str, secret: str) -> Channel:  # noqa: ARG002
         """Have Outlook tell this address from now on; it names the channel itself."""
         return await self._subscriptions.open(address, secret)
 

@@ -100,8 +100,11 @@ def _written_times(wanted: Values) -> dict[str, Any]:
     start, last = times.span(
         times.moment(wanted["starts_at"]), times.moment(end) if end else None, all_day=all_day
     )
-    write = times.written_day if all_day else times.written
-    return {"start": write(start), "end": write(last), "isAllDay": all_day}
+    written = {"start": start, "end": last}
+    return {
+        **{name: times.written(at, all_day=all_day) for name, at in written.items()},
+        "isAllDay": all_day,
+    }
 
 
 def _times(native: Native, kept: Values, wedding_zone: str) -> dict[str, FieldValue]:

@@ -84,18 +84,12 @@ def span(start: Moment, end: Moment | None, *, all_day: bool) -> tuple[Moment, M
     return first, Moment(max(last.local, first.local + _DAY), first.zone)
 
 
-def written(at: Moment) -> dict[str, str]:
+def written(at: Moment, *, all_day: bool) -> dict[str, str]:
     """Return a moment as Graph takes it; in UTC where Windows does not know the zone."""
     name = zones.windows_name(at.zone)
-    if name is None:
-        at, name = at.at("UTC"), "UTC"
-    return {"dateTime": f"{at.local.isoformat(timespec='seconds')}.0000000", "timeZone": name}
-
-
-def written_day(at: Moment) -> dict[str, str]:
-    """Return the midnight of an all-day event as Graph takes it."""
-    name = zones.windows_name(at.zone) or "UTC"
-    return {"dateTime": f"{at.local.isoformat(timespec='seconds')}.0000000", "timeZone": name}
+    if name is None and not all_day:
+        at = at.at("UTC")
+    return {"dateTime": f"{at.local.isoformat(timespec='seconds')}.0000000", "timeZone": name or "UTC"}
 
 
 def shown(native: Mapping[str, Any], name: str, wedding_zone: str) -> Moment:
