@@ -2,111 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.vendor_http import Limits, VendorHttp
-from services.gateway.vendors.manifest import VENDORS, load_manifest
-from services.gateway.vendors.outlook_calendar.adapter import OutlookCalendar
-from services.gateway.vendors.port import (
-    Account,
-    CursorLost,
-    OutOfScope,
-    RecordGone,
-    Scan,
-    VendorAuthFailed,
-    VendorError,
-    VendorGarbage,
-    VendorRecord,
-    VendorRejected,
-    VendorUnavailable,
-    VersionMismatch,
-)
-from wedsync.clock import FakeClock
+from services.gateway.vendors.outlook_calendar.adapter import create_adapter
+from services.gateway.vendors.port import CursorLost, OutOfScope, RecordGone, VendorRejected, VersionMismatch
+from tests.support.outlook_bench import DINNER, EVENT, MANIFEST, TOAST, WEEKLY, ZONE, Bench, open_bench
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue, ItemKind
-from wedsync.testing.outlook import CALENDAR, TOKEN, Fault, Mailbox, Sandbox, running
-
-ZONE = "America/Toronto"
-EVENT = ItemKind.TIMELINE_EVENT
-MANIFEST = load_manifest(VENDORS / "outlook_calendar")
-TOAST: Mapping[str, FieldValue] = {
-    "title": "Toast, with ' and ü",
-    "starts_at": f"2027-06-12T19:00:00[{ZONE}]",
-    "ends_at": f"2027-06-12T19:30:00[{ZONE}]",
-    "all_day": False,
-    "location": "Old Barn",
-    "notes": "first line\n\nthird line",
-    "status": "confirmed",
-}
-DINNER: dict[str, Any] = {
-    "subject": "Dinner",
-    "start": {"dateTime": "2027-06-12T18:00:00.0000000", "timeZone": "Central Standard Time"},
-    "end": {"dateTime": "2027-06-12T20:00:00", "timeZone": "Central Standard Time"},
-}
-WEEKLY: dict[str, Any] = {
-    "pattern": {"type": "weekly", "interval": 1, "daysOfWeek": ["saturday"]},
-    "range": {"type": "numbered", "startDate": "2027-06-12", "numberOfOccurrences": 3},
-}
-
-
-@dataclass
-class Bench:
-    """A mailbox, its people, and our adapter."""
-
-    url: str
-    http: VendorHttp
-    outlook: Sandbox
-    clock: FakeClock
-    cursor: Mapping[str, Any] | None = None
-
-    def adapter(
-        self, *, token: str = TOKEN, calendar: str = CALENDAR, zone: str = ZONE, **settings: str
-    ) -> OutlookCalendar:
-        """An adapter for the calendar."""
-        credentials = {"access_token": token} if token else {}
-        account = Account(integration_id="i", base_url=self.url, credentials=credentials, settings=settings)
-        scope = {"calendar_id": calendar, "time_zone": zone}
-        return OutlookCalendar(self.http, MANIFEST, account, scope, clock=self.clock)
-
-    def fault(self, **fault: Any) -> None:
-        """Let the next matching call fail."""
-        self.outlook.traffic.faults.append(Fault(**fault))
-
-    def writes(self) -> int:
-        """How many creates, changes and deletes were asked for."""
-        return sum(n for call, n in self.outlook.traffic.counts.items() if not call.startswith("GET"))
-
-    async def moved(self, **settings: str) -> Scan:
-        """What a scan shows since the last one, its pages as one."""
-        pages: list[Scan] = []
-        while not pages or pages[-1].more:
-            pages.append(await self.adapter(**settings).scan(self.cursor))
-            self.cursor = pages[-1].cursor
-        return replace(
-            pages[-1],
-            records=[record for page in pages for record in page.records],
-            bad=[bad for page in pages for bad in page.bad],
-            missing=[gone for page in pages for gone in page.missing],
-        )
+from wedsync.testing.outlook import CALENDAR
 
 
 @pytest.fixture(name="bench")
 async def _bench() -> AsyncIterator[Bench]:
-    clock = FakeClock()
-    sandbox = Sandbox(mailbox=Mailbox(clock))
-    async with running(sandbox) as url, VendorHttp(limits=Limits(allow_private=True)) as http:
-        yield Bench(url, http, sandbox, clock)
-
-
-async def read(bench: Bench, record_id: str) -> VendorRecord:
-    """The record as it is now."""
-    record = await bench.adapter().read(record_id)
-    assert record is not None
-    return record
+    async with open_bench() as opened:
+        yield opened
 
 
 async def test_what_is_created_is_found_and_read(bench: Bench) -> None:
@@ -114,7 +25,7 @@ async def test_what_is_created_is_found_and_read(bench: Bench) -> None:
     item = new_id()
     created = await bench.adapter().create(EVENT, item, TOAST)
     assert (created.fields, created.marker, created.writable) == (TOAST, item, True)
-    for again in (await bench.adapter().find(EVENT, item), await read(bench, created.record_id)):
+    for again in (await bench.adapter().find(EVENT, item), await bench.read(created.record_id)):
         assert again is not None
         assert (again.fields, again.version, again.marker) == (TOAST, created.version, item)
     (kept,) = bench.outlook.events()
@@ -146,7 +57,7 @@ async def test_an_update_is_shown_and_read_back_alike(bench: Bench, values: dict
     created = await bench.adapter().create(EVENT, new_id(), TOAST)
     updated = await bench.adapter().update(created, values)
     assert updated.fields == {**TOAST, **values}
-    again = await read(bench, created.record_id)
+    again = await bench.read(created.record_id)
     assert (again.fields, again.version, again.marker) == (updated.fields, updated.version, created.marker)
 
 
@@ -159,17 +70,26 @@ async def test_an_update_that_changes_nothing_is_not_sent(bench: Bench) -> None:
     assert bench.writes() == before
 
 
+async def test_the_entry_point_gives_the_adapter_of_one_calendar(bench: Bench) -> None:
+    """Made as the gateway makes it, with the machine's clock, it works on the scope's calendar."""
+    scope = {"calendar_id": CALENDAR, "time_zone": ZONE}
+    port = create_adapter(bench.http, MANIFEST, bench.account(), scope)
+    created = await bench.adapter().create(EVENT, new_id(), TOAST)
+    assert await port.read(created.record_id) == created
+    assert port.decisions({}) == ()
+
+
 async def test_what_people_change_counts_over_what_was_kept(bench: Bench) -> None:
     """A time set in Outlook counts, and what was not touched keeps the form in which we wrote it."""
     values = {**TOAST, "ends_at": None, "status": None}
     created = await bench.adapter().create(EVENT, new_id(), values)
     move = {"dateTime": "2027-06-12T20:00:00.0000000", "timeZone": "Eastern Standard Time"}
     bench.outlook.change(created.record_id, start=move, end=move, showAs="oof")
-    moved = await read(bench, created.record_id)
+    moved = await bench.read(created.record_id)
     assert moved.fields == {**values, "starts_at": f"2027-06-12T20:00:00[{ZONE}]"}
     later = {"dateTime": "2027-06-12T21:00:00.0000000", "timeZone": "Pacific Standard Time"}
     bench.outlook.change(created.record_id, end=later, showAs="tentative")
-    ends = await read(bench, created.record_id)
+    ends = await bench.read(created.record_id)
     assert (ends.fields["ends_at"], ends.fields["status"]) == (
         "2027-06-12T21:00:00[America/Los_Angeles]",
         "tentative",
@@ -179,7 +99,7 @@ async def test_what_people_change_counts_over_what_was_kept(bench: Bench) -> Non
 async def test_our_edit_of_another_persons_event_keeps_what_is_theirs(bench: Bench) -> None:
     """Their event is shown in its own zone, and everything we do not map is there after our update."""
     theirs = bench.outlook.add(**DINNER, importance="high", attendees=[], isAllDay=False)
-    record = await read(bench, theirs)
+    record = await bench.read(theirs)
     assert record.marker is None
     assert record.fields == {
         "title": "Dinner",
@@ -208,7 +128,7 @@ async def test_one_windows_zone_means_the_weddings_own(bench: Bench) -> None:
         record = await bench.adapter(zone=zone).read(theirs)
         assert record is not None
         assert record.fields["starts_at"] == f"2027-06-12T18:00:00[{zone}]"
-    elsewhere = await read(bench, theirs)
+    elsewhere = await bench.read(theirs)
     assert elsewhere.fields["starts_at"] == "2027-06-12T18:00:00[Europe/Paris]"
 
 
@@ -216,7 +136,7 @@ async def test_an_all_day_event_has_the_weddings_days(bench: Bench) -> None:
     """A whole day of another zone is that day at the wedding."""
     day = {"dateTime": "2027-06-12T00:00:00.0000000", "timeZone": "Tokyo Standard Time"}
     after = {**day, "dateTime": "2027-06-13T00:00:00.0000000"}
-    record = await read(bench, bench.outlook.add(subject="Wedding", isAllDay=True, start=day, end=after))
+    record = await bench.read(bench.outlook.add(subject="Wedding", isAllDay=True, start=day, end=after))
     assert record.fields["all_day"] is True
     assert (record.fields["starts_at"], record.fields["ends_at"]) == (
         f"2027-06-12T00:00:00[{ZONE}]",
@@ -268,7 +188,7 @@ async def test_an_edit_in_between_is_not_overwritten(bench: Bench) -> None:
         await bench.adapter().update(created, {"title": "Lost"})
     with pytest.raises(VersionMismatch):
         await bench.adapter().delete(created)
-    now = await read(bench, created.record_id)
+    now = await bench.read(created.record_id)
     assert (now.fields["location"], now.fields["title"]) == ("New Barn", TOAST["title"])
 
 
@@ -332,23 +252,6 @@ async def test_a_full_calendar_comes_in_pages(bench: Bench) -> None:
     assert (await bench.moved()).missing == [gone]
 
 
-async def test_a_link_that_outlook_forgot_is_a_lost_cursor(bench: Bench) -> None:
-    """After 410 a scan from the start sees everything, and so does one whose cursor is nobody's."""
-    theirs = bench.outlook.add(**DINNER)
-    await bench.moved()
-    bench.outlook.rounds.forget()
-    with pytest.raises(CursorLost, match="delta link"):
-        await bench.moved()
-    bench.fault(path="delta", status=400, code="SyncStateInvalid")
-    with pytest.raises(CursorLost):
-        await bench.moved()
-    for nonsense in ({}, {"link": 1}, {"link": "/x", "until": "soon"}, {"link": "/x", "until": "2027-01-01"}):
-        with pytest.raises(CursorLost):
-            await bench.adapter().scan({"odd": True, **nonsense})
-    bench.cursor = None
-    assert (await bench.moved()).present == frozenset({theirs})
-
-
 async def test_the_window_is_laid_anew_before_it_ends(bench: Bench) -> None:
     """While more than half of the future is left the link holds; after that everything is looked at again."""
     theirs = bench.outlook.add(**DINNER)
@@ -369,7 +272,7 @@ async def test_an_event_that_left_the_window_is_not_deleted(bench: Bench) -> Non
     later = {"dateTime": "2039-06-12T18:00:00", "timeZone": "UTC"}
     bench.outlook.change(theirs, start=later, end=later)
     assert (await bench.moved()).missing == [theirs]
-    assert (await read(bench, theirs)).fields["starts_at"] == "2039-06-12T18:00:00[UTC]"
+    assert (await bench.read(theirs)).fields["starts_at"] == "2039-06-12T18:00:00[UTC]"
 
 
 async def test_an_event_in_another_calendar_is_out_of_scope(bench: Bench) -> None:
@@ -408,7 +311,7 @@ async def test_somebody_elses_meeting_is_not_written(bench: Bench) -> None:
     """An invitation is seen and not writable; cancelled by its organizer, it says so for good."""
     theirs = bench.outlook.add(**DINNER)
     bench.outlook.touch(theirs, is_organizer=False, is_cancelled=True)
-    record = await read(bench, theirs)
+    record = await bench.read(theirs)
     assert (record.writable, record.fields["status"]) == (False, "cancelled")
     with pytest.raises(VendorRejected, match="organizer cancelled"):
         await bench.adapter().update(record, {"status": "confirmed"})
@@ -416,136 +319,7 @@ async def test_somebody_elses_meeting_is_not_written(bench: Bench) -> None:
 
 async def test_the_way_into_an_online_meeting_is_not_cut_off(bench: Bench) -> None:
     """Its notes are not written to; everything else is."""
-    record = await read(bench, bench.outlook.add(**DINNER, isOnlineMeeting=True))
+    record = await bench.read(bench.outlook.add(**DINNER, isOnlineMeeting=True))
     with pytest.raises(VendorRejected, match="online meeting"):
         await bench.adapter().update(record, {"notes": "Bring the cake"})
     assert (await bench.adapter().update(record, {"title": "Call"})).fields["title"] == "Call"
-
-
-async def test_one_bad_event_is_set_apart(bench: Bench) -> None:
-    """An event that cannot be understood is reported alone, with reason and text; the others are shown."""
-    good = bench.outlook.add(**DINNER)
-    odd = bench.outlook.add(**{**DINNER, "subject": "Odd"})
-    bench.outlook.mailbox.events[odd].body["location"] = 5
-    scan = await bench.moved()
-    assert [record.record_id for record in scan.records] == [good]
-    (bad,) = scan.bad
-    assert (bad.record_id, "location is no text" in bad.reason, b"Odd" in bad.raw) == (odd, True, True)
-    with pytest.raises(VendorGarbage, match="location is no text"):
-        await bench.adapter().read(odd)
-
-
-async def test_values_no_calendar_can_hold_are_refused(bench: Bench) -> None:
-    """An event without a start, or another kind, is refused before anything is sent."""
-    with pytest.raises(VendorRejected, match="needs a time at which it starts: change the item"):
-        await bench.adapter().create(EVENT, new_id(), {"title": "Some day"})
-    with pytest.raises(VendorRejected, match="cannot be kept"):
-        await bench.adapter().create(ItemKind.TASK, new_id(), {"title": "Call"})
-    assert bench.writes() == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "cure"),
-    [
-        ({"token": "expired"}, VendorAuthFailed, "reconnect"),
-        ({"token": ""}, VendorAuthFailed, "reconnect"),
-        ({"calendar": "AAkALgNone="}, VendorRejected, "choose a calendar"),
-        ({"calendar": "../../users"}, VendorRejected, "choose a calendar"),
-    ],
-    ids=["expired", "no token", "no calendar", "a path"],
-)
-async def test_what_does_not_work_is_said_with_its_cure(
-    bench: Bench, changes: dict[str, str], error: type[VendorError], cure: str
-) -> None:
-    """A link is refused with what to do about it; one that works is not."""
-    await bench.adapter().check()
-    with pytest.raises(error, match=cure):
-        await bench.adapter(**changes).check()
-
-
-async def test_an_account_that_may_only_read_is_not_disconnected(bench: Bench) -> None:
-    """A refused write is a matter of rights, for a human; reading goes on."""
-    created = await bench.adapter().create(EVENT, new_id(), TOAST)
-    bench.outlook.read_only = True
-    for write in (bench.adapter().update(created, {"title": "Mine"}), bench.adapter().delete(created)):
-        with pytest.raises(VendorRejected, match="right to change"):
-            await write
-    assert (await read(bench, created.record_id)).fields == TOAST
-
-
-async def test_a_busy_mailbox_says_when_to_come_back(bench: Bench) -> None:
-    """A 429 is transient, carries the waiting time, and the write is known not to have happened."""
-    bench.fault(method="POST", status=429, retry_after=7)
-    with pytest.raises(VendorUnavailable) as busy:
-        await bench.adapter().create(EVENT, new_id(), TOAST)
-    assert (busy.value.retry_after, busy.value.unknown_outcome) == (7, False)
-    bench.outlook.traffic.max_in_window = 0
-    with pytest.raises(VendorUnavailable):
-        await bench.adapter().check()
-
-
-async def test_a_scan_asks_for_one_thing_at_a_time(bench: Bench) -> None:
-    """Of the four requests a mailbox takes at once a scan uses one: deliveries have room beside it."""
-    for _ in range(5):
-        bench.outlook.add(**DINNER)
-    await bench.moved()
-    assert bench.outlook.traffic.highest == 1
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [{"cut": "after"}, {"apply": True, "status": 502}, {"apply": True, "body": "<html>"}, {"body": "{}"}],
-    ids=str,
-)
-async def test_a_create_without_an_answer_is_found_instead_of_repeated(
-    bench: Bench, fault: dict[str, Any]
-) -> None:
-    """The outcome of a create whose answer is lost or garbage is unknown; a look tells."""
-    item = new_id()
-    await bench.adapter().check()
-    bench.fault(method="POST", **fault)
-    with pytest.raises(VendorUnavailable) as lost:
-        await bench.adapter().create(EVENT, item, TOAST)
-    assert lost.value.unknown_outcome
-    found = await bench.adapter().find(EVENT, item)
-    assert [found is not None] == [bool(bench.outlook.events())]
-    await bench.adapter().create(EVENT, item, TOAST)
-    assert len(bench.outlook.events()) == 1
-
-
-async def test_a_link_to_another_host_is_not_followed(bench: Bench) -> None:
-    """A page that leads elsewhere is garbage: the token goes to Graph's own host only."""
-    await bench.moved()
-    assert bench.cursor is not None
-    with pytest.raises(VendorGarbage, match="another host"):
-        await bench.adapter().scan({**bench.cursor, "link": "https://elsewhere.example/delta"})
-    with pytest.raises(VendorGarbage, match="another host"):
-        await bench.adapter().scan({**bench.cursor, "link": bench.url.replace("http://", "http://x@")})
-
-
-@pytest.mark.parametrize(
-    "body",
-    ["[]", "<html>", "{}", '{"value": [1], "@odata.deltaLink": "x"}', '{"value": []}'],
-)
-async def test_a_senseless_answer_to_a_read_is_garbage(bench: Bench, body: str) -> None:
-    """A page without events or link, an event without ETag: nothing is concluded from it."""
-    theirs = bench.outlook.add(**DINNER)
-    bench.fault(path="delta", body=body)
-    with pytest.raises(VendorGarbage):
-        await bench.adapter().scan(None)
-    bench.fault(path="/events/", body=body)
-    with pytest.raises(VendorGarbage):
-        await bench.adapter().read(theirs)
-    bench.fault(path="/events", body=body.replace("[]", "{}"))
-    with pytest.raises(VendorGarbage):
-        await bench.adapter().find(EVENT, new_id())
-
-
-async def test_a_moved_api_is_not_followed(bench: Bench) -> None:
-    """A redirect could hand the token to a stranger: the base URL is to be corrected."""
-    bench.fault(status=302, body="")
-    with pytest.raises(VendorRejected, match="base URL"):
-        await bench.adapter().check()
-    bench.fault(method="POST", status=400, code="ErrorInvalidRequest")
-    with pytest.raises(VendorRejected, match="ErrorInvalidRequest"):
-        await bench.adapter().create(EVENT, new_id(), TOAST)

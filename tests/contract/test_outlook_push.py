@@ -20,6 +20,8 @@ from services.gateway.vendors.port import (
     Account,
     Channel,
     PushPort,
+    VendorError,
+    VendorGarbage,
     VendorRejected,
     VendorUnavailable,
 )
@@ -211,6 +213,25 @@ async def test_a_subscription_without_an_answer_is_tried_again_later(
     """What came of it is not known: a second one does no harm, and the first ends by itself."""
     bench.outlook.traffic.faults.append(Fault(path="/subscriptions", **fault))
     with pytest.raises(VendorUnavailable):
+        await bench.adapter.open_channel(bench.gateway.url, "ours", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"status": 403}, VendorRejected),
+        ({"body": "{}"}, VendorGarbage),
+        ({"body": '{"id": "s", "expirationDateTime": "soon"}'}, VendorGarbage),
+        ({"body": '{"expirationDateTime": "2027-01-03T00:00:00.0000000Z"}'}, VendorGarbage),
+    ],
+    ids=str,
+)
+async def test_a_grant_that_makes_no_sense_is_no_channel(
+    bench: Bench, fault: dict[str, Any], error: type[VendorError]
+) -> None:
+    """Without the right to subscribe, an id or an end there is nothing to keep."""
+    bench.outlook.traffic.faults.append(Fault(path="/subscriptions", **fault))
+    with pytest.raises(error):
         await bench.adapter.open_channel(bench.gateway.url, "ours", SECRET)
 
 
