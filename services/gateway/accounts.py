@@ -132,7 +132,7 @@ class Accounts:
         if integration is None:
             raise errors.NotFound("There is no such integration; connect the vendor first.")
         inbound = self._vendors[integration.vendor].manifest.inbound
-        if inbound is None or inbound.signature is None:
+        if inbound is None or not inbound.has_secret:
             raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
         return await self._secrets.rotate(
             principal.organization_id,

@@ -8,21 +8,21 @@ from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.arrivals import Arrivals
 from services.gateway.channels import Kept, proves
 from services.gateway.http.bodies import json_object, read_body
-from services.gateway.http.hooks import Asked, answer_to, payload, read_asked
+from services.gateway.http.hooks import Asked, answer_to, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
 from services.gateway.ports import Ports
-from services.gateway.signatures import SignatureRefused, verify
+from services.gateway.signatures import SignatureRefused, verify, verify_token
 from services.gateway.store.channels import ChannelStore
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
 from services.gateway.store.secrets import SecretStore
-from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, notices
+from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, every, notices
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
 from wedsync.clock import Clock
@@ -32,6 +32,9 @@ from wedsync.runtime.metrics import timed_stage
 from wedsync.runtime.telemetry import Telemetry
 
 _UNKNOWN = Problem(404, "UNKNOWN_ENDPOINT", "There is no such webhook address; connect the vendor again.")
+
+_AS_IT_IS = {"X-Content-Type-Options": "nosniff"}
+"""No browser takes a text for something else."""
 
 
 class Webhooks:
@@ -57,7 +60,7 @@ class Webhooks:
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
 
-    async def receive(self, request: Request) -> JSONResponse:
+    async def receive(self, request: Request) -> Response:
         """Accept one webhook, or say what is wrong with it."""
         vendor = request.path_params["vendor"]
         label = vendor if vendor in self._vendors else "unknown"
@@ -72,7 +75,7 @@ class Webhooks:
         webhooks_total.labels(label, outcome).inc()
         return answer
 
-    async def _bounded(self, request: Request, label: str) -> tuple[JSONResponse, str]:
+    async def _bounded(self, request: Request, label: str) -> tuple[Response, str]:
         if self._free == 0:
             raise Overloaded("Too many webhooks at once.", retry_after=1.0)
         self._free -= 1
@@ -82,16 +85,20 @@ class Webhooks:
         finally:
             self._free += 1
 
-    async def _accept(self, request: Request) -> tuple[JSONResponse, str]:
+    async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
         endpoint = await self._endpoint(request)
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
+        if (word := text_answer(request.query_params, inbound)) is not None:
+            self._saw(endpoint)
+            return PlainTextResponse(word, headers=_AS_IT_IS), "handshake"
         if inbound.channel is not None:
             return await self._told(request, endpoint, inbound, inbound.channel, body, detected_at)
         content_type = _content_type(request, inbound)
         await self._believe(request, endpoint, inbound, body)
         content = payload(body, content_type, inbound)
         event = json_object(content)
+        await self._believe_token(request, endpoint, inbound, event)
         if (greeting := answer_to(event, inbound)) is not None:
             self._saw(endpoint)
             return JSONResponse(greeting, 200), "handshake"
@@ -142,6 +149,19 @@ class Webhooks:
         valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
         try:
             verify(inbound.signature, valid, request.headers, body, self._clock.now())
+        except SignatureRefused as refused:
+            raise Problem(401, refused.code, str(refused)) from refused
+
+    async def _believe_token(
+        self, request: Request, endpoint: Endpoint, inbound: Inbound, event: Mapping[str, Any]
+    ) -> None:
+        """Refuse what does not carry the secret, in each item of a batch."""
+        if inbound.token is None:
+            return
+        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
+        given = every(inbound.token, request.headers, request.query_params, event)
+        try:
+            verify_token(given, valid)
         except SignatureRefused as refused:
             raise Problem(401, refused.code, str(refused)) from refused
 

@@ -89,9 +89,18 @@ class Inbound:
     signature: Signature | None = None
     """None where the vendor signs nothing."""
     channel: ChannelPlaces | None = None
-    """None where webhooks come by no channel. Without it and a signature, the unguessable key in the
-    address is all the proof there is."""
+    """None where webhooks come by no channel."""
+    token: Place | None = None
+    """Where the secret stands as it is. Without any of the three, the unguessable key in the address is all
+    the proof there is."""
     handshake: Handshake | None = None
+    echoed_parameter: str = ""
+    """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a secret proves who sends."""
+        return self.signature is not None or self.token is not None
 
 
 def pointed(event: Any, pointer: str) -> Any:
@@ -99,6 +108,15 @@ def pointed(event: Any, pointer: str) -> Any:
     for key in pointer.removeprefix("/").split("/"):
         event = event.get(key) if isinstance(event, Mapping) else None
     return event
+
+
+def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:
+    """Return what stands at a place, of a batch (`*` in the pointer) for each item: None where it lacks."""
+    before, star, after = place.name.partition("/*")
+    if place.part != "json" or not star:
+        return [place.read(headers, query, event)]
+    items = pointed(event, before)
+    return [pointed(item, after) for item in items] if isinstance(items, list) else []
 
 
 def first_of(
@@ -131,6 +149,7 @@ def notices(
 
 def read_inbound(data: Mapping[str, Any]) -> Inbound:
     """Return the manifest's section, which the schema has found valid."""
+    greeting = data.get("handshake", {})
     return Inbound(
         content_types=frozenset(data["content_types"]),
         events=frozenset(data["events"]),
@@ -141,7 +160,9 @@ def read_inbound(data: Mapping[str, Any]) -> Inbound:
         form_field=data.get("form_field", ""),
         signature=_signature(data["signature"]) if "signature" in data else None,
         channel=_channel(data["channel"]) if "channel" in data else None,
-        handshake=Handshake(**data["handshake"]) if "handshake" in data else None,
+        token=_place(data["token"]) if "token" in data else None,
+        handshake=Handshake(**greeting) if greeting.keys() - {"query"} else None,
+        echoed_parameter=greeting.get("query", ""),
     )
 
 
@@ -160,6 +181,9 @@ def inbound_contradictions(document: Document) -> Iterator[str]:
             "say where a notification names its channel" if channel is None else "write channel as the scheme"
         )
         yield document.problem(where, f"has the scheme {data['scheme']} and channel must suit it: {cure}")
+    if (data["scheme"] == "token") != ("token" in data):
+        cure = "write token as the scheme" if "token" in data else "say where the token stands"
+        yield document.problem(where, f"has the scheme {data['scheme']} and token must suit it: {cure}")
     if signature is not None:
         yield from _signature_contradictions(document, signature)
 
