@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate bench coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -38,8 +38,8 @@ setup: $(STAMP) ## make the virtual environment and install everything into it
 ##@ Prove it
 test: test-fast test-integration test-e2e test-faults-short ## all tests, the quick ones first
 
-test-fast: $(STAMP) ## unit, contract, property and architecture tests: no process, no network
-	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture)
+test-fast: $(STAMP) ## unit, contract, property, architecture and simulation tests: no process, no network
+	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation)
 
 test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC
 	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) tests/integration)
@@ -54,10 +54,17 @@ test-faults: $(STAMP) ## kill, freeze and restart every process under load; ends
 test-faults-short: $(STAMP) ## the quick ones of them, which `make test` runs
 	$(PYTEST) $(QUIET) -m short tests/faults
 
-# Without tests/faults: a process that is killed writes no coverage down.
+SEEDS ?= 1000
+simulate: $(STAMP) ## live through SEEDS=1000 seeds of the core under faults; 10,000 take some 15 minutes
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+bench: $(STAMP) ## latency, CPU and memory in both placements, by scenario: SCENARIOS="cost watchers", JSON=--json
+	$(BIN)/python -m tests.bench $(JSON) $(SCENARIOS)
+
+# Without tests/faults and tests/simulation: a process that is killed writes no coverage down, and many seeds take long.
 coverage: $(STAMP) ## all other tests, with the lines and branches they miss
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(QUIET) --ignore=tests/faults tests
+	$(BIN)/coverage run -m pytest $(QUIET) --ignore=tests/faults --ignore=tests/simulation tests
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
 

@@ -7,6 +7,7 @@ restart or to repeat anything either: the service replaces actors and repeats ch
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import time
@@ -42,6 +43,7 @@ class WeddingActor:
         self._heartbeat = Heartbeat(lease, on_revoked=_leave)
         lease.renew()
         self._heartbeat.start()
+        gc.freeze()  # what is loaded by now stays: looking through it again and again holds up edits
 
     def apply(self, batch: bytes) -> bytes:
         """Apply a batch; what went wrong is said in the answer."""

@@ -23,8 +23,10 @@ from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
 from services.sync.owner import OWNER, WeddingCommit
+from services.sync.stored_items import StoredItems
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
+from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
 from wedsync.runtime.envelope import unseal
 
@@ -33,6 +35,8 @@ DIRECT_SECONDS = 2.0
 
 _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 4  # below the service's limit for a call, so that the owner learns of it first
+IDLE_SECONDS = 4
+"""For how long an owner that stops in the midst of a takeover keeps the wedding's row from everybody else."""
 _RETRY_SECONDS = 0.3
 
 _SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_timeout', %s, true)"
@@ -62,7 +66,7 @@ SELECT greatest(0.0, extract(epoch FROM o.lease_until - clock_timestamp()))::flo
 FROM sync.weddings w LEFT JOIN sync.owners o USING (owner_id) WHERE w.wedding_id = %(wedding)s
 """
 
-_ITEMS = "SELECT state FROM sync.items WHERE wedding_id = %(wedding)s"
+_ITEMS = "SELECT item_id::text, state FROM sync.items WHERE wedding_id = %(wedding)s"
 
 _RELEASE = """
 UPDATE sync.weddings SET owner_id = NULL WHERE wedding_id = ANY(%(weddings)s) AND owner_id = %(owner)s
@@ -154,20 +158,22 @@ class PostgresOwnerStore:
     def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
         """Take over first, then load: what an earlier owner still commits is either seen or fenced."""
         names = {"wedding": wedding_id, "owner": owner_id, "adopt": adopt}
-        with self._reaching() as connection, connection.transaction():
-            self._scope(connection, (wedding_id,))
-            taken = connection.execute(_TAKE, names).fetchone()
-            if taken is None:
-                raise _not_taken(connection.execute(_TAKEN_FOR, names).fetchone())
-            crash_points.reach(crash_points.DURING_TAKEOVER)
-            items = connection.execute(_ITEMS, names, binary=True).fetchall()
-        crash_points.reach(crash_points.AFTER_TAKEOVER)
-        return _wedding(wedding_id, taken, items)
+        with self._reaching() as connection:
+            with connection.pipeline():
+                self._scope(connection, (wedding_id,))
+                taken = connection.execute(_TAKE, names)
+                crash_points.reach(crash_points.DURING_TAKEOVER)
+                items = connection.execute(_ITEMS, names, binary=True)
+            crash_points.reach(crash_points.AFTER_TAKEOVER)
+            row = taken.fetchone()
+            if row is None:
+                raise _not_taken(self._holder(connection, names))
+            return _wedding(wedding_id, row, items.fetchall())
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
         """Give the weddings up."""
         ids = list(wedding_ids)
-        with self._reaching() as connection, connection.transaction():
+        with self._reaching() as connection, connection.pipeline():
             self._scope(connection, ids)
             connection.execute(_RELEASE, {"weddings": ids, "owner": owner_id})
 
@@ -198,6 +204,14 @@ class PostgresOwnerStore:
         if connection is not None:
             connection.close()
 
+    def _holder(
+        self, connection: psycopg.Connection[Any], names: Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
+        with connection.pipeline():
+            self._scope(connection, (names["wedding"],))
+            holder = connection.execute(_TAKEN_FOR, names)
+        return holder.fetchone()
+
     def _scope(self, connection: psycopg.Connection[Any], wedding_ids: Iterable[str]) -> None:
         connection.execute(_SCOPE, (",".join(wedding_ids), str(self._milliseconds)))
 
@@ -225,7 +239,8 @@ def _connect(url: str) -> psycopg.Connection[Any]:
         connect_timeout=_CONNECT_SECONDS,
         prepare_threshold=2,
         application_name="wedsync-actor",
-        options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC",
+        options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC"
+        f" -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}",
         # A server that vanished without a word is noticed before the service gives up on the call.
         tcp_user_timeout=_STATEMENT_SECONDS * 1000,
     )
@@ -240,14 +255,17 @@ def _not_taken(row: tuple[Any, ...] | None) -> UnknownWedding | NotOwner:
 
 def _wedding(wedding_id: str, taken: tuple[Any, ...], items: Sequence[tuple[Any, ...]]) -> Wedding:
     epoch, sequence, members = taken
-    loaded = [load_item(orjson.loads(unseal(state).payload)) for (state,) in items]
     return Wedding(
         wedding_id=wedding_id,
         epoch=epoch,
         sequence=sequence,
         member_ids=tuple(members),
-        items={item.item_id: item for item in loaded},
+        items=StoredItems(dict(items), _item),
     )
+
+
+def _item(state: bytes) -> ItemState:
+    return load_item(orjson.loads(unseal(state).payload))
 
 
 def _known(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, KnownChange]]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.sync.lanes import LANES
@@ -131,14 +131,22 @@ class Directory:
 
     async def _slot_of(self, errand: _Errand) -> tuple[Slot, bool]:
         """Return the wedding's slot, and whether it has yet to be loaded there."""
+        if (found := self._place(errand)) is not None:
+            return found
         until = min(errand.until, self._clock.monotonic() + _ROOM_SECONDS)
-        while (slot := self._find(errand.wedding_id)) is None:
-            if not self._outranked(errand.lane) and (slot := self._room(errand.lane)) is not None:
-                if not slot.weddings:
-                    self._pool.look_at_demand()
-                return slot, True
-            await self._wait_for_room(errand.lane, until - self._clock.monotonic())
-        return slot, False
+        with self._in_line(errand.lane):
+            while (found := self._place(errand)) is None:
+                await self._wait_for_room(until - self._clock.monotonic())
+        return found
+
+    def _place(self, errand: _Errand) -> tuple[Slot, bool] | None:
+        if (slot := self._find(errand.wedding_id)) is not None:
+            return slot, False
+        if self._outranked(errand.lane) or (slot := self._room(errand.lane)) is None:
+            return None
+        if not slot.weddings:
+            self._pool.look_at_demand()
+        return slot, True
 
     def _find(self, wedding_id: str) -> Slot | None:
         slots = (*self._pool.slots, *self._pool.elsewhere.values())
@@ -178,16 +186,27 @@ class Directory:
         """Say whether somebody more urgent waits for room."""
         return any(self._waiting[urgent] for urgent in LANES[: LANES.index(by_lane)])
 
-    async def _wait_for_room(self, in_lane: Priority, seconds: float) -> None:
-        if seconds <= 0 or self._waiting[in_lane] >= _MAX_WAITING_FOR_ROOM:
-            raise Overloaded("Every wedding actor is busy.", retry_after=1.0)
+    @contextlib.contextmanager
+    def _in_line(self, in_lane: Priority) -> Iterator[None]:
+        """Wait with others for room. Only whoever leaves the line wakes those that had stepped back."""
+        if self._waiting[in_lane] >= _MAX_WAITING_FOR_ROOM:
+            raise _no_room()
         self._waiting[in_lane] += 1
-        self._pool.room.clear()
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._pool.room.wait()
+            yield
         finally:
             self._waiting[in_lane] -= 1
             if any(self._waiting[lane] for lane in LANES[LANES.index(in_lane) + 1 :]):
-                self._pool.room.set()  # they had stepped back
+                self._pool.room.set()
+
+    async def _wait_for_room(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise _no_room()
+        self._pool.room.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._pool.room.wait()
+
+
+def _no_room() -> Overloaded:
+    return Overloaded("Every wedding actor is busy.", retry_after=1.0)

@@ -111,7 +111,8 @@ class Live:
         self._hints, self._log, self._show = hints, log, show
         self._clock, self._poll_seconds, self._jitter = clock, poll_seconds, jitter
         self._feeds: dict[str, Feed] = {}
-        self._grown: set[str] = set()
+        self._grown: dict[str, None] = {}
+        """Weddings to look at, in the order in which they grew."""
         self._look = asyncio.Event()
         self._reading = asyncio.Semaphore(_READING)
         self._tasks: list[asyncio.Task[None]] = []
@@ -170,14 +171,14 @@ class Live:
     def _look_at(self, wedding_ids: Iterable[str]) -> None:
         watched = [wedding_id for wedding_id in wedding_ids if wedding_id in self._feeds]
         if watched:
-            self._grown.update(watched)
+            self._grown |= dict.fromkeys(watched)
             self._look.set()
 
     async def _read_for_ever(self) -> None:
         while True:
             await self._look.wait()
             self._look.clear()
-            grown, self._grown = self._grown, set()
+            grown, self._grown = self._grown, {}
             for some in _some_at_once(grown):
                 await self._surely(self._read(some), some)
 

@@ -186,7 +186,7 @@ class Owner:
                 facts=facts_of(self._held[wedding_id], plan.logged),
             )
             for wedding_id, plan in plans.items()
-            if plan.remember
+            if plan.judged
         ]
         times = self._commit(commits) if commits else {}
         for commit in commits:

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.sync.batch import Answer, Batch, dump_batch, load_answer
 from services.sync.mailbox import ActorLost, Mailbox
@@ -149,6 +149,8 @@ class Pool:
         self.room = asyncio.Event()
         """Set whenever there may be room for a wedding that found none."""
         self._wanted = asyncio.Event()
+        self._alarm = asyncio.Event()
+        """Set when an actor was lost: whatever ended it may have ended others."""
         self._deserted = asyncio.Event()
         """Set when the last actor was lost: Ray itself may be gone, and what is being started with it."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -235,16 +237,8 @@ class Pool:
 
     async def _came_up(self, actor: Actor) -> None:
         """Return once the actor works. Raises `ActorLost`, without much ado when all others are lost."""
-        up = asyncio.create_task(actor.ping(_START_SECONDS))
-        alone = asyncio.create_task(self._deserted.wait())
-        try:
-            await asyncio.wait((up, alone), return_when=asyncio.FIRST_COMPLETED)
-            if not up.done():
-                raise ActorLost("every other actor was lost meanwhile")
-            up.result()
-        finally:
-            up.cancel()
-            alone.cancel()
+        if not await _done_before(self._deserted, actor.ping(_START_SECONDS)):
+            raise ActorLost("every other actor was lost meanwhile")
 
     def _slot(self, owner_id: str, actor: Actor, *, adopt: bool) -> Slot:
         async def call(batch: Batch) -> Answer:
@@ -281,6 +275,7 @@ class Pool:
         if ours:
             self.slots.remove(slot)
             self._wanted.set()
+            self._alarm.set()
             if not self.slots:
                 self._deserted.set()
         else:
@@ -295,11 +290,11 @@ class Pool:
     async def _patrol_for_ever(self) -> None:
         """Find actors that died while nobody called them, and let go of weddings nobody asks for."""
         while True:
-            await self._clock.sleep(_PATROL_SECONDS * (0.5 + self._jitter()))
-            for slot in list(self.slots):
+            await _done_before(self._alarm, self._clock.sleep(_PATROL_SECONDS * (0.5 + self._jitter())))
+            self._alarm.clear()
+            for slot in self.slots:
                 self._passivate_idle(slot)
-                if slot.mailbox.idle:
-                    await self._look_after(slot)
+            await asyncio.gather(*(self._look_after(slot) for slot in self.slots if slot.mailbox.idle))
             self._forget_others()
 
     async def _look_after(self, slot: Slot) -> None:
@@ -324,3 +319,16 @@ class Pool:
         self._given_up = {
             owner_id: at for owner_id, at in self._given_up.items() if at >= too_old - _GIVEN_UP_SECONDS
         }
+
+
+async def _done_before(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do the work; give it up and return False once the event happens."""
+    task, happened = asyncio.create_task(work), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((task, happened), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        return task.done()
+    finally:
+        task.cancel()
+        happened.cancel()

@@ -6,7 +6,7 @@ the same changes, with the same ids: one that broke off half-way goes on where i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -44,12 +44,8 @@ class History(Protocol):
         ...
 
 
-class Edits(Protocol):
-    """What gets changes to the wedding's owner."""
-
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Sequence[ChangeResult]:
-        """Have the changes applied in order."""
-        ...
+Apply = Callable[[Sequence[Change]], Awaitable[Sequence[ChangeResult]]]
+"""Sends changes on to the wedding's owner, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,35 +57,29 @@ class Rewound:
     kept: Sequence[Kept]
 
 
-class Rewinder:
-    """Rewinds weddings."""
+async def rewind(
+    history: History, wedding_id: str, asked: Rewinding, *, viewer: str | None, apply: Apply | None
+) -> Rewound:
+    """Rewind a wedding, or only say what that means where nothing is to be applied.
 
-    def __init__(self, *, history: History, edits: Edits) -> None:
-        self._history, self._edits = history, edits
+    What is asked for need not say yet what is now. Raises what `HistoryStore` and `apply` raise; repeat it
+    then with the same request id.
+    """
+    mark = fingerprint(asked.then, asked.whose) if apply else None
+    now = await history.begin_rewind(wedding_id, asked.request_id, viewer=viewer, then=asked.then, mark=mark)
+    asked = replace(asked, now=now)
+    versions = await history.versions(wedding_id, asked, viewer=viewer)
+    planned = compensations(versions, asked)
+    _require_to_fit(planned, versions)
+    results = await _in_parts(planned.changes, apply) if apply else []
+    return Rewound(changes=planned.changes, results=results, kept=planned.kept)
 
-    async def rewind(
-        self, wedding_id: str, asked: Rewinding, *, viewer: str | None, dry_run: bool
-    ) -> Rewound:
-        """Rewind the wedding; what is asked for need not say yet what is now.
 
-        Raises what `HistoryStore` and `Edits.apply` raise; repeat it then with the same request id.
-        """
-        mark = None if dry_run else fingerprint(asked.then, asked.whose)
-        now = await self._history.begin_rewind(
-            wedding_id, asked.request_id, viewer=viewer, then=asked.then, mark=mark
-        )
-        asked = replace(asked, now=now)
-        versions = await self._history.versions(wedding_id, asked, viewer=viewer)
-        planned = compensations(versions, asked)
-        _require_to_fit(planned, versions)
-        results = [] if dry_run else await self._apply(wedding_id, planned.changes)
-        return Rewound(changes=planned.changes, results=results, kept=planned.kept)
-
-    async def _apply(self, wedding_id: str, changes: Sequence[Change]) -> list[ChangeResult]:
-        results: list[ChangeResult] = []
-        for start in range(0, len(changes), MOST_TOGETHER):
-            results += await self._edits.apply(wedding_id, changes[start : start + MOST_TOGETHER])
-        return results
+async def _in_parts(changes: Sequence[Change], apply: Apply) -> list[ChangeResult]:
+    results: list[ChangeResult] = []
+    for start in range(0, len(changes), MOST_TOGETHER):
+        results += await apply(changes[start : start + MOST_TOGETHER])
+    return results
 
 
 def _require_to_fit(planned: Compensations, versions: Sequence[Versions]) -> None:

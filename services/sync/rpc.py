@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +17,7 @@ from services.sync.edits import APPLY_SECONDS, Edits
 from services.sync.feed import Message
 from services.sync.live import Live
 from services.sync.pause import pausing, resuming
-from services.sync.rewinder import Rewinder
+from services.sync.rewinder import rewind
 from services.sync.store import FIRST_ID, SyncStore
 from services.sync.store_history import HistoryStore
 from services.sync.store_log import LogStore
@@ -24,8 +26,8 @@ from wedsync.api.common.v1 import item_pb2
 from wedsync.api.sync.v1 import service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.clock import Clock
 from wedsync.convert import item_to_message, result_to_message
-from wedsync.errors import ChangeIdReused, FailedPrecondition, FieldViolation, InvalidRequest, Overloaded
-from wedsync.model.changes import Change, Outcome, Source
+from wedsync.errors import ChangeIdReused, FailedPrecondition, Overloaded
+from wedsync.model.changes import Change, ChangeResult, Outcome
 from wedsync.runtime.principal import Principal, Scope, require
 from wedsync.runtime.requests import page_size, page_token, place_of, require_id
 from wedsync.runtime.server import MAX_MESSAGE_BYTES
@@ -45,13 +47,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         history: HistoryStore,
         visibility: Visibility,
         edits: Edits,
-        rewinder: Rewinder,
         live: Live,
         slow_reader_seconds: float,
         clock: Clock,
     ) -> None:
         self._store, self._log, self._history = store, log, history
-        self._visibility, self._edits, self._rewinder = visibility, edits, rewinder
+        self._visibility, self._edits = visibility, edits
         self._live, self._slow_reader_seconds, self._clock = live, slow_reader_seconds, clock
 
     async def CreateWedding(
@@ -68,7 +69,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         self, request: service_pb2.GetWeddingRequest, context: Context
     ) -> wedding_pb2.Wedding:
         """Return one wedding."""
-        viewer = _viewer(require(Scope.READ))
+        viewer = requests.viewer_of(require(Scope.READ))
         wedding_id, at = require_id("wedding_id", request.wedding_id), history.moment_of(request)
         if at is None:
             wedding = await self._store.get_wedding(wedding_id, viewer=viewer)
@@ -106,13 +107,8 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         caller = require(Scope.WRITE)
         wedding_id = require_id("wedding_id", request.wedding_id)
         changes = requests.changes_from(request, caller, trace_parent=_trace())
-        calendar = await self._visibility.require(wedding_id, viewer=_viewer(caller))
-        live = calendar.live_seconds(self._clock.now())
-        results = await self._edits.apply(
-            wedding_id,
-            requests.in_lanes(changes, caller, live=live > 0, backfill=request.backfill),
-            seconds=_seconds(context),
-            live_seconds=live,
+        results = await self._apply(
+            changes, wedding_id=wedding_id, caller=caller, context=context, backfill=request.backfill
         )
         return service_pb2.ApplyChangesResponse(
             results=[
@@ -123,7 +119,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
 
     async def GetItem(self, request: service_pb2.GetItemRequest, context: Context) -> item_pb2.Item:
         """Return one item."""
-        viewer = _viewer(require(Scope.READ))
+        viewer = requests.viewer_of(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
         item_id, at = require_id("item_id", request.item_id), history.moment_of(request)
         if at is None:
@@ -136,7 +132,7 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         self, request: service_pb2.ListItemsRequest, context: Context
     ) -> service_pb2.ListItemsResponse:
         """List a wedding's items."""
-        viewer = _viewer(require(Scope.READ))
+        viewer = requests.viewer_of(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
         at, place = history.moment_of(request), place_of(request.page_token, parts=1)
         asked: dict[str, Any] = {
@@ -159,12 +155,12 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         self, request: service_pb2.ListChangesRequest, context: Context
     ) -> service_pb2.ListChangesResponse:
         """List a wedding's log."""
-        viewer = _viewer(require(Scope.READ))
+        viewer = requests.viewer_of(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
         page = await self._log.list_changes(
             wedding_id,
             viewer=viewer,
-            after=_after(request.after_sequence),
+            after=requests.after_of(request.after_sequence),
             limit=page_size(request.page_size, default=100, most=500),
             only=history.filter_of(request),
         )
@@ -177,9 +173,9 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         self, request: service_pb2.WatchWeddingRequest, context: Context
     ) -> None:
         """Stream a wedding's log, then what comes."""
-        viewer = _viewer(require(Scope.READ))
+        viewer = requests.viewer_of(require(Scope.READ))
         wedding_id = require_id("wedding_id", request.wedding_id)
-        after = _after(request.after_sequence) if request.HasField("after_sequence") else None
+        after = requests.after_of(request.after_sequence) if request.HasField("after_sequence") else None
         async with self._live.watching(wedding_id, viewer=viewer, after=after) as watch:
             reached = watch.reached
             await self._send(context, service_pb2.WatchWeddingResponse(sequence=reached), reached)
@@ -195,7 +191,9 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         caller = require(Scope.WRITE)
         reason = history.pause_reason(request)
         ids = require_id("wedding_id", request.wedding_id), require_id("request_id", request.request_id)
-        return await self._decree(caller, pausing(*ids, reason, _author(caller), _trace()))
+        return await self._decree(
+            pausing(*ids, reason, requests.author_of(caller), _trace()), caller, context
+        )
 
     async def ResumeWedding(
         self, request: service_pb2.ResumeWeddingRequest, context: Context
@@ -203,26 +201,48 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
         """Have a paused wedding take changes again."""
         caller = require(Scope.WRITE)
         ids = require_id("wedding_id", request.wedding_id), require_id("request_id", request.request_id)
-        return await self._decree(caller, resuming(*ids, _author(caller), _trace()))
+        return await self._decree(resuming(*ids, requests.author_of(caller), _trace()), caller, context)
 
     async def RewindWedding(
         self, request: service_pb2.RewindWeddingRequest, context: Context
     ) -> service_pb2.RewindWeddingResponse:
         """Bring a wedding, or what one source did to it, back to an earlier sequence."""
         caller = require(Scope.WRITE)
-        wedding_id, viewer = require_id("wedding_id", request.wedding_id), _viewer(caller)
-        asked = history.rewinding_of(request, _author(caller), trace_parent=_trace())
-        done = await self._rewinder.rewind(wedding_id, asked, viewer=viewer, dry_run=request.dry_run)
+        wedding_id, viewer = require_id("wedding_id", request.wedding_id), requests.viewer_of(caller)
+        asked = history.rewinding_of(request, requests.author_of(caller), trace_parent=_trace())
+        apply = partial(self._apply, wedding_id=wedding_id, caller=caller, context=context)
+        done = await rewind(
+            self._history, wedding_id, asked, viewer=viewer, apply=None if request.dry_run else apply
+        )
         return answers.rewound(done, await self._log.sequence(wedding_id, viewer=viewer))
 
-    async def _decree(self, caller: Principal, change: Change) -> wedding_pb2.Wedding:
+    async def _decree(self, change: Change, caller: Principal, context: Context) -> wedding_pb2.Wedding:
         """Change what is true of the wedding as a whole, and return it."""
-        wedding_id, viewer = change.item_id, _viewer(caller)
-        await self._visibility.require(wedding_id, viewer=viewer)
-        (result,) = await self._edits.apply(wedding_id, [change])
+        (result,) = await self._apply([change], wedding_id=change.item_id, caller=caller, context=context)
         if result.outcome is Outcome.REJECTED:
             raise ChangeIdReused("This request_id was used for something else; choose a new one.")
-        return answers.wedding_message(await self._store.get_wedding(wedding_id, viewer=viewer))
+        return answers.wedding_message(
+            await self._store.get_wedding(change.item_id, viewer=requests.viewer_of(caller))
+        )
+
+    async def _apply(
+        self,
+        changes: Sequence[Change],
+        *,
+        wedding_id: str,
+        caller: Principal,
+        context: Context,
+        backfill: bool = False,
+    ) -> Sequence[ChangeResult]:
+        """Have changes applied, in the lanes they belong in, for as long as the caller waits."""
+        calendar = await self._visibility.require(wedding_id, viewer=requests.viewer_of(caller))
+        live = calendar.live_seconds(self._clock.now())
+        return await self._edits.apply(
+            wedding_id,
+            requests.in_lanes(changes, caller, live=live > 0, backfill=backfill),
+            seconds=_seconds(context),
+            live_seconds=live,
+        )
 
     async def _send(self, context: Context, message: Message, reached: int) -> None:
         try:
@@ -236,26 +256,11 @@ class SyncRpc(service_pb2_grpc.SyncServiceServicer):
             ) from None
 
 
-def _viewer(caller: Principal) -> str | None:
-    """Return whose eyes to look through; our own services see every wedding."""
-    return None if Scope.INTERNAL in caller.scopes else caller.organization_id
-
-
 def _seconds(context: Context) -> float:
     """Return how long the caller waits; whoever sets no deadline waits for a while."""
     remaining = context.time_remaining()
     return APPLY_SECONDS if remaining is None else min(remaining, APPLY_SECONDS)
 
 
-def _author(caller: Principal) -> Source:
-    return Source(organization_id=caller.organization_id, actor=caller.actor)
-
-
 def _trace() -> str:
     return current_traceparent() or ""
-
-
-def _after(sequence: int) -> int:
-    if sequence < 0:
-        raise InvalidRequest(violations=[FieldViolation("after_sequence", "must not be negative")])
-    return sequence

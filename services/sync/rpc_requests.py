@@ -28,6 +28,23 @@ def refuse(problems: Sequence[FieldViolation]) -> None:
         raise InvalidRequest(violations=problems)
 
 
+def viewer_of(caller: Principal) -> str | None:
+    """Return whose eyes to look through; our own services see every wedding."""
+    return None if Scope.INTERNAL in caller.scopes else caller.organization_id
+
+
+def author_of(caller: Principal) -> Source:
+    """Return the source of what a caller does by itself."""
+    return Source(organization_id=caller.organization_id, actor=caller.actor)
+
+
+def after_of(sequence: int) -> int:
+    """Return after which sequence somebody reads on. Raises `InvalidRequest`."""
+    if sequence < 0:
+        refuse([FieldViolation("after_sequence", "must not be negative")])
+    return sequence
+
+
 def wedding_from(message: wedding_pb2.Wedding, caller: Principal) -> WeddingRecord:
     """Return the wedding a caller wants to create; its own organization always takes part."""
     problems: list[FieldViolation] = []
@@ -94,7 +111,7 @@ def _about_the_wedding(request: service_pb2.ApplyChangesRequest) -> Iterator[Fie
 
 def _source(message: change_pb2.Change, at: str, caller: Principal, problems: list[FieldViolation]) -> Source:
     if not message.HasField("source"):
-        return Source(organization_id=caller.organization_id, actor=caller.actor)
+        return author_of(caller)
     if Scope.INTERNAL not in caller.scopes:
         problems.append(
             FieldViolation(f"{at}.source", "must not be set: who changes something is read from the key")

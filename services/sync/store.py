@@ -6,7 +6,7 @@ The log is in `store_log.py`, the past in `store_history.py`; what an owner writ
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.sync.lanes import Calendar
 from services.sync.pause import paused_because
 from services.sync.records import ItemPage, WeddingRecord
+from services.sync.visibility import Sight
 from wedsync.errors import AlreadyExists, NotFound, UnknownWedding
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item
@@ -30,7 +31,13 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _IS_MEMBER = text(
     "SELECT FROM sync.wedding_members WHERE wedding_id = :wedding AND organization_id = :viewer"
 )
-_CALENDAR = text("SELECT day, time_zone FROM sync.weddings WHERE wedding_id = :wedding")
+_CALENDARS = text(
+    "SELECT a.wedding_id, a.viewer, w.day, w.time_zone"
+    " FROM unnest(CAST(:weddings AS uuid[]), CAST(:viewers AS text[])) AS a (wedding_id, viewer)"
+    " JOIN sync.weddings w USING (wedding_id)"
+    " WHERE a.viewer IS NULL OR EXISTS (SELECT FROM sync.wedding_members m"
+    "   WHERE m.wedding_id = a.wedding_id AND m.organization_id = a.viewer)"
+)
 _EXISTS = text("SELECT FROM sync.weddings WHERE wedding_id = :wedding")
 
 _CREATE = text(
@@ -106,11 +113,13 @@ class SyncStore:
         async with self._database.transaction(weddings=ids) as connection:
             return [wedding_of(row) for row in await connection.execute(WEDDINGS, {"weddings": ids})]
 
-    async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
-        """Return when a wedding takes place that the viewer may see. Raises `UnknownWedding`."""
-        async with self._seeing(wedding_id, viewer) as connection:
-            day, time_zone = (await connection.execute(_CALENDAR, {"wedding": wedding_id})).one()
-        return Calendar(day=day, time_zone=time_zone)
+    async def calendars(self, asked: Sequence[Sight]) -> Mapping[Sight, Calendar]:
+        """Return when those weddings take place that their viewers may see."""
+        weddings, viewers = [wedding for wedding, _ in asked], [viewer for _, viewer in asked]
+        async with self._database.transaction(weddings=weddings) as connection:
+            found = await connection.execute(_CALENDARS, {"weddings": weddings, "viewers": viewers})
+            rows = found.all()
+        return {(str(w), viewer): Calendar(day=day, time_zone=zone) for w, viewer, day, zone in rows}
 
     async def get_item(self, wedding_id: str, item_id: str, *, viewer: str | None) -> ItemState:
         """Return the item, deleted or not. Raises `NotFound`, `UnknownWedding`."""

@@ -47,6 +47,10 @@ _FORGET = text(
     " SELECT wedding_id, change_id FROM sync.change_keys"
     " WHERE created_at < clock_timestamp() - make_interval(days => :days) LIMIT :limit)"
 )
+# There are few of them: no index, no parts.
+_FORGET_REWINDS = text(
+    "DELETE FROM sync.rewinds WHERE created_at < clock_timestamp() - make_interval(days => :days)"
+)
 
 
 class OutboxStore:
@@ -83,14 +87,15 @@ def _keys(rows: Sequence[Claim] | Sequence[Fact]) -> dict[str, list[str]]:
 
 
 class KeyStore:
-    """Change ids, as far as they must be forgotten."""
+    """Ids of changes and of requests, as far as they must be forgotten."""
 
     def __init__(self, worker: Database) -> None:
         self._worker = worker
 
     async def forget(self, *, days: int, limit: int) -> int:
-        """Forget some of the ids that are older than this; return how many."""
+        """Forget some of the change ids that are older than this, and such rewinds; return how many ids."""
         async with self._worker.transaction() as connection:
+            await connection.execute(_FORGET_REWINDS, {"days": days})
             return (await connection.execute(_FORGET, {"days": days, "limit": limit})).rowcount
 
 

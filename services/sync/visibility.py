@@ -1,23 +1,37 @@
-"""Who was found to see which wedding just now, so that a stream of edits does not ask for each."""
+"""Who was found to see which wedding just now, so that a stream of edits does not ask for each.
+
+What is asked while an answer is awaited is asked together next: the busier the service, the less each
+question costs.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from services.sync.lanes import Calendar
 from wedsync.clock import Clock
+from wedsync.errors import UnknownWedding
 
 TRUSTED_SECONDS = 5.0
 """How long a membership that ended may still be used to edit."""
 
 _MOST = 20_000  # about 5 MB; beyond it everything is asked again
+_TOGETHER = 100
+
+Sight = tuple[str, str | None]
+"""A wedding, and the organization that wants to see it; None is a service of our own."""
+
+Answer = asyncio.Future[Calendar]
 
 
 class Members(Protocol):
     """Whoever knows."""
 
-    async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
-        """Return when a wedding takes place that the viewer may see. Raises `UnknownWedding`."""
+    async def calendars(self, asked: Sequence[Sight]) -> Mapping[Sight, Calendar]:
+        """Return when those weddings take place that their viewers may see."""
         ...
 
 
@@ -26,15 +40,54 @@ class Visibility:
 
     def __init__(self, members: Members, clock: Clock) -> None:
         self._members, self._clock = members, clock
-        self._known: dict[tuple[str, str | None], tuple[float, Calendar]] = {}
+        self._known: dict[Sight, tuple[float, Calendar]] = {}
+        self._waiting: dict[Sight, list[Answer]] = {}
+        self._asking: asyncio.Task[None] | None = None
 
     async def require(self, wedding_id: str, *, viewer: str | None) -> Calendar:
         """Return when the wedding takes place, if the viewer may see it. Raises `UnknownWedding`."""
-        key, now = (wedding_id, viewer), self._clock.monotonic()
-        if key in self._known and self._known[key][0] > now:
-            return self._known[key][1]
-        calendar = await self._members.calendar(wedding_id, viewer=viewer)
-        if len(self._known) >= _MOST:
+        sight, now = (wedding_id, viewer), self._clock.monotonic()
+        if sight in self._known and self._known[sight][0] > now:
+            return self._known[sight][1]
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(sight, []).append(answer)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="visibility")
+        return await answer
+
+    async def _ask(self) -> None:
+        try:
+            while self._waiting:
+                together = {sight: self._waiting.pop(sight) for sight in [*islice(self._waiting, _TOGETHER)]}
+                await self._answer(together)
+        finally:
+            self._asking = None
+
+    async def _answer(self, together: Mapping[Sight, Sequence[Answer]]) -> None:
+        now = self._clock.monotonic()
+        try:
+            found = await self._members.calendars(list(together))
+        except Exception as error:  # noqa: BLE001  # it is theirs who wait
+            for answers in together.values():
+                _refuse(answers, error)
+            return
+        if len(self._known) + len(found) > _MOST:
             self._known.clear()
-        self._known[key] = (now + TRUSTED_SECONDS, calendar)
-        return calendar
+        self._known |= {sight: (now + TRUSTED_SECONDS, calendar) for sight, calendar in found.items()}
+        for sight, answers in together.items():
+            if sight in found:
+                _allow(answers, found[sight])
+            else:
+                _refuse(answers, UnknownWedding())
+
+
+def _allow(answers: Sequence[Answer], calendar: Calendar) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_result(calendar)
+
+
+def _refuse(answers: Sequence[Answer], error: Exception) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from services.sync.pause import plan_own, refusal
 from services.sync.plan import Plan, plan
+from services.sync.stored_items import changed
 from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.codec import dump_change
 
@@ -53,6 +54,18 @@ class BatchPlan:
         """The newest state of every item the batch touched."""
         return {entry.item.item_id: entry.item for entry in self.logged}
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything was decided by the wedding's state, so that it is true only while that is.
+
+        Refusals are too, although they write nothing: an owner that was replaced without knowing would
+        refuse edits of what it has not seen.
+        """
+        return any(
+            result.outcome is not Outcome.DUPLICATE and result.reason != CHANGE_ID_REUSED
+            for result in self.results
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wedding:
@@ -78,7 +91,7 @@ class Wedding:
 
     def after(self, batch: BatchPlan) -> Wedding:
         """Return the wedding as the committed batch leaves it."""
-        return replace(self, sequence=batch.sequence, items={**self.items, **batch.items})
+        return replace(self, sequence=batch.sequence, items=changed(self.items, batch.items))
 
 
 def fingerprint(change: Change) -> bytes:
@@ -94,7 +107,8 @@ class _Draft:
         self.sequence = wedding.sequence
         self.logged: list[LoggedChange] = []
         self.fresh: dict[str, KnownChange] = {}
-        self._wedding_id, self._items = wedding.wedding_id, dict(wedding.items)
+        self._wedding_id, self._items = wedding.wedding_id, wedding.items
+        self._touched: dict[str, ItemState] = {}
         self._known = known
 
     def take(self, change: Change) -> ChangeResult:
@@ -117,17 +131,20 @@ class _Draft:
         return result
 
     def _plan(self, change: Change) -> Plan:
-        own = self._items.get(self._wedding_id)
+        own = self._item(self._wedding_id)
         if (reason := refusal(own, change)) is not None:
             return Plan(outcome=Outcome.REJECTED, reason=reason)
         if change.item_id == self._wedding_id:
             return plan_own(own, change, self.sequence + 1)
-        return plan(self._items.get(change.item_id), change, self.sequence + 1)
+        return plan(self._item(change.item_id), change, self.sequence + 1)
+
+    def _item(self, item_id: str) -> ItemState | None:
+        return self._touched.get(item_id) or self._items.get(item_id)
 
     def _log(self, change: Change, result: ChangeResult, item: ItemState) -> None:
         self.sequence += 1
-        before = self._items.get(item.item_id)
-        self._items[item.item_id] = item
+        before = self._item(item.item_id)
+        self._touched[item.item_id] = item
         self.logged.append(LoggedChange(change=change, result=result, item=item, before=before))
 
 

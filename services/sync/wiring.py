@@ -15,7 +15,6 @@ from services.sync.live import Live
 from services.sync.outbox import Courier, Deliver, Outbox
 from services.sync.pool import Actors, Pool
 from services.sync.retention import Retention
-from services.sync.rewinder import Rewinder
 from services.sync.rpc import SyncRpc
 from services.sync.rpc_answers import watched
 from services.sync.rpc_peers import to_conflicts, to_gateway
@@ -71,7 +70,7 @@ async def build(
         stack.push_async_callback(worker.dispose)
         hints = Hints(settings.redis_url)
         stack.push_async_callback(hints.aclose)
-        store, log, history = SyncStore(database), LogStore(database), HistoryStore(database)
+        store, log = SyncStore(database), LogStore(database)
         live = Live(hints, log, show=watched, clock=clock, poll_seconds=settings.sync_poll_seconds)
 
         outbox_store = OutboxStore(database, worker)
@@ -90,14 +89,12 @@ async def build(
             clock=clock,
         )
         directory = Directory(pool=pool, placement=placement, clock=clock)
-        edits = Edits(owners=directory, telemetry=telemetry)
         rpc = SyncRpc(
             store=store,
             log=log,
-            history=history,
+            history=HistoryStore(database),
             visibility=Visibility(store, clock),
-            edits=edits,
-            rewinder=Rewinder(history=history, edits=edits),
+            edits=Edits(owners=directory, telemetry=telemetry),
             live=live,
             slow_reader_seconds=settings.sync_slow_reader_seconds,
             clock=clock,

@@ -1,32 +1,24 @@
-"""What looking back costs: `python -m tests.bench.history [CHANGES]` (a million if not given).
+"""What looking back costs, by the length of the log.
 
 One wedding of 200 items is filled with changes, each with its item as it left it; then it is asked for
-through gRPC, one call after the other. The service runs in this process, so its callers' work counts too.
+through gRPC, one call after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from statistics import quantiles
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import orjson
 import psycopg
-from pydantic import SecretStr
 
-from services.sync.actor_store import PostgresOwnerStore
-from services.sync.settings import SyncSettings
-from services.sync.wiring import build
-from tests.support.database import MigratedDatabase, copy_of_template, migrated_template
-from tests.unit.sync.local_actors import LocalActors
+from tests.bench import processes
+from tests.bench.figures import Row, milliseconds
+from tests.bench.site import Site
 from wedsync.api.sync.v1 import service_pb2
-from wedsync.client import SyncClient, open_channel, wedding_message
+from wedsync.client import SyncClient, wedding_message
 from wedsync.model.changes import (
     Change,
     ChangeKind,
@@ -40,14 +32,11 @@ from wedsync.model.changes import (
 from wedsync.model.codec import dump_change, dump_item, dump_result
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
-from wedsync.runtime.embedded.local import free_port
-from wedsync.runtime.embedded.postgres import EmbeddedPostgres
 from wedsync.runtime.envelope import seal
-from wedsync.runtime.principal import Scope, mint_key, write_keys
-from wedsync.runtime.telemetry import Telemetry
 
 ITEMS = 200
-CALLS = 300
+CALLS = 200
+SIZES = (1_000, 1_000_000)
 START = 1_767_225_600
 """When the wedding was made; a change follows each second."""
 NUMBER = 987654321
@@ -194,76 +183,39 @@ class Calls:
         return moment
 
 
-async def figures(calls: Calls) -> None:
-    """Print the median and the slowest hundredth of each call."""
-    for call in (
-        calls.all_items_now,
-        calls.all_items_at_a_sequence,
-        calls.wedding_at_a_sequence,
-        calls.wedding_at_a_time,
-        calls.one_item_at_a_time,
-        calls.a_page_of_items_at_a_sequence,
-        calls.a_page_of_the_log,
-        calls.the_log_of_an_hour,
-    ):
-        await call()
-        taken = [await _milliseconds(call) for _ in range(CALLS)]
-        hundredths = quantiles(taken, n=100)
-        name = call.__name__.replace("_", " ")
-        print(f"  {name:32} p50 {hundredths[49]:6.1f} ms   p99 {hundredths[98]:6.1f} ms")  # noqa: T201
+async def run(site: Site) -> AsyncGenerator[Row, None]:
+    """Ask a short log and a long one the same."""
+    service = await site.sync("shared", actors=4)
+    async with service.client() as sync:
+        for changes in SIZES:
+            wedding = await sync.create_wedding(wedding_message("Ada", "2027-06-12", "Europe/Paris"))
+            await asyncio.to_thread(fill, site.database.admin_url, wedding.wedding_id, changes)
+            calls = Calls(sync, wedding.wedding_id, changes)
+            for call in (
+                calls.all_items_now,
+                calls.all_items_at_a_sequence,
+                calls.wedding_at_a_sequence,
+                calls.wedding_at_a_time,
+                calls.one_item_at_a_time,
+                calls.a_page_of_items_at_a_sequence,
+                calls.a_page_of_the_log,
+                calls.the_log_of_an_hour,
+            ):
+                yield {
+                    "changes": changes,
+                    "asked for": call.__name__.replace("_", " "),
+                    **await _figures(call),
+                }
 
 
-async def _milliseconds(call: Callable[[], Awaitable[None]]) -> float:
+async def _figures(call: Callable[[], Awaitable[None]]) -> Row:
+    await call()
+    used, taken = processes.Usage.now(), [await _seconds(call) for _ in range(CALLS)]
+    cost = processes.Usage.now().since(used)
+    return {**milliseconds(taken), **processes.microseconds_each(cost, CALLS)}
+
+
+async def _seconds(call: Callable[[], Awaitable[None]]) -> float:
     began = time.perf_counter()
     await call()
-    return (time.perf_counter() - began) * 1000
-
-
-async def measure(database: MigratedDatabase, home: Path, changes: int) -> None:
-    """Fill a wedding, serve it, and ask for it."""
-    key, entry = mint_key(
-        organization_id="studio", role="planner", actor="bench", scopes={Scope.READ, Scope.WRITE}
-    )
-    write_keys(home / "api_keys.json", [entry])
-    (home / "internal_key").write_text(key)
-    given: dict[str, Any] = dict(  # noqa: C408  # the names are settings
-        home=home,
-        database_url=SecretStr(database.app_url("sync")),
-        worker_database_url=SecretStr(database.worker_url("sync")),
-        ray_address="nowhere:1",
-        api_keys_file=home / "api_keys.json",
-        internal_key_file=home / "internal_key",
-        grpc_port=0,
-        gateway_target=f"127.0.0.1:{free_port()}",
-        conflicts_target=f"127.0.0.1:{free_port()}",
-    )
-    actors = LocalActors(lambda: PostgresOwnerStore(database.app_url("sync")), monotonic=time.monotonic)
-    async with build(SyncSettings(**given), telemetry=Telemetry(), actors=actors) as app:
-        await app.server.start()
-        async with open_channel(f"127.0.0.1:{app.server.port}", api_key=key) as channel:
-            sync = SyncClient(channel)
-            wedding = await sync.create_wedding(wedding_message("Ada", "2027-06-12", "Europe/Paris"))
-            began = time.monotonic()
-            fill(database.admin_url, wedding.wedding_id, changes)
-            print(f"{changes:,} changes of {ITEMS} items, filled in {time.monotonic() - began:.0f} s")  # noqa: T201
-            await figures(Calls(sync, wedding.wedding_id, changes))
-
-
-def main(changes: int = 1_000_000) -> None:
-    """Measure a short log and a long one."""
-    with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as path:
-        home = Path(path)
-        home.chmod(0o755)  # the server's own user passes through
-        server = EmbeddedPostgres(home / "postgres", home / "secrets")
-        try:
-            admin_url = server.start()
-            template = migrated_template(admin_url)
-            for size in (1_000, changes):
-                with copy_of_template(template, admin_url) as database:
-                    asyncio.run(measure(database, home, size))
-        finally:
-            server.stop()
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    return time.perf_counter() - began

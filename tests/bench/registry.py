@@ -14,6 +14,7 @@ SCENARIOS: Mapping[str, str] = {
     "placement": "tests.bench.placement",
     "cost": "tests.bench.cost",
     "watchers": "tests.bench.watchers",
+    "history": "tests.bench.history",
 }
 
 

@@ -9,76 +9,31 @@ import contextlib
 import os
 import signal
 import sys
-import urllib.request
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from services.launcher.units import grpc_serving
 from services.sync import crash_points
 from tests.faults.evidence import Evidence, is_frozen, is_gone, marked
 from tests.faults.load import Keys
 from tests.faults.node import Node, second_node
 from tests.faults.receivers import Receivers
+from tests.faults.replica import Replica
 from tests.faults.trial import Place, Trial
 from tests.support.database import MigratedDatabase, migrated_template
-from tests.support.processes import eventually
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.embedded.postgres import EmbeddedPostgres
-from wedsync.runtime.embedded.process import Child, Launch, tail
+from wedsync.runtime.embedded.process import Child, Launch
 from wedsync.runtime.embedded.ray import EmbeddedRay
 from wedsync.runtime.embedded.ray_warden import MARKER
 from wedsync.runtime.embedded.valkey import EmbeddedValkey
 from wedsync.runtime.principal import Scope, mint_key, write_keys
 from wedsync.testing.history import Entry
 
-_START_SECONDS = 60.0
 _SETTINGS = {
     "WEDSYNC_SYNC_MAX_ACTORS": "9",  # one for each wedding of a trial, and some warm ones
     "WEDSYNC_DRAIN_SECONDS": "3",
 }
-
-
-@dataclass
-class Replica:
-    """One sync service, as a process that can be killed and started again on its ports."""
-
-    child: Child
-    port: int
-    metrics_port: int
-
-    @property
-    def target(self) -> str:
-        """Where it serves."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        pid = self.child.pid
-        assert pid is not None, "the service runs"
-        return pid
-
-    def start(self) -> None:
-        """Start it and wait until it serves."""
-        self.child.start()
-        serving, log = grpc_serving(self.port), self.child.launch.log
-        eventually(lambda: serving() or self.child.exited(0), _START_SECONDS, f"it serves: {tail(log)}")
-        self.child.require_running()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        os.kill(self.pid, signal.SIGKILL)
-        eventually(lambda: self.child.exited(0), 10, "the service is gone")
-
-    def metric(self, name: str, **labels: str) -> float:
-        """Return a counter or gauge of its own; 0 where it was never counted."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-        samples = [sample for family in families for sample in family.samples]
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
 @dataclass
@@ -121,8 +76,8 @@ class Bench:
         argv = [sys.executable, "-m", "services.sync"]
         child = Child(Launch(name=name, argv=argv, log=self.home / f"{name}.log", env=environment))
         replica = Replica(child, port, metrics_port)
-        replica.start()
         try:
+            replica.start()
             yield replica
         finally:
             child.stop()

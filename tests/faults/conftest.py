@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.bench import Bench, Replica, running_bench
+from tests.faults.bench import Bench, running_bench
+from tests.faults.replica import Replica
 from tests.faults.report import Line, table
 from tests.faults.trial import Trial, running_trial
 from tests.support.processes import eventually, mentioning

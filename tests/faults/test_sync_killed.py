@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.bench import Bench, Replica
+from tests.faults.bench import Bench
 from tests.faults.conftest import StartTrial
 from tests.faults.evidence import is_gone
+from tests.faults.replica import Replica
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from wedsync.convert import (
     content_to_message,
     item_from_message,
     item_to_message,
+    logged_change_from_message,
     logged_change_to_message,
     result_from_message,
     result_to_message,
@@ -142,6 +143,13 @@ def test_the_log_says_what_changed(change: Change, case: tuple[ItemKind, ChangeR
     assert source_from_message(message.source) == change.source
     assert [field.path for field in message.fields] == [field.path for field in result.fields]
     assert message.HasField("commit_time") == (result.committed_at is not None)
+    again, became = logged_change_from_message(message)
+    assert (again.item_id, again.kind, again.source) == (change.item_id, change.kind, change.source)
+    assert (became.sequence, became.committed_at, became.fields) == (
+        result.sequence,
+        result.committed_at,
+        result.fields,
+    )
 
 
 def _essence(state: FieldState) -> tuple[FieldValue, int, Source, frozenset[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
@@ -55,7 +56,17 @@ async def _serve(settings: _Settings, build: Build[_Settings]) -> None:
     metrics = start_metrics_server(settings.metrics_port, settings.bind_host)
     try:
         async with build(settings, telemetry=telemetry) as app:
+            keep_what_is_loaded()
             await app.server.serve_until_signalled()
     finally:
         await asyncio.to_thread(telemetry.shutdown)
         metrics.stop()
+
+
+def keep_what_is_loaded() -> None:
+    """Spare what is there by now from every later garbage collection.
+
+    It stays until the end, and looking all of it through holds every call up for some 60 ms.
+    """
+    gc.collect()
+    gc.freeze()

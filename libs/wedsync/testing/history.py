@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from wedsync.model.changes import Change, ChangeResult, ItemState
 from wedsync.testing.history_answers import wrong_answers
-from wedsync.testing.history_log import Timeline, wrong_log, wrong_order, wrong_state
+from wedsync.testing.history_log import wrong_log, wrong_order, wrong_state
 from wedsync.testing.history_records import Call, Entry, Reader
+from wedsync.testing.history_timeline import Timeline
 
 __all__ = ["Call", "Entry", "History", "Reader", "Recorder", "violations"]
 
@@ -83,7 +84,7 @@ def violations(history: History) -> list[str]:
 def _broken(history: History, wedding_id: str) -> Iterator[str]:
     calls = [call for call in history.calls if call.wedding_id == wedding_id]
     log = history.logs.get(wedding_id, ())
-    timeline = Timeline(log, calls)
+    timeline = Timeline(wedding_id, log, calls)
     yield from wrong_log(timeline)
     yield from wrong_order(timeline)
     if wedding_id in history.items:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from wedsync.model.changes import Change, ChangeResult, FieldResult, ItemState, Outcome
 from wedsync.model.items import LIFE
-from wedsync.testing.history_log import Timeline, is_same, same_content
 from wedsync.testing.history_records import Call
-from wedsync.testing.history_rules import only_repeats, verdict
+from wedsync.testing.history_rules import Verdict, met, only_repeats
+from wedsync.testing.history_timeline import Timeline, is_same, same_content
 
 _REUSED = "CHANGE_ID_REUSED"
 
@@ -80,15 +80,21 @@ def _untrue(timeline: Timeline, call: Call, change: Change, result: ChangeResult
     if change.change_id in timeline.by_id and not refused:
         yield f"{name}, and it is in the log"
     low, high = timeline.known_by(call.invoked), timeline.possible_by(call.returned)
-    states = timeline.states_between(change.item_id, low, high)
-    if not any(_could_say(state, change, result) for state in states):
+    could_say = (
+        _could_say(
+            timeline.verdict_at(place, change), timeline.item_at(change.item_id, place), change, result
+        )
+        for place in timeline.moments(change.item_id, low, high)
+    )
+    if not any(could_say):
         yield f"{name} ({result.reason or 'no reason'}), which was true at no moment from {low} to {high}"
 
 
-def _could_say(item: ItemState | None, change: Change, result: ChangeResult) -> bool:
-    rules = verdict(item, change)
+def _could_say(rules: Verdict, item: ItemState | None, change: Change, result: ChangeResult) -> bool:
     if rules.refusal or result.outcome is Outcome.REJECTED:
-        return rules.refusal == result.reason and result.outcome is Outcome.REJECTED
+        reason, *_ = result.reason.partition(":")
+        return rules.refusal == reason and result.outcome is Outcome.REJECTED
+    item = met(item, change)
     if item is None or {field.path for field in result.fields} != rules.fields.keys():
         return False
     return all(

@@ -3,114 +3,16 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
-from wedsync.model.changes import Change, FieldState, ItemState, Outcome
-from wedsync.model.codec import dump_change
+from wedsync.model.changes import FieldState, ItemState, Outcome
 from wedsync.model.items import LIFE
 from wedsync.testing.history_records import Call, Entry
-from wedsync.testing.history_rules import after, verdict
+from wedsync.testing.history_rules import after, met
+from wedsync.testing.history_timeline import Timeline, is_same
 
 _NEW_VALUE = frozenset({Outcome.APPLIED, Outcome.MERGED})
-_TOGETHER = frozenset({Outcome.MERGED, Outcome.SUPERSEDED})
-
-
-class Timeline:
-    """A wedding's log beside its calls: which change an entry is, and when it may have been decided."""
-
-    def __init__(self, log: Sequence[Entry], calls: Sequence[Call]) -> None:
-        self.calls = calls
-        self.sent: dict[str, list[Change]] = {}
-        """By change id, every different content it was sent with."""
-        self._invoked: dict[str, float] = {}
-        for call in calls:
-            for change in call.changes:
-                self._note(change, call)
-        self.log = [self._completed(entry) for entry in log]
-        self.by_id = {entry.change.change_id: entry for entry in self.log}
-        self._states: dict[str, list[tuple[int, ItemState]]] = {}
-        self._fold()
-        self._answers, self._reached = self._acknowledged()
-        self._begins = list(accumulate((self.invoked(entry) for entry in self.log), max))
-
-    def _note(self, change: Change, call: Call) -> None:
-        first = self._invoked.get(change.change_id, math.inf)
-        self._invoked[change.change_id] = min(first, call.invoked)
-        known = self.sent.setdefault(change.change_id, [])
-        if not any(same_content(change, other) for other in known):
-            known.append(change)
-
-    def _completed(self, entry: Entry) -> Entry:
-        """Return the entry with what its author had seen, which a log read over the wire does not say."""
-        sent = next((c for c in self.sent.get(entry.change.change_id, ()) if is_same(entry, c)), None)
-        if sent is None:
-            return entry
-        return replace(entry, change=replace(sent, source=entry.change.source))
-
-    def _fold(self) -> None:
-        for entry in self.log:
-            states = self._states.setdefault(entry.change.item_id, [])
-            states.append((entry.sequence, after(states[-1][1] if states else None, entry)))
-
-    def _acknowledged(self) -> tuple[list[float], list[int]]:
-        """Return when calls were answered, and how far the log had come by then at least."""
-        answered = sorted(
-            (call.returned, max((result.sequence for result in call.results), default=0))
-            for call in self.calls
-            if call.results is not None
-        )
-        return [returned for returned, _ in answered], list(accumulate((s for _, s in answered), max))
-
-    def invoked(self, entry: Entry) -> float:
-        """Return when the entry's change was first sent."""
-        return self._invoked.get(entry.change.change_id, -math.inf)
-
-    def known_by(self, moment: float) -> int:
-        """Return the last sequence somebody had been told of before the moment."""
-        answers = bisect_left(self._answers, moment)
-        return self._reached[answers - 1] if answers else 0
-
-    def possible_by(self, moment: float) -> int:
-        """Return the last sequence there can have been at the moment."""
-        return bisect_right(self._begins, moment)
-
-    def items(self) -> dict[str, ItemState]:
-        """Return what the whole log folds to."""
-        return {item_id: states[-1][1] for item_id, states in self._states.items()}
-
-    def item_before(self, entry: Entry) -> ItemState | None:
-        """Return the item an entry met."""
-        return self._item_at(entry.change.item_id, entry.sequence - 1)
-
-    def states_between(self, item_id: str, low: int, high: int) -> list[ItemState | None]:
-        """Return every state the item had from one sequence to another."""
-        later = [state for sequence, state in self._states.get(item_id, ()) if low < sequence <= high]
-        return [self._item_at(item_id, low), *later]
-
-    def _item_at(self, item_id: str, sequence: int) -> ItemState | None:
-        states = self._states.get(item_id, [])
-        place = bisect_right(states, sequence, key=lambda known: known[0])
-        return states[place - 1][1] if place else None
-
-
-def same_content(one: Change, other: Change) -> bool:
-    """Say whether both are the same change, in whatever lane and trace they travel."""
-    return one is other or dump_change(one) == dump_change(other)
-
-
-def is_same(entry: Entry, change: Change) -> bool:
-    """Say whether the entry can be this change: its kind, its item and the values it names."""
-    logged = entry.change
-    if (logged.kind, logged.item_id) != (change.kind, change.item_id):
-        return False
-    return all(
-        change.values.get(result.path) == result.proposed
-        for result in entry.result.fields
-        if result.path != LIFE and result.outcome not in _TOGETHER
-    )
 
 
 def wrong_log(timeline: Timeline) -> Iterator[str]:
@@ -129,20 +31,26 @@ def wrong_log(timeline: Timeline) -> Iterator[str]:
     for entry in log:
         if not any(is_same(entry, change) for change in timeline.sent.get(entry.change.change_id, ())):
             yield f"{entry.change.change_id} at {entry.sequence} was never sent, or never with this content"
-        yield from _misjudged(timeline.item_before(entry), entry)
+        yield from _misjudged(timeline, entry)
 
 
 def _backwards(earlier: Entry, later: Entry) -> Iterator[str]:
     times = earlier.result.committed_at, later.result.committed_at
     if times[0] is not None and times[1] is not None and times[1] < times[0]:
         yield f"commit time goes back at {later.sequence}"
-    if earlier.epoch is not None and later.epoch is not None and later.epoch < earlier.epoch:
+    if earlier.epoch is None or later.epoch is None:
+        return
+    if later.epoch < earlier.epoch:
         yield f"the epoch falls from {earlier.epoch} to {later.epoch} at {later.sequence}"
+    if later.epoch == earlier.epoch and later.owner != earlier.owner:
+        yield f"two owners wrote in epoch {later.epoch}, the second one from {later.sequence} on"
 
 
-def _misjudged(item: ItemState | None, entry: Entry) -> Iterator[str]:
+def _misjudged(timeline: Timeline, entry: Entry) -> Iterator[str]:
     """Yield where the entry was not decided as the rules say."""
-    rules, at = verdict(item, entry.change), f"{entry.change.change_id} at {entry.sequence}"
+    item = met(timeline.item_before(entry), entry.change)
+    rules = timeline.verdict_at(entry.sequence - 1, entry.change)
+    at = f"{entry.change.change_id} at {entry.sequence}"
     if rules.refusal:
         yield f"{at} should have been refused: {rules.refusal}"
         return
@@ -204,15 +112,14 @@ def _swapped(timeline: Timeline) -> Iterator[str]:
         ids = tuple(dict.fromkeys(change.change_id for change in call.changes))
         for change_id in ids:
             together.setdefault(change_id, set()).add(ids)
-    for calls in {ids for known in together.values() if len(known) == 1 for ids in known}:
-        places = [
-            (timeline.by_id[c].sequence, c) for c in calls if c in timeline.by_id and len(together[c]) == 1
-        ]
-        yield from (
-            f"{one} was sent before {other} in one call, and stands after it"
-            for (first, one), (second, other) in pairwise(places)
-            if first > second
-        )
+    for calls in {ids: None for known in together.values() if len(known) == 1 for ids in known}:
+        logged = [timeline.by_id[c] for c in calls if c in timeline.by_id and len(together[c]) == 1]
+        for first, second in pairwise(logged):
+            # What had to be refused at first may have come in later.
+            turned = first.sequence > second.sequence
+            if turned and not timeline.verdict_at(second.sequence - 1, first.change).refusal:
+                names = first.change.change_id, second.change.change_id
+                yield f"{names[0]} was sent before {names[1]} in one call, and stands after it"
 
 
 def wrong_state(timeline: Timeline, items: Mapping[str, ItemState]) -> Iterator[str]:

@@ -39,6 +39,8 @@ class Entry:
     result: ChangeResult
     epoch: int | None = None
     """Under which epoch it was committed, where that is known."""
+    owner: str | None = None
+    """By which owner, where that is known."""
 
     @property
     def sequence(self) -> int:

@@ -24,6 +24,9 @@ from wedsync.testing.history_records import Entry
 
 Allowed = frozenset[Outcome]
 
+PAUSED = "paused"
+"""The field of a wedding's own item that has everything else be refused."""
+
 _SAME = frozenset({Outcome.UNCHANGED})
 _TAKEN = frozenset({Outcome.APPLIED})
 _KEPT_OUT = frozenset({Outcome.CONFLICTED})
@@ -38,8 +41,13 @@ class Verdict:
     fields: Mapping[str, Allowed] = field(default_factory=dict)
 
 
-def verdict(item: ItemState | None, change: Change) -> Verdict:
-    """Return what the rules say."""
+def verdict(item: ItemState | None, change: Change, *, paused: bool = False) -> Verdict:
+    """Return what the rules say, while the wedding is paused or not."""
+    if paused and change.item_kind is ItemKind.WEDDING and change.values.get(PAUSED):
+        return Verdict()
+    if paused and not _let_through(change):
+        return Verdict(refusal="WEDDING_PAUSED")
+    item = met(item, change)
     if item is None:
         return _birth(change)
     if change.values and change.item_kind is not item.kind:
@@ -53,6 +61,19 @@ def verdict(item: ItemState | None, change: Change) -> Verdict:
         return Verdict(refusal="ITEM_DELETED")
     lost = {path: _SAME if item.value(path) == v else _KEPT_OUT for path, v in change.values.items()}
     return Verdict(fields={LIFE: _KEPT_OUT, **lost})
+
+
+def met(item: ItemState | None, change: Change) -> ItemState | None:
+    """Return the item that a change meets: a wedding's own is there from the beginning."""
+    if item is not None or change.item_kind is not ItemKind.WEDDING:
+        return item
+    life = FieldState(value=None, revision=0, source=change.source)
+    return ItemState(item_id=change.item_id, kind=change.item_kind, life=life)
+
+
+def _let_through(change: Change) -> bool:
+    """Say whether a paused wedding takes the change: one of itself, or a step of a rewind."""
+    return change.item_kind is ItemKind.WEDDING or (change.source.policy or "").startswith("rewind:")
 
 
 def _birth(change: Change) -> Verdict:
@@ -120,7 +141,7 @@ def only_repeats(state: FieldState, result: FieldResult, change: Change) -> bool
 def after(item: ItemState | None, entry: Entry) -> ItemState:
     """Return the item as an entry of the log leaves it, by what the entry says became of each field."""
     change, alive = entry.change, FieldState(value=None, revision=entry.sequence, source=entry.change.source)
-    if item is None:
+    if (item := met(item, change)) is None:
         item = ItemState(item_id=change.item_id, kind=change.item_kind, life=alive)
     named = {result.path: result for result in entry.result.fields}
     if change.kind is ChangeKind.CREATE and item.deleted and LIFE not in named:

@@ -6,13 +6,18 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
+import psycopg
 import pytest
 
+from services.sync.retention import DAYS
+from services.sync.store_worker import KeyStore
 from tests.integration.sync.conftest import FakeGateway, InProcess, new_wedding, refused, soon
+from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import create, delete, update, vendor
 from tests.unit.sync.past import visible
 from wedsync.api.sync.v1 import change_pb2, service_pb2
-from wedsync.client import SyncClient
+from wedsync.client import SyncClient, wedding_message
+from wedsync.clock import SystemClock
 from wedsync.convert import item_from_message
 from wedsync.errors import (
     ChangeIdReused,
@@ -24,6 +29,7 @@ from wedsync.errors import (
 from wedsync.model.changes import PAYMENT_PROCESSOR, ItemState, Outcome, Source
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
+from wedsync.runtime.database import Database
 
 TAVE = vendor("tave", "event/1")
 STRIPE = Source(
@@ -109,6 +115,18 @@ async def test_the_same_pause_again_is_one(service: InProcess) -> None:
         assert len([entry async for entry in sync.list_changes(wedding_id)]) == 2
 
 
+async def test_on_the_day_pausing_and_rewinding_are_critical(service: InProcess) -> None:
+    """In the wedding's live window they travel in its lane, as every edit does."""
+    today = f"{SystemClock().now():%Y-%m-%d}"
+    async with service.client() as sync:
+        wedding = await sync.create_wedding(wedding_message("Ada & Grace", today, "UTC"))
+        await sync.apply_changes(wedding.wedding_id, [create()])
+        await sync.pause_wedding(wedding.wedding_id, "Rain")
+        await sync.rewind_wedding(wedding.wedding_id, 0)
+        found = [entry.priority async for entry in sync.list_changes(wedding.wedding_id)]
+        assert found == [change_pb2.PRIORITY_CRITICAL] * 3
+
+
 async def test_who_may_not_pause_or_rewind(service: InProcess) -> None:
     """Readers lack the scope, to others the wedding does not exist, and what is malformed is named."""
     async with (
@@ -177,6 +195,29 @@ async def test_a_repeated_rewind_is_one(service: InProcess) -> None:
         for other in ({"to_sequence": 0}, {"to_sequence": 1, "source": service_pb2.SourceFilter(actor="a")}):
             with pytest.raises(ChangeIdReused):
                 await sync.rewind_wedding(wedding_id, request_id=request, **other)
+
+
+async def test_a_rewind_is_forgotten_with_its_change_ids(
+    service: InProcess, migrated_database: MigratedDatabase
+) -> None:
+    """After 30 days a request's id means nothing any more; a younger one is kept."""
+    async with service.client() as sync:
+        wedding_id = (await new_wedding(sync)).wedding_id
+        requests = [new_id(), new_id()]
+        for request in requests:
+            await sync.rewind_wedding(wedding_id, 0, request_id=request)
+    with psycopg.connect(migrated_database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "UPDATE sync.rewinds SET created_at = now() - interval '31 days' WHERE request_id = %s",
+            [requests[0]],
+        )
+        worker = Database(migrated_database.worker_url("sync"))
+        await KeyStore(worker).forget(days=DAYS, limit=1)
+        await worker.dispose()
+        kept = admin.execute(
+            "SELECT request_id::text FROM sync.rewinds WHERE wedding_id = %s", [wedding_id]
+        ).fetchall()
+    assert kept == [(requests[1],)]
 
 
 async def test_a_large_rewind_takes_several_submissions(service: InProcess) -> None:

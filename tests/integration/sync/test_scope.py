@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.contract.test_sync_store import PostgresBench, commit_of
+from tests.contract.sync_store_contract import commit_of
+from tests.contract.test_sync_store import PostgresBench
 from tests.support.database import MigratedDatabase
 from tests.unit.sync.builders import a_wedding, create
 from wedsync.model.ids import new_id

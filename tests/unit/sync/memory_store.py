@@ -1,46 +1,33 @@
-"""The owners' store without a database: what the contract suite says, in a dictionary."""
+"""The owners' store without a server: the simulation's database, one statement at a time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from typing import TypeVar
 
 from services.sync.batch import Batch
 from services.sync.facts import Fact
-from services.sync.lease import Revoked
-from services.sync.owner import OWNER, WeddingCommit
+from services.sync.owner import WeddingCommit
 from services.sync.records import LogEntry
 from services.sync.wedding import KnownChange, Wedding
-from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from tests.simulation.database import Database
+from tests.simulation.tables import Statement, Transaction
+from wedsync.errors import Unavailable
 from wedsync.model.changes import ItemState
 
 __all__ = ["Batch", "MemoryStore"]
 
-_START = datetime(2027, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class _Row:
-    wedding: Wedding
-    owner_id: str | None = None
-    committed_at: datetime = _START
-    keys: dict[str, KnownChange] = field(default_factory=dict)
-    log: list[LogEntry] = field(default_factory=list)
-    states: list[ItemState] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
+T = TypeVar("T")
 
 
 class MemoryStore:
     """Any number of owners may share one; `seconds` is its clock."""
 
     def __init__(self, seconds: Callable[[], float] = lambda: 0.0) -> None:
-        self._seconds = seconds
-        self._rows: dict[str, _Row] = {}
-        self._leases: dict[str, float] = {}
+        self._database = Database(seconds)
         self._lock = threading.Lock()
-        self._revoked: set[str] = set()
         self.limits: list[float] = []
         self.down = False
         self.lose_commit = False
@@ -48,23 +35,25 @@ class MemoryStore:
 
     def add(self, wedding: Wedding) -> None:
         """Have a wedding that nobody owns."""
-        self._rows[wedding.wedding_id] = _Row(wedding)
+        self._database.add(wedding.wedding_id, wedding.member_ids)
 
     def log(self, wedding_id: str) -> list[LogEntry]:
         """Return the wedding's log."""
-        return list(self._rows[wedding_id].log)
+        entries = self._database.tables.changes[wedding_id]
+        return [LogEntry(change=entry.change, result=entry.result) for entry in entries]
 
     def epoch(self, wedding_id: str) -> int:
         """Return how often the wedding was taken over."""
-        return self._rows[wedding_id].wedding.epoch
+        return self._database.tables.weddings[wedding_id].epoch
 
     def states(self, wedding_id: str) -> list[ItemState]:
         """Return the item each logged change was about, as it left it."""
-        return list(self._rows[wedding_id].states)
+        return list(self._database.tables.states[wedding_id])
 
     def facts(self, wedding_id: str) -> list[Fact]:
         """Return what waits in the outbox."""
-        return list(self._rows[wedding_id].facts)
+        facts = (row.fact for row in self._database.tables.outbox.values())
+        return [fact for fact in facts if fact.wedding_id == wedding_id]
 
     def limit(self, seconds: float) -> None:
         """Keep how long statements may take."""
@@ -72,88 +61,64 @@ class MemoryStore:
 
     def revoke(self, owner_id: str) -> None:
         """Have a lease run out."""
-        self._revoked.add(owner_id)
+        self._run(lambda tx: self._database.revoke(tx, owner_id))
 
     def bury(self, owner_id: str) -> None:
         """End a lease for good."""
-        self._reach()
-        self._revoked.add(owner_id)
-        self._leases.pop(owner_id, None)
+        self._run(lambda tx: self._database.bury(tx, owner_id))
 
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew a lease."""
-        self._reach()
-        if owner_id in self._revoked:
-            raise Revoked
-        unbroken = self._alive(owner_id)
-        self._leases[owner_id] = self._seconds() + seconds
-        return unbroken
+        return self._run(lambda tx: self._database.renew(tx, owner_id, seconds))
 
     def end(self, owner_id: str) -> None:
         """End a lease."""
-        self._reach()
-        self._leases.pop(owner_id, None)
+        self._run(lambda tx: self._database.end(tx, owner_id))
 
     def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
         """Take over and load."""
-        self._reach()
-        row = self._rows.get(wedding_id)
-        if row is None:
-            raise UnknownWedding
-        if row.owner_id != owner_id and row.owner_id is not None and self._alive(row.owner_id):
-            left = self._leases[row.owner_id] - self._seconds()
-            raise NotOwner(retry_after=left, metadata={OWNER: row.owner_id})
-        if row.owner_id != owner_id and not adopt:
-            raise NotOwner(retry_after=0.0)
-        row.owner_id = owner_id
-        row.wedding = replace(row.wedding, epoch=row.wedding.epoch + 1)
-        return row.wedding
+
+        def taken_and_loaded(tx: Transaction) -> Statement[Wedding]:
+            taken = yield from self._database.take(tx, wedding_id, owner_id, adopt=adopt)
+            return (yield from self._database.load(tx, taken))
+
+        return self._run(taken_and_loaded)
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
         """Give up."""
-        self._reach()
-        for wedding_id in wedding_ids:
-            if wedding_id in self._rows and self._rows[wedding_id].owner_id == owner_id:
-                self._rows[wedding_id].owner_id = None
+        self._run(lambda tx: self._database.release(tx, wedding_ids, owner_id))
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:
         """Look change ids up."""
-        self._reach()
-        return {
-            wedding_id: {c: self._rows[wedding_id].keys[c] for c in ids if c in self._rows[wedding_id].keys}
-            for wedding_id, ids in asked.items()
-        }
+        return self._run(lambda tx: self._database.find_keys(tx, asked))
 
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write what is not fenced."""
-        self._reach()
-        with self._lock:
-            times = {}
-            for commit in commits:
-                row = self._rows[commit.wedding.wedding_id]
-                expected = (commit.wedding.epoch, commit.batch.expected_sequence)
-                if (row.wedding.epoch, row.wedding.sequence) == expected:
-                    times[commit.wedding.wedding_id] = self._write(row, commit)
+        times = self._run(lambda tx: self._database.commit(tx, commits))
         if self.lose_commit:
             self.lose_commit = False
             raise Unavailable
         return times
 
-    def _write(self, row: _Row, commit: WeddingCommit) -> datetime:
-        now = max(row.committed_at, _START + timedelta(seconds=self._seconds()))
-        row.committed_at, row.wedding = now, row.wedding.after(commit.batch)
-        for entry in commit.batch.logged:
-            row.log.append(LogEntry(change=entry.change, result=replace(entry.result, committed_at=now)))
-            row.states.append(entry.item)
-        for change_id, known in commit.batch.remember.items():
-            result = replace(known.result, committed_at=now) if known.result.sequence else known.result
-            row.keys[change_id] = replace(known, result=result)
-        row.facts += [replace(fact, committed_at=now) for fact in commit.facts]
-        return now
-
-    def _alive(self, owner_id: str) -> bool:
-        return self._leases.get(owner_id, float("-inf")) > self._seconds()
-
-    def _reach(self) -> None:
+    def _run(self, work: Callable[[Transaction], Statement[T]]) -> T:
         if self.down:
             raise Unavailable
+        with self._lock:
+            tx = self._database.begin()
+            try:
+                result = _finished(work(tx))
+            except BaseException:
+                tx.rollback()
+                raise
+            tx.commit()
+            return result
+
+
+def _finished(statement: Statement[T]) -> T:
+    try:
+        while True:
+            waits_for = next(statement)
+            assert waits_for is None, "nobody else is there who could have the row"
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -19,7 +19,7 @@ from tests.unit.sync.local_actors import LocalActor, LocalActors
 from tests.unit.sync.memory_store import MemoryStore
 from wedsync.clock import FakeClock
 from wedsync.errors import NotOwner, Overloaded, Unavailable, UnknownWedding
-from wedsync.model.changes import Change, Outcome
+from wedsync.model.changes import Change, Outcome, Priority
 from wedsync.model.ids import new_id
 
 
@@ -149,6 +149,19 @@ async def test_the_least_recently_used_wedding_makes_room(site: Site) -> None:
     assert held == {first, third}
     assert await site.apply(second) == [(Outcome.APPLIED, 2)]
     assert len(site.actors.all) == 2
+
+
+async def test_after_one_death_all_others_are_looked_at(site: Site) -> None:
+    """When Ray itself is gone idle actors are found dead at once, not by the patrol's next round."""
+    wedding_id = site.wedding()
+    await site.apply(wedding_id)
+    await until(lambda: len(site.pool.slots) == 2)
+    begin = site.clock.monotonic()
+    for actor in site.actors.living:
+        actor.dead = True
+    assert await site.apply(wedding_id) == [(Outcome.APPLIED, 2)]
+    assert site.actors.connects == 2
+    assert site.clock.monotonic() - begin < 2
 
 
 async def test_a_start_is_given_up_once_all_others_are_lost(site: Site) -> None:
@@ -336,6 +349,46 @@ async def test_a_place_is_kept_for_emergencies() -> None:
         assert await site.apply(site.wedding(), emergency(create())) == [(Outcome.APPLIED, 1)]
         gate.set()
         await asyncio.gather(*busy)
+
+
+class CountedEvent(asyncio.Event):
+    """An event that knows how often it was set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def set(self) -> None:
+        """Set it."""
+        self.times += 1
+        super().set()
+
+
+async def test_waiting_for_room_is_quiet_whatever_the_lanes(site: Site) -> None:
+    """While changes of three lanes wait for room nobody wakes the others for ever."""
+    weddings = [site.wedding(), site.wedding()]
+    for wedding_id in weddings:
+        await site.apply(wedding_id)
+        await until(lambda: len(site.pool.slots) == 2)
+    gate = asyncio.Event()
+    for actor in site.actors.living:
+        actor.gate = gate
+    busy = [asyncio.create_task(site.apply(wedding_id)) for wedding_id in weddings]
+    lanes = (Priority.CRITICAL, Priority.NORMAL, Priority.BULK)
+    room = site.pool.room = CountedEvent()
+    waiting = [
+        asyncio.create_task(site.apply(site.wedding(), replace(create(), priority=lane))) for lane in lanes
+    ]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    room.set()  # a false alarm
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert room.times == 1
+    gate.set()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*busy, *waiting, return_exceptions=True)
 
 
 async def test_a_change_is_not_tried_beyond_its_deadline(site: Site) -> None:

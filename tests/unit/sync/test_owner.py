@@ -165,6 +165,25 @@ def test_two_live_owners_never_both_write() -> None:
     assert outcomes(apply(believer, wedding_id, create("Three")), wedding_id) == [(Outcome.APPLIED, 3)]
 
 
+def test_a_refusal_is_fenced_like_a_write() -> None:
+    """An owner that was replaced unseen refuses nothing by what it remembers; it says so instead."""
+    world = World()
+    wedding_id, rival = world.wedding(), world.owner()
+    owner_id = new_id()
+    replaced = Owner(
+        owner_id=owner_id,
+        store=world.store,
+        lease=Lease(lambda seconds: world.store.renew(owner_id, seconds), world.time),
+    )
+    apply(replaced, wedding_id, create("One"))
+    world.store.end(owner_id)  # somebody was told that it had died
+    unseen = create("Two")
+    apply(rival, wedding_id, unseen)
+    refused = apply(replaced, wedding_id, update(unseen.item_id, {"title": "Three"}))
+    assert isinstance(refused.done[wedding_id].error, NotOwner)
+    assert refused.done[wedding_id].results == ()
+
+
 def test_a_gap_in_the_lease_drops_everything_held() -> None:
     """After its lease ran out an owner renews it and reads everything again before it answers."""
     world = World()

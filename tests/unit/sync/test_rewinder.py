@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.sync.rewind import Rewinding, Versions, author_of
-from services.sync.rewinder import MOST_TOGETHER, Rewinder
+from services.sync.rewinder import MOST_TOGETHER, rewind
 from tests.unit.sync.builders import PLANNER, create, update
 from tests.unit.sync.past import Past
 from wedsync.errors import ChangeIdReused, FailedPrecondition, Unavailable
@@ -40,7 +40,7 @@ class Stage:
         """Look back."""
         return self.past.versions(asked)
 
-    async def apply(self, wedding_id: str, changes: Sequence[Change]) -> Sequence[ChangeResult]:
+    async def apply(self, changes: Sequence[Change]) -> Sequence[ChangeResult]:
         """Apply, and perhaps be lost before the answer is out."""
         self.sent.append(len(changes))
         results = self.past.take(*changes)
@@ -53,7 +53,7 @@ class Stage:
         asked = Rewinding(
             request_id=request_id or new_id(), then=then, now=0, author=author_of(PLANNER, then)
         )
-        done = await Rewinder(history=self, edits=self).rewind("w", asked, viewer=None, dry_run=dry_run)
+        done = await rewind(self, "w", asked, viewer=None, apply=None if dry_run else self.apply)
         return list(done.results)
 
 

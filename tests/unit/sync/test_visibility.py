@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from services.sync import visibility
 from services.sync.lanes import Calendar
-from services.sync.visibility import TRUSTED_SECONDS, Visibility
+from services.sync.visibility import TRUSTED_SECONDS, Sight, Visibility
 from wedsync.clock import FakeClock
-from wedsync.errors import UnknownWedding
+from wedsync.errors import Unavailable, UnknownWedding
+
+_DAY = Calendar(day=None, time_zone="UTC")
 
 
 class Members:
-    """Counts how often it is asked."""
+    """Keeps what it is asked."""
 
     def __init__(self) -> None:
-        self.asked, self.refuses = 0, False
+        self.asked: list[Sequence[Sight]] = []
+        self.strangers: set[Sight] = set()
+        self.away = False
 
-    async def calendar(self, wedding_id: str, *, viewer: str | None) -> Calendar:
+    async def calendars(self, asked: Sequence[Sight]) -> Mapping[Sight, Calendar]:
         """Answer."""
-        self.asked += 1
-        if self.refuses:
-            raise UnknownWedding
-        return Calendar(day=None, time_zone="UTC")
+        self.asked.append(asked)
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable
+        return {sight: _DAY for sight in asked if sight not in self.strangers}
 
 
 async def test_a_member_is_asked_about_once_in_a_while() -> None:
@@ -31,12 +39,12 @@ async def test_a_member_is_asked_about_once_in_a_while() -> None:
     known = Visibility(members, clock)
     for _ in range(3):
         await known.require("w", viewer="studio")
-    assert members.asked == 1
+    assert members.asked == [[("w", "studio")]]
     await known.require("w", viewer=None)
     await known.require("v", viewer="studio")
-    assert members.asked == 3
+    assert members.asked[1:] == [[("w", None)], [("v", "studio")]]
     clock.advance(TRUSTED_SECONDS)
-    members.refuses = True
+    members.strangers = {("w", "studio")}
     with pytest.raises(UnknownWedding):
         await known.require("w", viewer="studio")
 
@@ -44,12 +52,43 @@ async def test_a_member_is_asked_about_once_in_a_while() -> None:
 async def test_a_refusal_is_not_remembered() -> None:
     """Who becomes a member may write at once."""
     members = Members()
-    members.refuses = True
+    members.strangers = {("w", "studio")}
     known = Visibility(members, FakeClock())
     with pytest.raises(UnknownWedding):
         await known.require("w", viewer="studio")
-    members.refuses = False
+    members.strangers = set()
     await known.require("w", viewer="studio")
+
+
+async def test_what_is_asked_meanwhile_is_asked_together() -> None:
+    """While one question is under way others gather, each once, and each gets the answer to its own."""
+    members = Members()
+    members.strangers = {("w3", "studio")}
+    known = Visibility(members, FakeClock())
+    asking = [
+        asyncio.create_task(known.require(f"w{number % 5}", viewer="studio")) for number in (0, *range(10))
+    ]
+    given_up = asyncio.create_task(known.require("w4", viewer="studio"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert [isinstance(answer, UnknownWedding) for answer in found] == [
+        number % 5 == 3 for number in (0, *range(10))
+    ]
+    assert members.asked == [[(f"w{number}", "studio") for number in range(5)]]
+
+
+async def test_trouble_is_told_to_those_it_concerns() -> None:
+    """When nothing can be asked, whoever waits is told why; the next one asks anew."""
+    members = Members()
+    known = Visibility(members, FakeClock())
+    members.away = True
+    found = await asyncio.gather(
+        *(known.require(f"w{number}", viewer="studio") for number in range(3)), return_exceptions=True
+    )
+    assert all(isinstance(answer, Unavailable) for answer in found)
+    members.away = False
+    assert await known.require("w1", viewer="studio") == _DAY
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,4 +98,4 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     known = Visibility(members, FakeClock())
     for wedding_id in ("a", "b", "c", "c", "a"):
         await known.require(wedding_id, viewer=None)
-    assert members.asked == 4
+    assert len(members.asked) == 4

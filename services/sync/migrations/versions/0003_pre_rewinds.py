@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from wedsync.runtime.ddl import WEDDINGS, app_access, tenant_policy
+from wedsync.runtime.ddl import WEDDINGS, app_access, tenant_policy, worker_access
 
 revision = "0003_pre"
 down_revision = "0002_pre"
@@ -24,3 +24,4 @@ def upgrade() -> None:
     op.execute(_ADD)
     op.execute(tenant_policy("sync.rewinds", "wedding_id", WEDDINGS))
     op.execute(app_access("sync.rewinds", ("SELECT", "INSERT")))
+    op.execute(worker_access("sync.rewinds", ("wedding_id", "request_id", "created_at"), delete=True))
