@@ -10,6 +10,8 @@ from services.gateway.vendors.tave.mapping import Json, text_of
 from wedsync.model.items import FieldValue
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
+# Tave puts one space between the two: where more stand, the name stays in one piece and comes back whole.
+_TWO_NAMES = re.compile(r"(.*\S) (\S+)", re.DOTALL)
 _PERSON_PHONES = ("cellPhone", "homePhone", "workPhone")
 WRITABLE_KINDS = frozenset({"person", "company", "location"})
 """An employee is a user of the studio's, whom the API does not let anyone change."""
@@ -63,8 +65,8 @@ def _name(contact: Json) -> str | None:
 
 
 def _split(name: str) -> dict[str, str | None]:
-    first, _, last = name.rpartition(" ")
-    return {"firstName": first.strip() or last, "lastName": last if first.strip() else None}
+    parts = _TWO_NAMES.fullmatch(name)
+    return {"firstName": parts[1] if parts else name, "lastName": parts[2] if parts else None}
 
 
 def _phone_slot(contact: Json) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.gateway.vendors.manifest import load_manifest
@@ -194,6 +194,7 @@ contact_values = st.fixed_dictionaries(
 )
 
 
+@example({"name": "Ada  Lovelace", "email": None, "phone": None, "company": None}, "person")
 @given(contact_values, st.sampled_from(["person", "company", "location"]))
 def test_a_contact_comes_back_as_it_went_out(values: dict[str, FieldValue], kind: str) -> None:
     """Every contact survives the way to Tave and back; companies and places have no company of their own."""
