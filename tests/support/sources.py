@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = "libs/wedsync/api/"
 
 _FOLDERS = (".ci", "deploy", "docs", "libs", "protos", "services", "tests")
-_NOT_OURS = frozenset({"__pycache__", ".hypothesis"})
+_NOT_OURS = frozenset({".git", "__pycache__", ".hypothesis"})
 
 
 @cache
