@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
-from services.gateway.store.links import Integration, LinkStore, new_endpoint_key
+from services.gateway.store.links import Integration, LinkStore, new_endpoint_key, webhook_path
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
@@ -78,7 +78,7 @@ class Accounts:
             endpoint_key=new_endpoint_key(),
         )
         self._on_connect(integration)
-        path = f"/api/integrations/webhooks/{vendor}/{self._links.endpoint_key(integration)}"
+        path = webhook_path(vendor, self._links.endpoint_key(integration))
         return Connected(integration=integration, webhook_path=path if manifest.inbound else "")
 
     async def link(
@@ -132,7 +132,7 @@ class Accounts:
         if integration is None:
             raise errors.NotFound("There is no such integration; connect the vendor first.")
         inbound = self._vendors[integration.vendor].manifest.inbound
-        if inbound is None or inbound.signature is None:
+        if inbound is None or not inbound.has_secret:
             raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
         return await self._secrets.rotate(
             principal.organization_id,

@@ -16,9 +16,11 @@ from services.gateway.health_report import HealthReport, Operation
 from services.gateway.inspect_record import Inspector
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
+from services.gateway.push import ChannelKeeper
 from services.gateway.records import Link
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import DeliveryStore
 from services.gateway.store.inbound import InboundStore
 from services.gateway.store.journeys import JourneyStore
@@ -50,6 +52,7 @@ class Stores:
     leases: RecordLeases
     links: LinkStore
     secrets: SecretStore
+    channels: ChannelStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
@@ -57,12 +60,14 @@ class Stores:
     @classmethod
     def of(cls, database: Database, worker: Database, vault: Vault, clock: Clock) -> Self:
         """Return the stores on these connections."""
+        links = LinkStore(database, worker, vault)
         return cls(
             inbound=InboundStore(database, worker),
             activities=ActivityStore(database, worker, clock),
             leases=RecordLeases(database),
-            links=LinkStore(database, worker, vault),
+            links=links,
             secrets=SecretStore(database, vault),
+            channels=ChannelStore(database, worker, links, vault),
             deliveries=DeliveryStore(database, worker),
             journeys=JourneyStore(database),
             latency=LatencyStore(database),
@@ -70,7 +75,7 @@ class Stores:
 
 
 class Engine:
-    """The four loops, and who wakes whom."""
+    """The loops, and who wakes whom."""
 
     def __init__(
         self,
@@ -98,10 +103,11 @@ class Engine:
         self._sender = Dispatcher(store=stores.activities, sync=sync, on_resolved=self.wake_deliveries)
         self._translate, self._poll = self._translating(), self._polling()
         self._send, self._deliver = self._sending(), self._delivering()
+        self._push = self._pushing()
 
     def start(self, background: Background) -> None:
         """Start all loops; at the end let what is being handled finish."""
-        pumps: tuple[Pump[Any], ...] = (self._deliver, self._send, self._translate, self._poll)
+        pumps: tuple[Pump[Any], ...] = (self._deliver, self._send, self._translate, self._poll, self._push)
         for pump in pumps:
             background.at_the_end(pump.drain, _DRAIN_SECONDS)
             background.start(pump.run(), pump.name)
@@ -122,6 +128,7 @@ class Engine:
         """Something was linked: look at the vendor, and bring it what is there already."""
         self._poll.wake()
         self._deliver.wake()
+        self._push.wake()
 
     def _translating(self) -> Pump[Any]:
         translator = Translator(
@@ -131,6 +138,7 @@ class Engine:
             inspector=self._inspector,
             decisions=self._decisions,
             on_change=self.wake_sending,
+            on_wake=self._wake_poll,
         )
         return Pump(
             "translate",
@@ -190,6 +198,26 @@ class Engine:
             clock=self._clock,
             idle_seconds=_TIMED_IDLE_SECONDS,
         )
+
+    def _pushing(self) -> Pump[Any]:
+        keeper = ChannelKeeper(
+            store=self._stores.channels,
+            links=self._stores.links,
+            ports=self._ports,
+            clock=self._clock,
+            public_url=self._settings.public_url,
+            on_opened=self._wake_poll,
+        )
+        return Pump(
+            "push",
+            claim=keeper.claim,
+            handle=keeper.tend,
+            slots=self._settings.push_slots,
+            clock=self._clock,
+        )
+
+    def _wake_poll(self) -> None:
+        self._poll.wake()
 
     def _missed(self, link: Link) -> None:
         # A vendor whose bridge are webhooks should have told; of others we never expect it.

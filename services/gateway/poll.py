@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from services.gateway.channels import poll_seconds
 from services.gateway.deliver.retry import Park, after_failure, backoff
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import is_wipe, moved
@@ -16,7 +17,6 @@ from services.gateway.ports import Ports
 from services.gateway.records import Link, Shadow
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.links import DueLink, LinkStore
-from services.gateway.vendors.manifest import Poll
 from services.gateway.vendors.port import (
     BadRecord,
     CursorLost,
@@ -92,7 +92,7 @@ class Poller:
         if found.looks or found.missing or found.bad:
             looked = len(found.looks) + len(found.missing)
             await self._links.log_scan(link, started_at=started, records=found.records, looked_at=looked)
-        await self._links.polled(link, cursor=found.cursor, seconds=self._interval(link))
+        await self._links.polled(link, cursor=found.cursor, seconds=self._interval(link), due_at=due.due_at)
 
     async def _scan(self, port: VendorPort, link: Link, cursor: Mapping[str, Any] | None) -> _Found:
         found = _Found(cursor=cursor or {})
@@ -177,9 +177,12 @@ class Poller:
         await self._links.poll_failed(link, seconds=seconds, cursor_lost=lost)
 
     def _interval(self, link: Link) -> float:
-        poll: Poll = self._ports.manifest(link.vendor).poll
-        spread = 1 + poll.jitter * (2 * random.random() - 1)  # noqa: S311 - jitter
-        return poll.interval_seconds * spread
+        manifest = self._ports.manifest(link.vendor)
+        seconds = manifest.poll.interval_seconds
+        if manifest.push:
+            longer = manifest.push.poll_interval_seconds
+            seconds = poll_seconds(seconds, longer, until=link.pushed_until, now=self._clock.now())
+        return seconds * (1 + manifest.poll.jitter * (2 * random.random() - 1))  # noqa: S311 - jitter
 
 
 def _pause(error: VendorError, failures: int) -> float:

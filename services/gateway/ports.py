@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import cast
 
 from services.gateway.records import Link
 from services.gateway.store.links import LinkStore
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.manifest import Manifest, Vendor
-from services.gateway.vendors.port import VendorPort, VendorRejected
+from services.gateway.vendors.port import PushPort, VendorPort, VendorRejected
 from wedsync.model.items import ItemKind
 
 _KEPT = 512
@@ -42,6 +43,14 @@ class Ports:
                 await oldest.aclose()
         self._open.move_to_end(link.link_id)
         return port
+
+    def pushing(self) -> frozenset[str]:
+        """Return the vendors that have push channels."""
+        return frozenset(name for name, vendor in self._vendors.items() if vendor.manifest.push)
+
+    async def pusher(self, link: Link) -> PushPort:
+        """Return the adapter of a link whose vendor has push channels: then it is a `PushPort` too."""
+        return cast("PushPort", await self.open(link))
 
     async def build(self, link: Link) -> VendorPort:
         """Return a new adapter for a link that may not exist yet."""

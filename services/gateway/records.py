@@ -25,6 +25,10 @@ class Link:
     reason: str = ""
     created_at: datetime | None = None
     scanned_at: datetime | None = None
+    push_reason: str = ""
+    """Why the vendor does not tell us that something moved, where it could."""
+    pushed_until: datetime | None = None
+    """When the last of its push channels ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,9 +38,11 @@ class Translator:
         inspector: Inspector,
         decisions: Decisions,
         on_change: Callable[[], None],
+        on_wake: Callable[[], None],
     ) -> None:
         self._inbound, self._links, self._ports = inbound, links, ports
-        self._inspector, self._decisions, self._on_change = inspector, decisions, on_change
+        self._inspector, self._decisions = inspector, decisions
+        self._on_change, self._on_wake = on_change, on_wake
 
     async def claim(self, limit: int) -> list[Received]:
         """Claim webhooks that wait."""
@@ -59,10 +61,20 @@ class Translator:
 
     async def _one(self, webhook: Received, link: Link) -> list[Seen | str]:
         """Return what each record turned out to be, and what became of each decision."""
+        if webhook.wakes:
+            return await self._wake(webhook, link)
         port = await self._ports.open(link)
         event: Mapping[str, Any] = orjson.loads(webhook.body)
         decided = [await self._decide(webhook, link, decision) for decision in port.decisions(event)]
         return [*decided, *await self._look(webhook, link, port.hints(event))]
+
+    async def _wake(self, webhook: Received, link: Link) -> list[Seen | str]:
+        """Ask the vendor now what moved: the webhook only says that something did."""
+        if link.link_id not in webhook.wakes:
+            return []
+        await self._links.poll_now(link)
+        self._on_wake()
+        return ["the vendor is asked at once what moved"]
 
     async def _decide(self, webhook: Received, link: Link, decision: Decision) -> str:
         with within(webhook.trace_parent):

@@ -179,6 +179,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
         webhooks=Webhooks(
             store=stores.inbound,
             secrets=stores.secrets,
+            channels=stores.channels,
             links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
@@ -195,7 +196,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             slow_reader_seconds=parts.settings.slow_reader_seconds,
         ),
         ready=ready,
-        degraded=_degraded(parts.peers),
+        degraded=_degraded(parts.peers, parts.settings.public_url),
     )
 
 
@@ -240,12 +241,14 @@ def _vendor_http(
     return http
 
 
-def _degraded(peers: Mapping[str, grpc.aio.Channel]) -> Callable[[], dict[str, str]]:
-    """Return which peers are away: edits wait for them, but none is lost."""
+def _degraded(peers: Mapping[str, grpc.aio.Channel], public_url: str | None) -> Callable[[], dict[str, str]]:
+    """Return what is away, peers above all: edits wait for them, but none is lost."""
+    unset = "WEDSYNC_PUBLIC_URL is not set, so vendors with push channels are only polled"
+    lasting = {} if public_url else {"public address": unset}
 
     def away() -> dict[str, str]:
         failing = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return {
+        return lasting | {
             name: "not reachable"
             for name, channel in peers.items()
             if channel.get_state(try_to_connect=True) is failing

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from services.gateway.observe import Observation
 from services.gateway.records import Link, RecordKey, Shadow, Shown
 from services.gateway.store.activities import ActivityStore
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import Commit, DeliveryStore
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.journeys import JourneyStore
@@ -53,6 +54,7 @@ class Stores:
     journeys: JourneyStore
     latency: LatencyStore
     secrets: SecretStore
+    channels: ChannelStore
 
     def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement that row level security does not bind; return its rows."""
@@ -105,7 +107,11 @@ def leases_end(admin_url: str) -> None:
     """Let the time of every claim and lease be over."""
     for table in _LEASED:
         run_sql(admin_url, f"UPDATE gateway.{table} SET lease_until = '-infinity'")
-    run_sql(admin_url, "UPDATE gateway.wedding_vendor_integrations SET poll_lease_until = '-infinity'")
+    run_sql(
+        admin_url,
+        "UPDATE gateway.wedding_vendor_integrations"
+        " SET poll_lease_until = '-infinity', push_lease_until = '-infinity'",
+    )
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +120,7 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
     app = Database(database.app_url("gateway"), pool)
     worker = Database(database.worker_url("gateway"), pool)
     vault = Vault({"m1": bytes(range(32))}, "m1")
+    links = LinkStore(app, worker, vault)
     try:
         yield Stores(
             admin_url=database.admin_url,
@@ -122,11 +129,12 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             inbound=InboundStore(app, worker),
             activities=ActivityStore(app, worker, FakeClock()),
             leases=RecordLeases(app),
-            links=LinkStore(app, worker, vault),
+            links=links,
             deliveries=DeliveryStore(app, worker),
             journeys=JourneyStore(app),
             latency=LatencyStore(app),
             secrets=SecretStore(app, vault),
+            channels=ChannelStore(app, worker, links, vault),
         )
     finally:
         await app.dispose()

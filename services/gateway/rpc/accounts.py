@@ -177,7 +177,7 @@ def _link(link: Link) -> link_pb2.Link:
         vendor=link.vendor,
         scope=dict(link.scope),
         state=link_pb2.LINK_STATE_ACTIVE if link.active else link_pb2.LINK_STATE_PAUSED,
-        reason=link.reason,
+        reason=link.reason or link.push_reason,
         create_time=timestamp(link.created_at) if link.created_at else None,
         scan_time=timestamp(link.scanned_at) if link.scanned_at else None,
     )

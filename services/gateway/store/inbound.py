@@ -32,9 +32,9 @@ _KEY = text("""
 _ACCEPT = text("""
     INSERT INTO gateway.webhook_log
         (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state, reason,
-         trace_parent, detected_at, event_name)
+         trace_parent, detected_at, event_name, wakes)
     VALUES (:id, clock_timestamp(), :organization_id, :integration_id, :vendor, :origin, :delivery_key, :body,
-            :state, :reason, :trace_parent, :detected_at, :event_name)
+            :state, :reason, :trace_parent, :detected_at, :event_name, CAST(:wakes AS uuid[]))
 """)
 _CLAIM = text("""
     UPDATE gateway.webhook_log w
@@ -46,7 +46,7 @@ _CLAIM = text("""
     RETURNING w.id, w.accepted_at, w.organization_id
 """)
 _LOAD = text("""
-    SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent
+    SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent, wakes
     FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
 """)
 _FINISH = text("""
@@ -96,6 +96,8 @@ class Arrival:
     """What it tells of, in the vendor's words."""
     ignored: str = ""
     parked: str = ""
+    wakes: Sequence[str] = ()
+    """The links to be scanned at once: it came by their channels, and says only that something moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ class Received:
     body: bytes
     attempts: int
     trace_parent: str
+    wakes: Sequence[str] = ()
+    """The links to be scanned at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +251,7 @@ def _arrival_row(arrival: Arrival) -> dict[str, Any]:
         "reason": arrival.parked or arrival.ignored,
         "trace_parent": arrival.trace_parent,
         "detected_at": arrival.detected_at,
+        "wakes": list(arrival.wakes),
     }
 
 
@@ -264,6 +269,7 @@ def _received(row: Mapping[Any, Any]) -> Received:
         body=unseal(row["body"]).payload,
         attempts=row["attempts"],
         trace_parent=row["trace_parent"],
+        wakes=tuple(map(str, row["wakes"])),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -30,6 +30,8 @@ WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name
 
 ENDPOINT_KEY_BYTES = 24
 """192 bits of chance in every webhook address: the address is the proof."""
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 _CONNECT = text("""
     INSERT INTO gateway.vendor_integrations
@@ -58,7 +60,7 @@ _LINK = text("""
 """)
 _LINKS = text("""
     SELECT organization_id, id, wedding_id, integration_id, vendor, scope, time_zone, state, reason,
-           created_at, scanned_at, cursor, poll_failures
+           created_at, scanned_at, cursor, poll_failures, next_poll_at, push_reason, pushed_until
     FROM gateway.wedding_vendor_integrations
     WHERE (CAST(:id AS uuid) IS NULL OR id = :id)
       AND (CAST(:request_id AS uuid) IS NULL OR request_id = :request_id)
@@ -68,7 +70,7 @@ _LINKS = text("""
 """)
 _STATE = text("""
     UPDATE gateway.wedding_vendor_integrations
-    SET state = :state, reason = :reason, next_poll_at = clock_timestamp()
+    SET state = :state, reason = :reason, next_poll_at = clock_timestamp(), push_due_at = clock_timestamp()
     WHERE id = :id
 """)
 _POLL_NOW = text("""
@@ -87,7 +89,9 @@ _CLAIM = text("""
 _CURSOR = text("""
     UPDATE gateway.wedding_vendor_integrations
     SET cursor = CAST(:cursor AS jsonb), scanned_at = clock_timestamp(), poll_failures = 0,
-        next_poll_at = clock_timestamp() + make_interval(secs => :seconds), poll_lease_until = '-infinity'
+        next_poll_at = CASE WHEN next_poll_at > :due_at THEN next_poll_at
+                            ELSE clock_timestamp() + make_interval(secs => :seconds) END,
+        poll_lease_until = '-infinity'
     WHERE id = :id
 """)
 _FAILED = text("""
@@ -141,6 +145,8 @@ class DueLink:
     cursor: Mapping[str, Any] | None
     failures: int = 0
     """How often in a row the scan has failed."""
+    due_at: datetime = _NEVER
+    """When it became due; whoever asks for a look after that gets one more."""
 
 
 class LinkStore:
@@ -254,14 +260,16 @@ class LinkStore:
             async with self._database.transaction(organizations=organizations) as conn:
                 for claim in claimed:
                     [row] = await rows(conn, _LINKS, _link_filter(id=claim["id"]))
-                    due.append(DueLink(link=_link(row), cursor=row["cursor"], failures=row["poll_failures"]))
+                    due.append(_due_link(row))
         return due
 
-    async def polled(self, link: Link, *, cursor: Mapping[str, Any], seconds: float) -> None:
-        """Keep where the scan ended, and when to look again."""
+    async def polled(
+        self, link: Link, *, cursor: Mapping[str, Any], seconds: float, due_at: datetime = _NEVER
+    ) -> None:
+        """Keep where the scan ended, and when to look again: at once if asked to since it became due."""
+        values = {"id": link.link_id, "due_at": due_at, "seconds": seconds}
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            values = {"id": link.link_id, "cursor": orjson.dumps(dict(cursor)).decode(), "seconds": seconds}
-            await conn.execute(_CURSOR, values)
+            await conn.execute(_CURSOR, {**values, "cursor": orjson.dumps(dict(cursor)).decode()})
 
     async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
         """Look again later, from the start if the cursor is lost."""
@@ -329,6 +337,11 @@ def new_endpoint_key() -> str:
     return secrets.token_urlsafe(ENDPOINT_KEY_BYTES)
 
 
+def webhook_path(vendor: str, endpoint_key: str) -> str:
+    """Return where an integration's webhooks are sent, below the gateway's own address."""
+    return f"/api/integrations/webhooks/{vendor}/{endpoint_key}"
+
+
 def endpoint_hash(key: str) -> bytes:
     """Return what is stored of an endpoint key; it has too much chance in it to need salt."""
     return hashlib.sha256(key.encode()).digest()
@@ -365,6 +378,15 @@ def _integration(row: RowMapping) -> Integration:
     )
 
 
+def _due_link(row: RowMapping) -> DueLink:
+    return DueLink(
+        link=_link(row),
+        cursor=row["cursor"],
+        failures=row["poll_failures"],
+        due_at=row["next_poll_at"],
+    )
+
+
 def _link(row: RowMapping) -> Link:
     return Link(
         link_id=str(row["id"]),
@@ -378,4 +400,6 @@ def _link(row: RowMapping) -> Link:
         reason=row["reason"],
         created_at=row["created_at"],
         scanned_at=row["scanned_at"],
+        push_reason=row["push_reason"],
+        pushed_until=row["pushed_until"],
     )

@@ -49,6 +49,15 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """How the vendor's channels live, and how often a link is polled all the same while one works."""
+
+    lifetime_seconds: float
+    renew_before_seconds: float
+    poll_interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
     """How fast one account may be called."""
 
@@ -82,6 +91,8 @@ class Manifest:
     delete_semantics: str
     scope: Mapping[str, str]
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    push: Push | None = None
+    """None where the vendor has no channels."""
 
     def rule(self, kind: ItemKind, path: str) -> FieldRule | None:
         """Return the field's rule, None where this vendor does not map it."""
@@ -93,8 +104,9 @@ class Manifest:
         return account.settings.get(name, self.settings[name].default)
 
     def with_poll_interval(self, seconds: float) -> Manifest:
-        """Return the same manifest, polled at another interval."""
-        return replace(self, poll=replace(self.poll, interval_seconds=seconds))
+        """Return the same manifest, polled at another interval, whether a channel works or not."""
+        push = replace(self.push, poll_interval_seconds=seconds) if self.push else None
+        return replace(self, poll=replace(self.poll, interval_seconds=seconds), push=push)
 
 
 class CreateAdapter(Protocol):
@@ -150,6 +162,7 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
     if data["vendor"] != folder:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
+    yield from _push_contradictions(document)
     for kind, rules in data["kinds"].items():
         if kind not in VENDOR_KINDS:
             choice = ", ".join(VENDOR_KINDS)
@@ -157,6 +170,25 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
             continue
         for path, rule in rules["fields"].items():
             yield from _field_contradictions(document, ItemKind(kind), path, rule)
+
+
+def _push_contradictions(document: Document) -> Iterator[str]:
+    data = document.data
+    push, by_channel = data.get("push"), data.get("inbound", {}).get("scheme") == "channel"
+    if by_channel != (push is not None):
+        where, cure = (
+            (["push"], "write channel as the scheme") if push else (["inbound"], "say how they live")
+        )
+        yield document.problem(where, f"needs both a section push and the inbound scheme channel: {cure}")
+    if push is None:
+        return
+    if push["renew_before_seconds"] > push["lifetime_seconds"] / 2:
+        yield document.problem(["push", "renew_before_seconds"], "is over half the lifetime: write less")
+    if push["poll_interval_seconds"] < data["poll"]["interval_seconds"]:
+        cure = "write at least poll.interval_seconds"
+        yield document.problem(
+            ["push", "poll_interval_seconds"], f"is shorter than without a channel: {cure}"
+        )
 
 
 def _field_contradictions(
@@ -204,6 +236,7 @@ def _manifest(data: Mapping[str, Any]) -> Manifest:
         ),
         inbound=read_inbound(data["inbound"]) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
+        push=Push(**data["push"]) if "push" in data else None,
         rate_limit=RateLimit(**data["rate_limit"]),
         kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),

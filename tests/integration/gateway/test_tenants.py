@@ -12,8 +12,10 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from services.gateway.records import Intent, IntentKind
+from services.gateway.channels import Kept
+from services.gateway.records import Intent, IntentKind, Link
 from services.gateway.store.links import endpoint_hash
+from services.gateway.vendors.port import Channel
 from tests.support.catalog import tenant_tables
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -51,10 +53,16 @@ async def _fill(stores: Stores) -> Tenant:
     await stores.secrets.rotate(
         link.organization_id, link.integration_id, request_id=new_id(), secret="whsec", overlap=0
     )
+    await stores.channels.keep(link, _a_channel(link))
     held = await stores.leases.take(tenant.key(), EVENT)
     assert held is not None
     await stores.leases.intend(held, Intent(intent_id=new_id(), kind=IntentKind.UPDATE, values={}))
     return tenant
+
+
+def _a_channel(link: Link) -> Kept:
+    channel = Channel(channel_id="watch", secret="s", ends_at=SEEN_AT)
+    return Kept(id=new_id(), link_id=link.link_id, channel=channel, address="", created_at=SEEN_AT)
 
 
 @pytest.fixture
@@ -174,6 +182,7 @@ async def test_a_scope_ends_with_its_transaction(
         ("canonical_items", "state"),
         ("vendor_activities", "change"),
         ("vendor_activities", "result"),
+        ("push_channels", "channel"),
         ("wedding_vendor_integrations", "cursor"),
         ("wedding_vendor_integrations", "scope"),
         ("vendor_deliveries", "reason"),

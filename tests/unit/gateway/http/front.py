@@ -23,7 +23,7 @@ from services.gateway.store.latency import LatencyStore, StageLatency
 from services.gateway.store.links import Integration, endpoint_hash
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
-from tests.support.gateway_fakes import MemoryInbound, MemoryLinks, MemorySecrets
+from tests.support.gateway_fakes import MemoryChannels, MemoryInbound, MemoryLinks, MemorySecrets
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
@@ -139,6 +139,7 @@ class Front:
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
         self.secrets, self.connected = MemorySecrets(), list[Integration]()
+        self.channels = MemoryChannels(self.memory)
         self.accounts = Accounts(
             vendors=self.ports.vendors,
             links=self.links,
@@ -153,6 +154,7 @@ class Front:
             webhooks=Webhooks(
                 store=self.inbound,
                 secrets=self.secrets,
+                channels=self.channels,
                 links=self.links,
                 ports=self.ports,
                 arrivals=self.arrivals,

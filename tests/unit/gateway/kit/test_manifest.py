@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from services.gateway.vendors.field_rules import Direction
-from services.gateway.vendors.inbound import Place
+from services.gateway.vendors.inbound import ChannelPlaces, Place
 from services.gateway.vendors.manifest import (
     VENDORS,
     Manifest,
     ManifestError,
+    Push,
     load_manifest,
     load_vendors,
 )
@@ -261,3 +262,47 @@ def test_the_calendar_manifest_is_valid() -> None:
     manifest = load_manifest(VENDORS / "apple_calendar")
     assert manifest.bridge_class == "caldav"
     assert len(manifest.kinds[ItemKind.TIMELINE_EVENT].fields) == 8
+
+
+_BY_CHANNEL = _GOOD.replace(
+    "  scheme: endpoint_key\n",
+    "  scheme: channel\n"
+    "  channel: {id: header:X-Channel, secret: json:/secret, each: /value, greeting: sync}\n",
+).replace(
+    "rate_limit:",
+    "push: {lifetime_seconds: 3600, renew_before_seconds: 600, poll_interval_seconds: 900}\nrate_limit:",
+)
+
+
+def test_push_channels_are_data(tmp_path: Path) -> None:
+    """How channels live, and where a notification names its own and proves itself, is read whole."""
+    manifest = _load(tmp_path, _BY_CHANNEL)
+    assert manifest.push == Push(lifetime_seconds=3600, renew_before_seconds=600, poll_interval_seconds=900)
+    assert manifest.inbound is not None
+    assert manifest.inbound.channel == ChannelPlaces(
+        channel_id=Place(part="header", name="x-channel"),
+        secret=Place(part="json", name="/secret"),
+        each="/value",
+        greeting="sync",
+    )
+    faster = manifest.with_poll_interval(1)
+    assert (faster.poll.interval_seconds, faster.push and faster.push.poll_interval_seconds) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("scheme: channel", "scheme: endpoint_key", "write channel as the scheme"),
+        ("  channel: {id: header:X-Channel, secret: json:/secret,", "  form_field: p #", "names its channel"),
+        ("push: {lifetime", "# push: {lifetime", "say how they live"),
+        ("renew_before_seconds: 600", "renew_before_seconds: 1801", "is over half the lifetime"),
+        ("poll_interval_seconds: 900", "poll_interval_seconds: 29", "write at least poll.interval_seconds"),
+        ("lifetime_seconds: 3600, ", "", "lacks lifetime_seconds: Write for how many seconds"),
+        ("secret: json:/secret", "secret: cookie:x", "Write header:<Header-Name>"),
+    ],
+)
+def test_push_channels_that_cannot_work_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """Parts that need or exclude each other, and numbers out of range, are shown with the cure."""
+    assert old in _BY_CHANNEL
+    problems = _problems(tmp_path, _BY_CHANNEL.replace(old, new))
+    assert any(says in problem for problem in problems), problems

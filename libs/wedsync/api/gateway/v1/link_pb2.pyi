@@ -90,7 +90,7 @@ class Link(_message.Message):
     state: Global___LinkState.ValueType
     """How it is doing."""
     reason: _builtins.str
-    """Why it is paused."""
+    """Why it is paused; of an active link, why its vendor is only polled although it could tell us."""
     @_builtins.property
     def scope(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Which part of the vendor's data: `job_id`, `calendar_url`."""
