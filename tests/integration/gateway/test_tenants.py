@@ -12,8 +12,11 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from services.gateway.calls.oauth2 import Tokens
+from services.gateway.calls.renewal import Step
 from services.gateway.records import Intent, IntentKind
 from services.gateway.store.links import endpoint_hash
+from services.gateway.store.tokens import Place
 from tests.support.catalog import tenant_tables
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -30,6 +33,8 @@ from tests.support.gateway_store import (
 )
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+
+_TOKENS = Tokens(access_token="a", refresh_token="r", lifetime=60)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ async def _fill(stores: Stores) -> Tenant:
     await stores.secrets.rotate(
         link.organization_id, link.integration_id, request_id=new_id(), secret="whsec", overlap=0
     )
+    place = Place(organization_id=link.organization_id, integration_id=link.integration_id)
+    await stores.tokens.decide(place, lambda: _TOKENS, lambda _: Step.USE)
     held = await stores.leases.take(tenant.key(), EVENT)
     assert held is not None
     await stores.leases.intend(held, Intent(intent_id=new_id(), kind=IntentKind.UPDATE, values={}))
