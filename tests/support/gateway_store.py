@@ -21,6 +21,7 @@ from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from wedsync.clock import FakeClock
@@ -53,6 +54,7 @@ class Stores:
     journeys: JourneyStore
     latency: LatencyStore
     secrets: SecretStore
+    tokens: TokenStore
 
     def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement that row level security does not bind; return its rows."""
@@ -127,6 +129,7 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             journeys=JourneyStore(app),
             latency=LatencyStore(app),
             secrets=SecretStore(app, vault),
+            tokens=TokenStore(app, vault),
         )
     finally:
         await app.dispose()
