@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from services.gateway.apart import Apart
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
@@ -20,12 +21,16 @@ from services.gateway.records import Link
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import RecordLeases
 from services.gateway.store.links import LinkStore
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
 from services.gateway.translate import Decisions, Translator
 from services.gateway.vendors.port import VendorError
 from wedsync.client import SyncClient
@@ -49,6 +54,10 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     secrets: SecretStore
     deliveries: DeliveryStore
     journeys: JourneyStore
@@ -61,7 +70,11 @@ class Stores:
             inbound=InboundStore(database, worker),
             activities=ActivityStore(database, worker, clock),
             leases=RecordLeases(database),
-            links=LinkStore(database, worker, vault),
+            links=LinkStore(database, vault),
+            polls=PollStore(database, worker),
+            projection=ProjectionStore(database),
+            endings=EndingStore(database, vault),
+            stuck=StuckStore(database),
             secrets=SecretStore(database, vault),
             deliveries=DeliveryStore(database, worker),
             journeys=JourneyStore(database),
@@ -87,7 +100,8 @@ class Engine:
         self._settings, self._stores, self._ports = settings, stores, ports
         self._telemetry, self._clock, self._report = telemetry, clock, report
         self._decisions = decisions
-        self._inspector = Inspector(
+        self._apart = Apart(stores.inbound)
+        self.inspector = Inspector(
             ports=ports,
             links=stores.links,
             leases=stores.leases,
@@ -127,8 +141,9 @@ class Engine:
         translator = Translator(
             inbound=self._stores.inbound,
             links=self._stores.links,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             decisions=self._decisions,
             on_change=self.wake_sending,
         )
@@ -142,10 +157,12 @@ class Engine:
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(
+            polls=self._stores.polls,
             links=self._stores.links,
             inbound=self._stores.inbound,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,
@@ -176,7 +193,7 @@ class Engine:
             leases=self._stores.leases,
             links=self._stores.links,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,

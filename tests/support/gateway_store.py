@@ -15,12 +15,16 @@ from services.gateway.observe import Observation
 from services.gateway.records import Link, RecordKey, Shadow, Shown
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.deliveries import Commit, DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from wedsync.clock import FakeClock
@@ -49,6 +53,10 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
@@ -122,7 +130,11 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             inbound=InboundStore(app, worker),
             activities=ActivityStore(app, worker, FakeClock()),
             leases=RecordLeases(app),
-            links=LinkStore(app, worker, vault),
+            links=LinkStore(app, vault),
+            polls=PollStore(app, worker),
+            projection=ProjectionStore(app),
+            endings=EndingStore(app, vault),
+            stuck=StuckStore(app),
             deliveries=DeliveryStore(app, worker),
             journeys=JourneyStore(app),
             latency=LatencyStore(app),

@@ -46,6 +46,18 @@ class Poll:
     interval_seconds: float
     sweep_interval_seconds: float
     jitter: float = 0.1
+    min_interval_seconds: float | None = None
+    max_interval_seconds: float | None = None
+
+    @property
+    def fastest(self) -> float:
+        """How often a link is asked at most, while much happens there."""
+        return self.min_interval_seconds or self.interval_seconds
+
+    @property
+    def slowest(self) -> float:
+        """How seldom a link is asked at most, while nothing happens there."""
+        return self.max_interval_seconds or self.interval_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +105,11 @@ class Manifest:
         return account.settings.get(name, self.settings[name].default)
 
     def with_poll_interval(self, seconds: float) -> Manifest:
-        """Return the same manifest, polled at another interval."""
-        return replace(self, poll=replace(self.poll, interval_seconds=seconds))
+        """Return the same manifest, polled at another interval, and at no other."""
+        poll = replace(
+            self.poll, interval_seconds=seconds, min_interval_seconds=None, max_interval_seconds=None
+        )
+        return replace(self, poll=poll)
 
 
 class CreateAdapter(Protocol):
@@ -150,6 +165,7 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
     if data["vendor"] != folder:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
+    yield from _poll_contradictions(document)
     for kind, rules in data["kinds"].items():
         if kind not in VENDOR_KINDS:
             choice = ", ".join(VENDOR_KINDS)
@@ -157,6 +173,17 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
             continue
         for path, rule in rules["fields"].items():
             yield from _field_contradictions(document, ItemKind(kind), path, rule)
+
+
+def _poll_contradictions(document: Document) -> Iterator[str]:
+    poll = document.data["poll"]
+    usual = poll["interval_seconds"]
+    if poll.get("min_interval_seconds", usual) > usual:
+        cure = f"write at most interval_seconds, {usual}"
+        yield document.problem(["poll", "min_interval_seconds"], f"is the longer one: {cure}")
+    if poll.get("max_interval_seconds", usual) < usual:
+        cure = f"write at least interval_seconds, {usual}"
+        yield document.problem(["poll", "max_interval_seconds"], f"is the shorter one: {cure}")
 
 
 def _field_contradictions(

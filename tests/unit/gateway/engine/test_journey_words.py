@@ -103,7 +103,7 @@ def test_an_edit_that_went_all_the_way_is_told_from_end_to_end() -> None:
         (replace(_WEBHOOK, repeats=1), "It was delivered once more; a repetition does nothing."),
         (replace(_WEBHOOK, repeats=3), "It was delivered 3 times more"),
         (
-            replace(_WEBHOOK, state="parked", polled=True, repeats=2, reason="job/7: no title"),
+            replace(_WEBHOOK, state="parked", origin="poll", repeats=2, reason="job/7: no title"),
             (
                 "A look at stripe found a record. It was found 2 times more; a repetition does nothing. "
                 "It could not be read; it is parked until someone acts: job/7: no title."
