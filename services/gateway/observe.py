@@ -59,8 +59,6 @@ def observe(
     joins = first and shadow.record_id is None and item is not None and not item.deleted
     if joins and item is not None:
         shadow = replace(shadow, fields=_agreed(item, record, rules))
-        told = {path: value for path, value in record.fields.items() if value is not None}
-        record = replace(record, fields=told)
     seen = _Comparison(shadow, intents, rules, CATALOGUE[record.kind])
     for path, value in record.fields.items():
         seen.compare(path, value)
@@ -77,12 +75,15 @@ def observe(
 
 
 def _agreed(item: ItemState, record: VendorRecord, rules: Mapping[str, FieldRule]) -> dict[str, Shown]:
-    """Return what the record shows as the wedding has it, as far as this vendor can show it."""
-    return {
+    """Return what is nobody's edit: what the wedding has too, and what the vendor leaves empty."""
+    known = {path: value for path, value in record.fields.items() if path in rules}
+    empty = {path: Shown(value=None, revision=0) for path, value in known.items() if value is None}
+    alike = {
         path: Shown(value=value, revision=item.fields[path].revision)
-        for path, value in record.fields.items()
-        if path in rules and path in item.fields and rules[path].equivalent(item.fields[path].value, value)
+        for path, value in known.items()
+        if path in item.fields and rules[path].equivalent(item.fields[path].value, value)
     }
+    return empty | alike
 
 
 def moved(shadow: Shadow, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:

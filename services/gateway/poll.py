@@ -28,6 +28,7 @@ from services.gateway.store.links import LinkStore
 from services.gateway.store.polls import DueLink, LinkTaken, PollStore, Progress
 from services.gateway.vendors.port import (
     BadRecord,
+    CursorLost,
     OutOfScope,
     Scan,
     VendorAuthFailed,
@@ -270,7 +271,7 @@ class Poller:
         )
         lost = is_lost(error, midway=due.midway, failures=due.failures)
         # A cursor lost on a scan from the start would be lost again at once.
-        at_once = lost and due.cursor is not None
+        at_once = isinstance(error, CursorLost) and due.cursor is not None
         seconds = 0.0 if at_once else _pause(error, due.failures + 1)
         await self._polls.fail(due, seconds=seconds, lost=lost)
         if isinstance(error, VendorAuthFailed):

@@ -21,7 +21,7 @@ from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.port import Account
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
-from wedsync.model.changes import Change, ChangeResult, Outcome
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.ids import delivery_id, new_id
 from wedsync.model.items import ItemKind
 
@@ -288,6 +288,19 @@ class MemoryDeliveries(DeliveryStore):
                 row = _due(commit, link)
                 self._memory.deliveries.setdefault(row.delivery_id, row)
         return len(self._memory.deliveries) - before
+
+    def due_again(self, link: Link, item: ItemState, sequence: int) -> None:
+        """Make an item due for a link, though nothing was committed."""
+        key = RecordKey(
+            organization_id=link.organization_id,
+            wedding_id=link.wedding_id,
+            link_id=link.link_id,
+            item_id=item.item_id,
+        )
+        name = delivery_id(link.link_id, item.item_id)
+        self._memory.deliveries[name] = DueRow(
+            delivery_id=name, key=key, kind=item.kind, sequence=sequence, change_id=None
+        )
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Return records with due deliveries."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from wedsync.cli import conflicts, deliveries, demo, doctor, health, latency, up, vendors, weddings
+from wedsync.cli import conflicts, deliveries, demo, doctor, health, latency, stuck, up, vendors, weddings
 
 app = typer.Typer(
     name="wedsync",
@@ -15,6 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_deliveries = typer.Typer(help="What is brought to vendors.", no_args_is_help=True)
+_deliveries.command("list")(deliveries.deliveries)
+_deliveries.command("retry")(stuck.retry)
+
 app.command("up")(up.up)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
@@ -23,7 +27,8 @@ app.add_typer(weddings.app, name="wedding")
 app.command("tail")(weddings.tail)
 app.command("journey")(deliveries.journey)
 app.command("webhooks")(deliveries.webhooks)
-app.command("deliveries")(deliveries.deliveries)
+app.command("replay")(stuck.replay)
+app.add_typer(_deliveries, name="deliveries")
 app.command("latency")(latency.latency)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("health")(health.health)

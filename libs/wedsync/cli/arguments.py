@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -24,4 +26,59 @@ def time_zone(value: str) -> str:
     raise typer.BadParameter(f"{value!r} is no IANA time zone; write for example Europe/Paris")
 
 
+def identifiers(values: list[str] | None) -> list[str] | None:
+    """Return UUIDs in canonical form."""
+    return [str(identifier(value)) for value in values] if values else None
+
+
+class Narrowed(TypedDict):
+    """What narrows a list of what is stuck."""
+
+    vendor: str
+    reason: str
+    cause: str
+
+
+class Times(TypedDict):
+    """Between when."""
+
+    since: datetime | None
+    until: datetime | None
+
+
+def moment(value: str | None) -> str | None:
+    """Return a moment as it was typed; without an offset it is meant as the clock on the wall shows it."""
+    if value is not None:
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            raise typer.BadParameter(f"{value!r} is no time; write for example 2027-06-12T15:00") from None
+    return value
+
+
+def parsed(value: str | None) -> datetime | None:
+    """Return the moment that was typed."""
+    return datetime.fromisoformat(value).astimezone() if value is not None else None
+
+
+def scope(pairs: Sequence[str]) -> dict[str, str]:
+    """Return what was typed as NAME=VALUE."""
+    split = [pair.partition("=") for pair in pairs]
+    if wrong := [name for name, equals, value in split if not (name and equals and value)]:
+        raise typer.BadParameter(f"{wrong[0]!r} is no scope; write NAME=VALUE, for example job_id=01HV")
+    return {name: value for name, _, value in split}
+
+
 WeddingId = Annotated[str, typer.Argument(metavar="WEDDING", help="The wedding's id.", callback=identifier)]
+VendorName = Annotated[str, typer.Option("--vendor", help="Only this vendor's.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only with this in the reason.")]
+Cause = Annotated[
+    str,
+    typer.Option("--cause", help="Only what failed for this: auth, rejected, garbage, unavailable, moved."),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Only from then on.", callback=moment)
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Only before then.", callback=moment)
+]
