@@ -49,7 +49,7 @@ def _webhook(steps: Steps) -> Iterator[str]:
         came = "found" if webhook.polled else "delivered"
         again = "once more" if webhook.repeats == 1 else f"{webhook.repeats} times more"
         yield f"It was {came} {again}; a repetition does nothing."
-    yield from _reading(webhook, changed=bool(steps.changes))
+    yield from _reading(webhook, changed=bool(steps.changes or steps.parts))
     yield from map(_part, steps.parts)
 
 
@@ -69,6 +69,8 @@ def _reading(webhook: WebhookStep, *, changed: bool) -> Iterator[str]:
     match webhook.state:
         case "parked":
             yield f"It could not be read{tries}; it is parked until someone acts{because}."
+        case "replayed":
+            yield f"It could not be read{tries}{because}."
         case "received":
             yield f"It is still to be read{tries}{because}."
         case _ if webhook.reason.startswith(_DECISION):

@@ -164,18 +164,19 @@ class Front:
             accounts=self.accounts, ports=self.ports, projection=MemoryProjection(self.memory)
         )
         self.stuck, self.woken = MemoryStuck(self.memory), list[str]()
+        self.inspector = Inspector(
+            ports=self.ports,
+            links=self.links,
+            leases=MemoryLeases(self.memory),
+            inbound=self.inbound,
+            telemetry=telemetry,
+            clock=clock,
+        )
         self.replays = Replays(
             store=self.stuck,
             links=self.links,
             ports=self.ports,
-            inspector=Inspector(
-                ports=self.ports,
-                links=self.links,
-                leases=MemoryLeases(self.memory),
-                inbound=self.inbound,
-                telemetry=telemetry,
-                clock=clock,
-            ),
+            inspector=self.inspector,
             telemetry=telemetry,
             clock=clock,
             on_replay=lambda: self.woken.append("translate"),
