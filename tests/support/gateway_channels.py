@@ -18,6 +18,7 @@ class MemoryChannels(ChannelStore):
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self.looks: list[dict[str, Any]] = []
+        self.ending: list[str] = []
 
     async def claim(self, vendors: Collection[str], limit: int) -> list[DuePush]:
         """Return all links of these vendors."""
@@ -38,6 +39,10 @@ class MemoryChannels(ChannelStore):
     async def keep(self, link: Link, kept: Kept) -> None:
         """Keep a channel."""
         self._memory.channels[kept.id] = kept
+
+    async def end_soon(self, organization_id: str, kept: Kept) -> None:
+        """Note which channel ends."""
+        self.ending.append(kept.id)
 
     async def forget(self, link: Link, kept: Kept) -> None:
         """Keep it no longer."""

@@ -123,6 +123,7 @@ class Webhooks:
         greeting = bool(places.greeting) and asked.event_name == places.greeting
         told = notices(places, request.headers, request.query_params, event)
         kept = await self._come_by(endpoint, told, greeting=greeting)
+        await self._end(endpoint, kept, told)
         if greeting:
             self._saw(endpoint)
             return JSONResponse({"acknowledged": True}, inbound.accepted_status), "handshake"
@@ -141,6 +142,13 @@ class Webhooks:
             detail = "No open channel of this address has this id, secret and resource."
             raise Problem(401, "CHANNEL_UNKNOWN", detail)
         return proved
+
+    async def _end(self, endpoint: Endpoint, kept: Sequence[Kept], told: Sequence[Notice]) -> None:
+        """Have the next channel opened where one says that it ends."""
+        ending = {notice.channel_id for notice in told if notice.ends}
+        for each in kept:
+            if each.channel.channel_id in ending:
+                await self._channels.end_soon(endpoint.organization_id, each)
 
     async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
         """Refuse what the vendor did not sign, over the bytes as they came."""

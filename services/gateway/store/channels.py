@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping, text
 
-from services.gateway.channels import Kept
+from services.gateway.channels import ENDING_SECONDS, Kept
 from services.gateway.records import Link
 from services.gateway.store.links import LinkStore
 from services.gateway.store.sql import rows
@@ -50,6 +50,12 @@ _KEEP = text("""
     ON CONFLICT (organization_id, id) DO UPDATE
     SET channel_id = excluded.channel_id, channel = excluded.channel, opened = excluded.opened,
         ends_at = excluded.ends_at
+""")
+_END_SOON = text("""
+    WITH ending AS (
+        UPDATE gateway.push_channels
+        SET ends_at = least(ends_at, clock_timestamp() + make_interval(secs => :seconds)) WHERE id = :id)
+    UPDATE gateway.wedding_vendor_integrations SET push_due_at = clock_timestamp() WHERE id = :link_id
 """)
 _FORGET = text("DELETE FROM gateway.push_channels WHERE id = :id")
 _LOOKED = text("""
@@ -110,6 +116,12 @@ class ChannelStore:
         }
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_KEEP, values)
+
+    async def end_soon(self, organization_id: str, kept: Kept) -> None:
+        """Believe a channel not much longer, and have its link's channels looked at."""
+        values = {"id": kept.id, "link_id": kept.link_id, "seconds": ENDING_SECONDS}
+        async with self._database.transaction(organizations=[organization_id]) as conn:
+            await conn.execute(_END_SOON, values)
 
     async def forget(self, link: Link, kept: Kept) -> None:
         """Keep a channel no longer: nothing it brings is believed from now on."""

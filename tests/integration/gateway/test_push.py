@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.support.database import MigratedDatabase
 from tests.support.fake_sync import FakeSync
 from tests.support.gateway_process import Gateway, Linked, Secrets, built_gateway, until
 from wedsync.clock import SystemClock
 from wedsync.runtime.embedded.local import free_port
-from wedsync.testing.google_calendar import CALENDAR, TOKEN, Calendar, Sandbox, running
+from wedsync.testing.google_calendar import CALENDAR, Calendar, Sandbox, running
+from wedsync.testing.oauth2 import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 
 RARELY = {"vendor_poll_seconds": 3600}
 
@@ -50,7 +52,12 @@ class Google:
             wedding_id,
             "google_calendar",
             base_url=self.url,
-            credentials={"access_token": TOKEN},
+            credentials={
+                "client_id": CLIENT_ID,
+                "client_secret": CLIENT_SECRET,
+                "refresh_token": REFRESH_TOKEN,
+                "token_url": f"{URL(self.url).origin()}/token",
+            },
             scope={"calendar_id": CALENDAR},
         )
 
