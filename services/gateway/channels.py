@@ -81,12 +81,6 @@ def next_look(kept: Sequence[Kept], *, renew_before_seconds: float, now: datetim
     return max(SOON_SECONDS, wait)
 
 
-def poll_seconds(interval: float, with_channel: float, *, until: datetime | None, now: datetime) -> float:
-    """Return how long to wait for the next poll: longer while a channel works, but not beyond its end."""
-    left = (until - now).total_seconds() if until else 0.0
-    return max(interval, min(with_channel, left))
-
-
 def proves(kept: Kept, notice: Notice, *, greeting: bool) -> bool:
     """Say whether a notice came by this channel: its id, our secret, and what is watched.
 

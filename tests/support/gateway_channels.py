@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from services.gateway.channels import Kept
-from services.gateway.records import Link
+from services.gateway.records import NOBODY, Busy, Link
 from services.gateway.store.channels import ChannelStore, DuePush
 from tests.support.gateway_memory import Memory
 
@@ -20,7 +20,7 @@ class MemoryChannels(ChannelStore):
         self.looks: list[dict[str, Any]] = []
         self.ending: list[str] = []
 
-    async def claim(self, vendors: Collection[str], limit: int) -> list[DuePush]:
+    async def claim(self, vendors: Collection[str], limit: int, busy: Busy = NOBODY) -> list[DuePush]:
         """Return all links of these vendors."""
         links = [link for link in self._memory.links.values() if link.vendor in vendors]
         return [await self.due(link) for link in links][:limit]

@@ -157,6 +157,19 @@ async def test_a_paused_link_is_not_told(told: Gateway, google: Google, wedding_
     await until(lambda: told.sync.titles() == {"vows"}, "what moved meanwhile arrives")
 
 
+async def test_a_disconnected_vendor_is_asked_to_tell_no_more(
+    told: Gateway, google: Google, wedding_id: str
+) -> None:
+    """The channel is stopped while the credentials are still known."""
+    linked = await google.link(told, wedding_id)
+    await until(lambda: pushed(linked), "a channel is open")
+    async with told.client() as client:
+        [integration] = [each async for each in client.list_integrations()]
+        await client.disconnect_vendor(integration.integration_id)
+    assert not google.watches
+    assert told.sql("SELECT 1 FROM gateway.push_channels WHERE link_id = %s", linked.link_id) == []
+
+
 async def test_where_no_channel_can_be_had_polling_goes_on(
     database: MigratedDatabase, secrets: Secrets, sync: FakeSync, google: Google, wedding_id: str
 ) -> None:

@@ -18,9 +18,9 @@ from services.gateway.channels import (
     Plan,
     next_look,
     plan_channels,
-    poll_seconds,
     proves,
 )
+from services.gateway.pace import while_told
 from services.gateway.vendors.inbound import Notice
 from services.gateway.vendors.port import Channel
 
@@ -146,7 +146,7 @@ def test_a_working_channel_makes_polls_rarer() -> None:
         (NOW + seconds(300), 300),
         (NOW + seconds(DAY), 900),
     ]:
-        assert poll_seconds(60, 900, until=until, now=NOW) == expected
+        assert while_told(60, 900, until=until, now=NOW) == expected
 
 
 _RIGHT = Notice(channel_id="a", secret="secret-a", resource="r")
