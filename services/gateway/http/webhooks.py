@@ -16,6 +16,7 @@ from services.gateway.http.bodies import json_object, read_body
 from services.gateway.http.hooks import Asked, answer_to, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
+from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
 from services.gateway.signatures import SignatureRefused, verify, verify_token
 from services.gateway.store.channels import ChannelStore
@@ -219,9 +220,12 @@ class Webhooks:
         links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
         for link in links[:1]:
             try:
-                port = await self._ports.open(link)
-                port.hints(event)
-                port.decisions(event)
+                with contained():
+                    port = await self._ports.open(link)
+                    port.hints(event)
+                    port.decisions(event)
+            except Unexpected:
+                return  # nobody is at fault yet: it is kept, and parked where a person sees it
             except VendorGarbage as error:
                 raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
             except VendorError:
