@@ -7,6 +7,7 @@ memory is a short cut: it is bounded, and forgotten whenever something goes wron
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -25,8 +26,11 @@ _log = logging.getLogger(__name__)
 
 BATCH = 200
 _QUEUED = 2000  # in each lane, some 4 MB; what comes beyond it waits for the sweep
+_REMOVED_TOGETHER = 1000
+_REMOVAL_SECONDS = 0.2  # much less than the head start of the short cut
 _CLAIM_SECONDS = 30.0  # longer than a hand-over may take with all of its retries
 _SWEEP_SECONDS, _LONGEST_PAUSE = 0.5, 3.0
+_STOP_SECONDS = 2.0
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY, _LONGEST_REFUSED_DELAY = 10.0, 300.0
 
@@ -71,6 +75,8 @@ class Courier:
         self._telemetry, self._clock, self._jitter = telemetry, clock, jitter
         self._queue: LaneQueue[Fact] = LaneQueue(_QUEUED)
         self._fresh = asyncio.Event()
+        self._handed: list[Fact] = []
+        """Handed over, and still in the table."""
         self.failures = 0
         """In a row. While there are any, the short cut stays closed."""
 
@@ -88,6 +94,21 @@ class Courier:
             self._fresh.clear()
             while self._queue:
                 await self._hand_over_queued()
+
+    async def run_removal(self) -> None:
+        """Remove what was handed over, for ever; many together, as one alone costs no less."""
+        while True:
+            await self._clock.sleep(_REMOVAL_SECONDS)
+            await self.remove()
+
+    async def remove(self) -> None:
+        """Remove what was handed over; what cannot be removed now is handed over again by the sweep."""
+        while self._handed:
+            together, self._handed = self._handed[:_REMOVED_TOGETHER], self._handed[_REMOVED_TOGETHER:]
+            try:
+                await self._store.remove(together)
+            except WedSyncError as error:
+                _log.warning("%d facts stay in the outbox: %s", len(together), error.reason)
 
     async def run_sweep(self) -> None:
         """Hand over what is due in the outbox, for ever."""
@@ -144,7 +165,7 @@ class Courier:
         await self._deliver_safely(facts)
         end = time.time_ns()
         self.failures = 0
-        await self._store.remove(facts)
+        self._handed += facts
         # The batch is one physical act; each fact has a span of it in its own trace.
         attributes = {"wedsync.destination": self._destination.value, "wedsync.batch_size": len(facts)}
         for fact in facts:
@@ -195,7 +216,7 @@ class Outbox:
         self._tasks = [
             asyncio.create_task(work(), name=f"outbox-{destination}")
             for destination, courier in self._couriers.items()
-            for work in (courier.run_direct, courier.run_sweep)
+            for work in (courier.run_direct, courier.run_sweep, courier.run_removal)
         ]
 
     async def stop(self) -> None:
@@ -203,3 +224,6 @@ class Outbox:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(*(courier.remove() for courier in self._couriers.values()))

@@ -43,6 +43,7 @@ class Table:
     due: dict[str, float] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     down: bool = False
+    removals: int = 0
 
     def add(self, *facts: Fact, head_start: float = 2.0) -> None:
         """Commit facts."""
@@ -71,6 +72,9 @@ class Table:
 
     async def remove(self, facts: Sequence[Fact]) -> None:
         """Remove."""
+        self.removals += 1
+        if self.down:
+            raise Unavailable
         for fact in facts:
             self.rows.pop(fact.fact_id, None)
 
@@ -144,7 +148,47 @@ async def test_what_is_offered_goes_at_once(post: Post) -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert post.peer.heard == [fact]
-    assert post.table.rows == {}
+    await post.until(lambda: not post.table.rows, 1)
+    assert post.peer.heard == [fact]
+
+
+async def test_what_was_handed_over_is_removed_together(post: Post) -> None:
+    """Facts of several hand-overs leave the table in one transaction."""
+    facts = [a_fact(number) for number in range(5)]
+    post.table.add(*facts)
+    for fact in facts:
+        post.courier.offer([fact])
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert (post.peer.calls, post.table.removals) == (5, 0)
+    await post.until(lambda: not post.table.rows, 1)
+    assert post.table.removals == 1
+
+
+async def test_what_cannot_be_removed_is_handed_over_again(post: Post) -> None:
+    """A table that is away at the removal keeps the fact, and the sweep hands it over once more."""
+    fact = a_fact()
+    post.table.add(fact)
+    post.table.down = True
+    post.courier.offer([fact])
+    await post.until(lambda: post.table.removals == 1, 1)
+    post.table.down = False
+    await post.until(lambda: not post.table.rows, 10)
+    assert post.peer.heard == [fact, fact]
+
+
+async def test_the_end_leaves_nothing_behind_that_was_handed_over(post: Post) -> None:
+    """What was handed over just before the end is removed at the end."""
+    fact = a_fact()
+    post.table.add(fact)
+    outbox = Outbox({GATEWAY: post.courier})
+    outbox.start()
+    post.courier.offer([fact])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert post.table.rows
+    await outbox.stop()
+    assert not post.table.rows
     assert post.clock.monotonic() == 0
 
 
