@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
-from services.gateway.store.links import Integration, LinkStore, new_endpoint_key
+from services.gateway.store.links import WEBHOOK_SECRET, Integration, LinkStore, new_endpoint_key
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
@@ -132,8 +132,10 @@ class Accounts:
         if integration is None:
             raise errors.NotFound("There is no such integration; connect the vendor first.")
         inbound = self._vendors[integration.vendor].manifest.inbound
-        if inbound is None or inbound.signature is None:
+        if inbound is None or not inbound.has_secret:
             raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
+        if objection := inbound.objection(secret):
+            raise _invalid([FieldViolation("secret", objection)])
         return await self._secrets.rotate(
             principal.organization_id,
             integration_id,
@@ -190,6 +192,9 @@ class Accounts:
         problems += _key_problems("credentials", required, credentials, optional)
         if base_url and not _is_address(base_url):
             problems.append(FieldViolation("base_url", "must be an address such as https://host/path"))
+        secret = credentials.get(WEBHOOK_SECRET)
+        if secret and manifest.inbound and (objection := manifest.inbound.objection(secret)):
+            problems.append(FieldViolation(f"credentials.{WEBHOOK_SECRET}", objection))
         if problems:
             raise _invalid(problems)
         return manifest

@@ -30,6 +30,12 @@ class GatewaySettings(ServerSettings):
     http_port: int = Field(
         HTTP_PORT, ge=0, le=65535, description="TCP port of webhooks, REST and SSE. Default 8080."
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
+        description="Where vendors reach this gateway over HTTPS. Default: none, so no webhook is believed "
+        "whose vendor signs the address.",
+    )
     vault_keys_file: Path = Field(description="JSON file of the master keys that seal vendors' credentials.")
     vendor_private_addresses: bool = Field(
         default=False,

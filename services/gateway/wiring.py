@@ -27,6 +27,8 @@ from services.gateway.rpc.decisions import ConflictDecisions
 from services.gateway.rpc.deliveries import DeliveryRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.links import Integration
 from services.gateway.vendor_http import Limits, VendorHttp
@@ -67,6 +69,7 @@ class _Parts:
     report: HealthReport
     engine: Engine
     accounts: Accounts
+    checks: SignatureChecks
     keys: KeyRing
     database: Database
 
@@ -115,7 +118,8 @@ async def _parts(
     sync = SyncClient(peers["sync"])
     report = HealthReport(reports=HealthReports(HealthClient(peers["health"])), clock=clock)
     vendors = _vendors(settings)
-    ports = Ports(vendors=vendors, links=stores.links, http=_vendor_http(settings, telemetry, stack))
+    http = _vendor_http(settings, telemetry, stack)
+    ports = Ports(vendors=vendors, links=stores.links, http=http)
     stack.push_async_callback(ports.aclose)
     engine = Engine(
         settings,
@@ -149,6 +153,7 @@ async def _parts(
         report=report,
         engine=engine,
         accounts=accounts,
+        checks=SignatureChecks(secrets=stores.secrets, documents=KeyDocuments(http, clock), clock=clock),
         keys=KeyRing.from_file(settings.api_keys_file),
         database=database,
     )
@@ -179,12 +184,14 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
         webhooks=Webhooks(
             store=stores.inbound,
             secrets=stores.secrets,
+            checks=parts.checks,
             links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
             telemetry=parts.telemetry,
             clock=parts.clock,
             vendors=frozenset(parts.vendors),
+            public_url=parts.settings.public_url,
             max_at_once=parts.settings.max_webhooks,
             saw=_reporting(parts.report, Operation.WEBHOOK),
         ),

@@ -74,6 +74,7 @@ def service_environment(
         environment["WEDSYNC_WORKER_DATABASE_URL"] = credentials.worker_urls[name]
     if name == "gateway":
         environment["WEDSYNC_HTTP_PORT"] = str(settings.http_port)
+        environment["WEDSYNC_PUBLIC_URL"] = f"http://127.0.0.1:{settings.http_port}"
         environment["WEDSYNC_VAULT_KEYS_FILE"] = str(credentials.vault_keys_file)
         environment["WEDSYNC_VENDOR_PRIVATE_ADDRESSES"] = "true"  # the sandbox is on this machine
         environment["WEDSYNC_VENDOR_POLL_SECONDS"] = str(settings.vendor_poll_seconds)

@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.arrivals import Arrivals
 from services.gateway.http.bodies import json_object, read_body
-from services.gateway.http.hooks import Asked, answer_to, payload, read_asked
+from services.gateway.http.hooks import Asked, answer_to, header_answer, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
 from services.gateway.ports import Ports
-from services.gateway.signatures import SignatureRefused, verify
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
 from services.gateway.store.secrets import SecretStore
@@ -30,6 +31,9 @@ from wedsync.runtime.telemetry import Telemetry
 
 _UNKNOWN = Problem(404, "UNKNOWN_ENDPOINT", "There is no such webhook address; connect the vendor again.")
 
+_AS_IT_IS = {"X-Content-Type-Options": "nosniff"}
+"""No browser takes a text for something else."""
+
 
 class Webhooks:
     """`POST /api/integrations/webhooks/{vendor}/{endpoint_key}`."""
@@ -39,21 +43,24 @@ class Webhooks:
         *,
         store: InboundStore,
         secrets: SecretStore,
+        checks: SignatureChecks,
         links: LinkStore,
         ports: Ports,
         arrivals: Arrivals,
         telemetry: Telemetry,
         clock: Clock,
         vendors: frozenset[str],
+        public_url: str | None,
         max_at_once: int,
         saw: Callable[[Endpoint], None],
     ) -> None:
         self._store, self._secrets, self._arrivals = store, secrets, arrivals
+        self._checks, self._public_url = checks, public_url
         self._links, self._ports = links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
 
-    async def receive(self, request: Request) -> JSONResponse:
+    async def receive(self, request: Request) -> Response:
         """Accept one webhook, or say what is wrong with it."""
         vendor = request.path_params["vendor"]
         label = vendor if vendor in self._vendors else "unknown"
@@ -68,7 +75,7 @@ class Webhooks:
         webhooks_total.labels(label, outcome).inc()
         return answer
 
-    async def _bounded(self, request: Request, label: str) -> tuple[JSONResponse, str]:
+    async def _bounded(self, request: Request, label: str) -> tuple[Response, str]:
         if self._free == 0:
             raise Overloaded("Too many webhooks at once.", retry_after=1.0)
         self._free -= 1
@@ -78,12 +85,17 @@ class Webhooks:
         finally:
             self._free += 1
 
-    async def _accept(self, request: Request) -> tuple[JSONResponse, str]:
+    async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
         endpoint = await self._endpoint(request)
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
+        if (word := text_answer(request.query_params, inbound)) is not None:
+            self._saw(endpoint)
+            return PlainTextResponse(word, headers=_AS_IT_IS), "handshake"
+        if (secret := header_answer(request.headers, inbound)) is not None:
+            return await self._adopt(endpoint, inbound, secret), "handshake"
         content_type = _content_type(request, inbound)
-        await self._believe(request, endpoint, inbound, body)
+        await self._believe(endpoint, inbound, self._webhook(request, body, content_type, inbound))
         content = payload(body, content_type, inbound)
         event = json_object(content)
         if (greeting := answer_to(event, inbound)) is not None:
@@ -92,15 +104,32 @@ class Webhooks:
         asked = await self._asked(request, endpoint, event, inbound)
         return await self._keep(endpoint, inbound, content, detected_at, asked)
 
-    async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
-        """Refuse what the vendor did not sign, over the bytes as they came."""
-        if inbound.signature is None:
-            return
-        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
+    async def _believe(self, endpoint: Endpoint, inbound: Inbound, webhook: Webhook) -> None:
+        """Refuse what is not the vendor's, over the bytes as they came."""
         try:
-            verify(inbound.signature, valid, request.headers, body, self._clock.now())
+            await self._checks.check(endpoint, inbound, webhook)
         except SignatureRefused as refused:
             raise Problem(401, refused.code, str(refused)) from refused
+
+    def _webhook(self, request: Request, body: bytes, content_type: str, inbound: Inbound) -> Webhook:
+        path, query = request.scope["raw_path"].decode("latin-1"), request.url.query
+        address = f"{self._public_url.rstrip('/')}{path}" if self._public_url else ""
+        return Webhook(
+            method=request.method,
+            url=f"{address}?{query}" if address and query else address,
+            headers=request.headers,
+            query=request.query_params,
+            body=body,
+            event=lambda: json_object(payload(body, content_type, inbound)),
+        )
+
+    async def _adopt(self, endpoint: Endpoint, inbound: Inbound, secret: str) -> Response:
+        """Keep the secret that the vendor hands over, and say it back; the first one only."""
+        if not await self._secrets.adopt(endpoint.organization_id, endpoint.integration_id, secret=secret):
+            detail = "This address has a secret already; for another one, connect the vendor again."
+            raise Problem(401, "HANDSHAKE_REFUSED", detail)
+        self._saw(endpoint)
+        return Response(status_code=200, headers={inbound.echoed_header: secret})
 
     async def _asked(
         self, request: Request, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound

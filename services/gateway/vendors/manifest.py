@@ -129,7 +129,7 @@ def load_manifest(folder: Path) -> Manifest:
     """Load and validate one folder's manifest. Raises `ManifestError` naming file, line and cure."""
     document = read_document(folder / "manifest.yaml")
     document.refuse(_contradictions(document, folder.name))
-    return _manifest(document.data)
+    return _manifest(document.data, folder)
 
 
 def _load_vendor(folder: Path, package: str) -> Vendor:
@@ -186,7 +186,7 @@ def _choice_contradictions(
             yield document.problem([*where, key], f"names {', '.join(unknown)}: {cure}")
 
 
-def _manifest(data: Mapping[str, Any]) -> Manifest:
+def _manifest(data: Mapping[str, Any], folder: Path) -> Manifest:
     plain = (
         "vendor",
         "display_name",
@@ -202,7 +202,7 @@ def _manifest(data: Mapping[str, Any]) -> Manifest:
             type=data["auth"]["type"],
             credentials=tuple(Credential(**entry) for entry in data["auth"]["credentials"]),
         ),
-        inbound=read_inbound(data["inbound"]) if "inbound" in data else None,
+        inbound=read_inbound(data["inbound"], folder) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
         rate_limit=RateLimit(**data["rate_limit"]),
         kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},

@@ -17,6 +17,8 @@ from services.gateway.http.events import EventStream
 from services.gateway.http.rest import Rest
 from services.gateway.http.webhooks import Webhooks
 from services.gateway.journey import Steps
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore, StageLatency
@@ -26,6 +28,7 @@ from tests.support.asgi import Answer, call
 from tests.support.gateway_fakes import MemoryInbound, MemoryLinks, MemorySecrets
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
+from tests.support.signed import Published
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
 from wedsync.client import SyncClient
 from wedsync.clock import FakeClock
@@ -116,8 +119,10 @@ class FakeLatency(LatencyStore):
 class Front:
     """The application, and what is behind it."""
 
-    def __init__(self, *, max_webhooks: int = 10, max_streams: int = 1) -> None:
-        self.memory, self.desk, clock, telemetry = Memory(), FakeVendor(), FakeClock(), Telemetry()
+    def __init__(
+        self, *, max_webhooks: int = 10, max_streams: int = 1, public_url: str | None = None
+    ) -> None:
+        self.memory, self.desk, self.clock, telemetry = Memory(), FakeVendor(), FakeClock(), Telemetry()
         self.inbound, self.links = MemoryInbound(self.memory), MemoryLinks(self.memory)
         self.ports = FakePorts(self.memory, {"desk": self.desk})
         self.link = a_link()
@@ -139,6 +144,7 @@ class Front:
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
         self.secrets, self.connected = MemorySecrets(), list[Integration]()
+        self.published = Published()
         self.accounts = Accounts(
             vendors=self.ports.vendors,
             links=self.links,
@@ -153,12 +159,16 @@ class Front:
             webhooks=Webhooks(
                 store=self.inbound,
                 secrets=self.secrets,
+                checks=SignatureChecks(
+                    secrets=self.secrets, documents=KeyDocuments(self.published, self.clock), clock=self.clock
+                ),
                 links=self.links,
                 ports=self.ports,
                 arrivals=self.arrivals,
                 telemetry=telemetry,
-                clock=clock,
+                clock=self.clock,
                 vendors=frozenset({"desk"}),
+                public_url=public_url,
                 max_at_once=max_webhooks,
                 saw=self.seen.append,
             ),

@@ -1,0 +1,18 @@
+"""Where something stands in a vendor's JSON: pointers as of RFC 6901. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def steps(pointer: str) -> list[str]:
+    """Return the names that a pointer leads through."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.removeprefix("/").split("/")]
+
+
+def pointed(document: Any, pointer: str) -> Any:
+    """Return the value a pointer leads to, None where there is none."""
+    for step in steps(pointer):
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return document
