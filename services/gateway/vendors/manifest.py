@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from services.gateway.vendor_http import VendorHttp
+from services.gateway.vendors.converters.reading import converter_problems, read_converter
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
 from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
@@ -171,6 +172,9 @@ def _field_contradictions(
         yield document.problem([*where, "equivalence"], f"does not suit a {spec.type}: choose from {fitting}")
     else:
         yield from _choice_contradictions(document, where, spec, rule)
+        if "convert" in rule:
+            found = converter_problems(rule, spec, document.data.get("settings", {}))
+            yield from (document.problem([*where, "convert"], problem) for problem in found)
 
 
 def _choice_contradictions(
@@ -205,22 +209,25 @@ def _manifest(data: Mapping[str, Any], folder: Path) -> Manifest:
         inbound=read_inbound(data["inbound"], folder) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
         rate_limit=RateLimit(**data["rate_limit"]),
-        kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
+        kinds={ItemKind(kind): _kind(ItemKind(kind), rules, data) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),
         settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},
     )
 
 
-def _kind(data: Mapping[str, Any]) -> KindRule:
-    fields = {path: _field(rule) for path, rule in data["fields"].items()}
+def _kind(kind: ItemKind, data: Mapping[str, Any], manifest: Mapping[str, Any]) -> KindRule:
+    fields = {path: _field(CATALOGUE[kind][path], rule, manifest) for path, rule in data["fields"].items()}
     return KindRule(create=data["create"], update=data["update"], delete=data["delete"], fields=fields)
 
 
-def _field(data: Mapping[str, Any]) -> FieldRule:
+def _field(spec: FieldSpec, data: Mapping[str, Any], manifest: Mapping[str, Any]) -> FieldRule:
+    convert = data.get("convert", {})
     return FieldRule(
         direction=Direction(data["direction"]),
         equivalence=Equivalence(data["equivalence"]),
         max_length=data.get("max_length"),
         accepts=frozenset(data["accepts"]) if "accepts" in data else None,
         rising=tuple(frozenset(step) for step in data.get("rising", ())),
+        convert=read_converter(convert, spec) if convert else None,
+        region=manifest["settings"][convert["region"]]["default"] if "region" in convert else "",
     )

@@ -16,3 +16,13 @@ def pointed(document: Any, pointer: str) -> Any:
     for step in steps(pointer):
         document = document.get(step) if isinstance(document, Mapping) else None
     return document
+
+
+def placed(document: Mapping[str, Any], pointer: str, value: Any) -> dict[str, Any]:
+    """Return the document with a value at a pointer, and everything else as it was."""
+    step, *rest = steps(pointer)
+    if rest:
+        inner = document.get(step)
+        below = "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in rest)
+        value = placed(inner if isinstance(inner, Mapping) else {}, below, value)
+    return {**document, step: value}
