@@ -11,10 +11,10 @@ import orjson
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.gateway.vendors.converters.contract import Context
-from services.gateway.vendors.converters.fields import read_fields, write_fields
-from services.gateway.vendors.converters.people import e164
-from services.gateway.vendors.converters.reading import _SORTS
+from services.gateway.converters.contract import Context
+from services.gateway.converters.fields import read_fields, write_fields
+from services.gateway.converters.people import e164
+from services.gateway.converters.reading import _SORTS
 from services.gateway.vendors.field_rules import Equivalence
 from tests.property.values import ZONES, currencies, line, values_of
 from tests.support.field_maps import field_rule

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.gateway.vendors.converters.contract import Converter
-from services.gateway.vendors.converters.people import e164
+from services.gateway.converters.contract import Converter
+from services.gateway.converters.people import e164
 from wedsync.model.items import FieldType, FieldValue
 from wedsync.model.moments import instant
 from wedsync.model.values import split_zoned_time, zoned_time

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from services.gateway.converters.reading import converter_problems, read_converter
 from services.gateway.vendor_http import VendorHttp
-from services.gateway.vendors.converters.reading import converter_problems, read_converter
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
 from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document

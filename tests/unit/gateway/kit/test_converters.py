@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.vendors.converters.contract import Context
-from services.gateway.vendors.converters.fields import read_fields, write_fields
+from services.gateway.converters.contract import Context
+from services.gateway.converters.fields import read_fields, write_fields
 from services.gateway.vendors.manifest import ManifestError, load_manifest
 from services.gateway.vendors.pointers import placed, pointed
 from tests.support.field_maps import field_rule, manifest_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from services.gateway.vendors.converters.contract import Context, Json, text_at
+from services.gateway.converters.contract import Context, Json, text_at
 from services.gateway.vendors.pointers import placed, pointed
 from wedsync.model.items import FieldValue
 

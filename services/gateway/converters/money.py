@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from services.gateway.vendors.converters.contract import Context, Json
+from services.gateway.converters.contract import Context, Json
 from services.gateway.vendors.pointers import pointed
 from wedsync.model.currencies import MINOR_DIGITS
 from wedsync.model.items import FieldValue

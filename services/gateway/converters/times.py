@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.gateway.vendors.converters.contract import Context, Json, text_at
+from services.gateway.converters.contract import Context, Json, text_at
 from services.gateway.vendors.pointers import pointed
 from wedsync.model.items import FieldValue
 from wedsync.model.moments import instant

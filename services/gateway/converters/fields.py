@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway.vendors.converters.contract import Context, Json
+from services.gateway.converters.contract import Context, Json
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.pointers import placed
 from wedsync.model.items import FieldValue

@@ -10,7 +10,7 @@ from typing import Any
 
 import phonenumbers
 
-from services.gateway.vendors.converters.contract import Context, Json, text_at
+from services.gateway.converters.contract import Context, Json, text_at
 from services.gateway.vendors.pointers import pointed
 from wedsync.model.items import FieldValue
 

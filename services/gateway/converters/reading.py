@@ -9,9 +9,9 @@ from typing import Any
 
 from phonenumbers import SUPPORTED_REGIONS
 
-from services.gateway.vendors.converters import people, plain, times
-from services.gateway.vendors.converters.contract import Converter
-from services.gateway.vendors.converters.money import Form, Money, read_digits
+from services.gateway.converters import people, plain, times
+from services.gateway.converters.contract import Converter
+from services.gateway.converters.money import Form, Money, read_digits
 from services.gateway.vendors.field_rules import Direction, Equivalence
 from wedsync.model.items import FieldSpec, FieldType
 
