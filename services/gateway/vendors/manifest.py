@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from services.gateway.converters.contract import Context
 from services.gateway.converters.reading import converter_problems, read_converter
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
@@ -92,6 +93,11 @@ class Manifest:
     def setting(self, account: Account, name: str) -> str:
         """Return the account's value of a setting, else the manifest's default."""
         return account.settings.get(name, self.settings[name].default)
+
+    def conversion(self, account: Account, scope: Mapping[str, str]) -> Context:
+        """Return what values mean in one account and at one wedding."""
+        settings = {name: self.setting(account, name) for name in self.settings}
+        return Context(zone=scope.get("time_zone", "UTC"), settings=settings)
 
     def with_poll_interval(self, seconds: float) -> Manifest:
         """Return the same manifest, polled at another interval."""
