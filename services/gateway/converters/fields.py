@@ -32,7 +32,7 @@ def write_fields(rules: Rules, values: Mapping[str, FieldValue], context: Contex
 
 def _read(path: str, rule: FieldRule, record: Json, context: Context) -> FieldValue:
     try:
-        return rule.holds(rule.convert.to_canonical(record, context)) if rule.convert else None
+        return rule.reads(rule.convert.to_canonical(record, context)) if rule.convert else None
     except ValueError as error:
         raise ValueError(f"has a field {path} that {error}") from error
 

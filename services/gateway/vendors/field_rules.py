@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -97,7 +97,16 @@ class FieldRule:
 
     def equivalent(self, a: FieldValue, b: FieldValue) -> bool:
         """Say whether this vendor cannot show a difference between the two."""
-        return self.holds(a) == self.holds(b)
+        return self._compared(a) == self._compared(b)
+
+    def reads(self, value: FieldValue) -> FieldValue:
+        """Return a value as the vendor shows it, without what counts for nothing; nothing of it is cut."""
+        return replace(self, max_length=None).holds(value)
+
+    def _compared(self, value: FieldValue) -> FieldValue:
+        held = self.holds(value)
+        on_instant = self.equivalence in {Equivalence.INSTANT, Equivalence.INSTANT_MINUTE}
+        return _instant(held) if on_instant and isinstance(held, str) else held
 
     def _hold(self, text: str) -> str | None:
         normal = _NORMAL_FORM[self.equivalence]
@@ -163,8 +172,8 @@ _NORMAL_FORM: Mapping[Equivalence, Callable[[str], str | None]] = {
     Equivalence.TRIMMED: _trimmed,
     Equivalence.SINGLE_LINE: _single_line,
     Equivalence.FLAG: lambda text: text,
-    Equivalence.INSTANT: _instant,
-    Equivalence.INSTANT_MINUTE: lambda text: _without_seconds(_instant(text)),
+    Equivalence.INSTANT: lambda text: text,
+    Equivalence.INSTANT_MINUTE: _without_seconds,
     Equivalence.PHONE: _single_line,
 }
 
