@@ -43,8 +43,8 @@ _SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_tim
 
 _RENEW = """
 WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s)
-INSERT INTO sync.owners AS o (owner_id, lease_until)
-VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+INSERT INTO sync.owners AS o (owner_id, lease_until, address)
+VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s), %(address)s)
 ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT o.revoked
 RETURNING coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
 """
@@ -133,8 +133,8 @@ SELECT wedding_id, committed_at FROM owned
 class PostgresOwnerStore:
     """An owner's database: one connection, opened when needed and thrown away after any error."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, address: str = "") -> None:
+        self._url, self._address = url, address
         self._connection: psycopg.Connection[Any] | None = None
         self._milliseconds = _STATEMENT_SECONDS * 1000
 
@@ -145,7 +145,8 @@ class PostgresOwnerStore:
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew the owner's lease by Postgres' clock."""
         with self._reaching() as connection:
-            renewed = connection.execute(_RENEW, {"owner": owner_id, "seconds": seconds}).fetchone()
+            asked = {"owner": owner_id, "seconds": seconds, "address": self._address}
+            renewed = connection.execute(_RENEW, asked).fetchone()
         if renewed is None:
             raise Revoked
         return bool(renewed[0])
