@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +11,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.arrivals import Arrivals
+from services.gateway.channels import Kept, proves
 from services.gateway.http.bodies import json_object, read_body
 from services.gateway.http.hooks import Asked, answer_to, header_answer, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
+from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
 from services.gateway.store.secrets import SecretStore
-from services.gateway.vendors.inbound import Inbound
+from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, notices
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
 from wedsync.clock import Clock
@@ -44,6 +48,7 @@ class Webhooks:
         store: InboundStore,
         secrets: SecretStore,
         checks: SignatureChecks,
+        channels: ChannelStore,
         links: LinkStore,
         ports: Ports,
         arrivals: Arrivals,
@@ -56,7 +61,7 @@ class Webhooks:
     ) -> None:
         self._store, self._secrets, self._arrivals = store, secrets, arrivals
         self._checks, self._public_url = checks, public_url
-        self._links, self._ports = links, ports
+        self._channels, self._links, self._ports = channels, links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
 
@@ -94,6 +99,8 @@ class Webhooks:
             return PlainTextResponse(word, headers=_AS_IT_IS), "handshake"
         if (secret := header_answer(request.headers, inbound)) is not None:
             return await self._adopt(endpoint, inbound, secret), "handshake"
+        if inbound.channel is not None:
+            return await self._told(request, endpoint, inbound, inbound.channel, body, detected_at)
         content_type = _content_type(request, inbound)
         await self._believe(endpoint, inbound, self._webhook(request, body, content_type, inbound))
         content = payload(body, content_type, inbound)
@@ -103,6 +110,51 @@ class Webhooks:
             return JSONResponse(greeting, 200), "handshake"
         asked = await self._asked(request, endpoint, event, inbound)
         return await self._keep(endpoint, inbound, content, detected_at, asked)
+
+    async def _told(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        inbound: Inbound,
+        places: ChannelPlaces,
+        body: bytes,
+        detected_at: datetime,
+    ) -> tuple[JSONResponse, str]:
+        """Take a notification: it says by which channels it came, and mostly nothing else."""
+        content = body or b"{}"
+        if body:
+            _content_type(request, inbound)
+        event = json_object(content)
+        asked = read_asked(request.headers, request.query_params, event, inbound)
+        greeting = bool(places.greeting) and asked.event_name == places.greeting
+        told = notices(places, request.headers, request.query_params, event)
+        kept = await self._come_by(endpoint, told, greeting=greeting)
+        await self._end(endpoint, kept, told)
+        if greeting:
+            self._saw(endpoint)
+            return JSONResponse({"acknowledged": True}, inbound.accepted_status), "handshake"
+        if asked.delivery_key is not None:
+            # The vendor numbers the notifications of each channel.
+            asked = replace(asked, delivery_key=f"{kept[0].channel.channel_id}:{asked.delivery_key}")
+        links = sorted({each.link_id for each in kept})
+        return await self._keep(endpoint, inbound, content, detected_at, asked, wakes=links)
+
+    async def _come_by(self, endpoint: Endpoint, told: Sequence[Notice], *, greeting: bool) -> list[Kept]:
+        """Return the channels it came by; refuse what came by none of ours."""
+        names = {notice.channel_id for notice in told}
+        kept = await self._channels.find(endpoint.organization_id, endpoint.integration_id, names)
+        proved = [k for k in kept for notice in told if proves(k, notice, greeting=greeting)]
+        if not proved:
+            detail = "No open channel of this address has this id, secret and resource."
+            raise Problem(401, "CHANNEL_UNKNOWN", detail)
+        return proved
+
+    async def _end(self, endpoint: Endpoint, kept: Sequence[Kept], told: Sequence[Notice]) -> None:
+        """Have the next channel opened where one says that it ends."""
+        ending = {notice.channel_id for notice in told if notice.ends}
+        for each in kept:
+            if each.channel.channel_id in ending:
+                await self._channels.end_soon(endpoint.organization_id, each)
 
     async def _believe(self, endpoint: Endpoint, inbound: Inbound, webhook: Webhook) -> None:
         """Refuse what is not the vendor's, over the bytes as they came."""
@@ -140,7 +192,13 @@ class Webhooks:
         return asked
 
     async def _keep(
-        self, endpoint: Endpoint, inbound: Inbound, content: bytes, detected_at: datetime, asked: Asked
+        self,
+        endpoint: Endpoint,
+        inbound: Inbound,
+        content: bytes,
+        detected_at: datetime,
+        asked: Asked,
+        wakes: Sequence[str] = (),
     ) -> tuple[JSONResponse, str]:
         with self._telemetry.span("accept", new_trace=True, vendor=endpoint.vendor) as span:
             arrival = Arrival(
@@ -152,6 +210,7 @@ class Webhooks:
                 delivery_key=asked.delivery_key,
                 event_name=asked.event_name,
                 ignored=asked.ignored,
+                wakes=wakes,
             )
             known_as = await self._arrivals.accept(arrival)
         self._saw(endpoint)
@@ -170,9 +229,12 @@ class Webhooks:
         links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
         for link in links[:1]:
             try:
-                port = await self._ports.open(link)
-                port.hints(event)
-                port.decisions(event)
+                with contained():
+                    port = await self._ports.open(link)
+                    port.hints(event)
+                    port.decisions(event)
+            except Unexpected:
+                return  # nobody is at fault yet: it is kept, and parked where a person sees it
             except VendorGarbage as error:
                 raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
             except VendorError:

@@ -47,6 +47,34 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPlaces:
+    """Where a notification says which channel it came by, and what proves that it did."""
+
+    channel_id: Place
+    secret: Place
+    resource: Place | None = None
+    """Where it names what is watched; that must be the channel's own native `resource_id`."""
+    each: str = ""
+    """Pointer to the list of notices in one body; the JSON places are then those of an entry."""
+    greeting: str = ""
+    """The event that only says that a channel works; empty where there is none."""
+    ends: Place | None = None
+    """Where a notice tells of the channel's own life; by one of `ending` it tells of its end."""
+    ending: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One notice: the channel it claims to come by, with its proofs; empty for what it does not say."""
+
+    channel_id: str
+    secret: str
+    resource: str
+    ends: bool = False
+    """It says that the channel ends before its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """The vendor's webhooks: what authenticates them and what they may contain."""
 
@@ -60,6 +88,8 @@ class Inbound:
     by_address: bool = False
     """Whether the unguessable key in the address is all the proof there is; if not, one of these is."""
     signature: Signature | None = None
+    channel: ChannelPlaces | None = None
+    """Where a notification names the channel it came by, whose secret proves it."""
     token: Place | None = None
     """Where the secret stands as it is."""
     basic: bool = False
@@ -102,6 +132,27 @@ def first_of(
     return next((value for value in found if value is not None and value != ""), None)
 
 
+def notices(
+    places: ChannelPlaces, headers: Mapping[str, str], query: Mapping[str, str], event: Any
+) -> list[Notice]:
+    """Return the notices in a webhook."""
+    found = pointed(event, places.each) if places.each else [event]
+
+    def said(place: Place | None, entry: Any) -> str:
+        value = place.read(headers, query, entry) if place else ""
+        return value if isinstance(value, str) else ""
+
+    return [
+        Notice(
+            channel_id=said(places.channel_id, entry),
+            secret=said(places.secret, entry),
+            resource=said(places.resource, entry),
+            ends=said(places.ends, entry) in places.ending,
+        )
+        for entry in (found if isinstance(found, list) else [])
+    ]
+
+
 def read_inbound(data: Mapping[str, Any], folder: Path) -> Inbound:
     """Return the manifest's section, which has been found valid; files it names are in the folder."""
     greeting = data.get("handshake", {})
@@ -115,6 +166,7 @@ def read_inbound(data: Mapping[str, Any], folder: Path) -> Inbound:
         form_field=data.get("form_field", ""),
         by_address=data["scheme"] == "endpoint_key",
         signature=read_signature(data["signature"]) if "signature" in data else None,
+        channel=_channel(data["channel"]) if "channel" in data else None,
         token=_place(data["token"]) if "token" in data else None,
         basic=data["scheme"] == "basic",
         certificate=read_certificate(data["certificate"], folder) if "certificate" in data else None,
@@ -145,3 +197,15 @@ def _places(given: str | Sequence[str]) -> tuple[Place, ...]:
 def _place(text: str) -> Place:
     part, _, name = text.partition(":")
     return Place(part=part, name=name.lower() if part == "header" else name)
+
+
+def _channel(data: Mapping[str, Any]) -> ChannelPlaces:
+    return ChannelPlaces(
+        channel_id=_place(data["id"]),
+        secret=_place(data["secret"]),
+        resource=_place(data["resource"]) if "resource" in data else None,
+        each=data.get("each", ""),
+        greeting=data.get("greeting", ""),
+        ends=_place(data["ends"]["at"]) if "ends" in data else None,
+        ending=frozenset(data["ends"]["values"]) if "ends" in data else frozenset(),
+    )

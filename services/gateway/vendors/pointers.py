@@ -14,8 +14,14 @@ def steps(pointer: str) -> list[str]:
 def pointed(document: Any, pointer: str) -> Any:
     """Return the value a pointer leads to, None where there is none."""
     for step in steps(pointer):
-        document = document.get(step) if isinstance(document, Mapping) else None
+        document = _within(document, step)
     return document
+
+
+def _within(document: Any, step: str) -> Any:
+    if isinstance(document, list):
+        return document[int(step)] if step.isdecimal() and int(step) < len(document) else None
+    return document.get(step) if isinstance(document, Mapping) else None
 
 
 def placed(document: Mapping[str, Any], pointer: str, value: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _SECTIONS = {
     "token": ("token", "say where the token stands"),
     "certificate": ("certificate", "describe what is signed, and whose certificates count"),
     "jwt": ("jwt", "describe the token"),
+    "channel": ("channel", "say where a notification names its channel"),
 }
 """What a scheme needs beside its name, and what to do where it is missing."""
 
