@@ -22,7 +22,7 @@ import psycopg
 from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
-from services.sync.owner import OWNER, WeddingCommit
+from services.sync.owner import OWNER, KnownBefore, WeddingCommit
 from services.sync.stored_items import StoredItems
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
@@ -193,7 +193,7 @@ class PostgresOwnerStore:
         scope = [commit.wedding.wedding_id for commit in commits]
         crash_points.reach(crash_points.BEFORE_COMMIT)
         with self._reaching() as connection:
-            with connection.pipeline():
+            with _new_ids_only(), connection.pipeline():
                 self._scope(connection, scope)
                 owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
             crash_points.reach(crash_points.AFTER_COMMIT)
@@ -231,6 +231,16 @@ class PostgresOwnerStore:
             raise Unavailable(
                 f"PostgreSQL cannot do this right now ({type(error).__name__}).", retry_after=_RETRY_SECONDS
             ) from error
+
+
+@contextlib.contextmanager
+def _new_ids_only() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        if not (error.diag.table_name or "").startswith("change_keys"):
+            raise
+        raise KnownBefore from error
 
 
 def _connect(url: str) -> psycopg.Connection[Any]:
