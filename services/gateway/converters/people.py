@@ -16,7 +16,7 @@ from wedsync.model.items import FieldValue
 
 # One space between the two comes back as it went: where more stand, the name stays in one piece.
 _TWO_NAMES = re.compile(r"(.*\S) (\S+)", re.DOTALL)
-# Without words: of "ask for Ann" the library would make a number.
+# Without words: the library would make a number of "ask for Ann", and drop an extension.
 _NUMBER = re.compile(r"[+()\d\s./-]{3,40}", re.ASCII)
 
 
@@ -65,6 +65,5 @@ def e164(text: str, region: str) -> str | None:
         number = phonenumbers.parse(text, region or None)
     except phonenumbers.NumberParseException:
         return None
-    if number.extension or not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    valid = phonenumbers.is_valid_number(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if valid else None

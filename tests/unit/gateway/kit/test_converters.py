@@ -78,6 +78,9 @@ def told(path: str, convert: str, value: FieldValue) -> dict[str, Any]:
         ("starts_at", _PARTS, {"day": "2027-06-12", "time": "15:00"}, "2027-06-12T15:00:00[Europe/Paris]"),
         ("starts_at", _PARTS, {"day": "2027-06-12", "zone": "UTC"}, "2027-06-12T00:00:00[UTC]"),
         ("starts_at", _PARTS, {"time": "15:00"}, None),
+        ("starts_at", "{type: unix, at: /t}", {"t": 1824942600}, "2027-10-31T02:30:00[Europe/Paris]"),
+        # An hour later the clocks show 02:30 again.
+        ("starts_at", "{type: unix, at: /t}", {"t": 1824946200}, "2027-10-31T01:30:00[UTC]"),
         ("status", _STATE, {"state": "pencilled"}, "tentative"),
         ("status", _STATE, {"state": ""}, None),
         ("tags", "{type: labels, at: /tags}", {"tags": ["b ", "a", "b", ""]}, ("a", "b")),

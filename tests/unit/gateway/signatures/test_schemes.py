@@ -21,9 +21,11 @@ from tests.support.authority import CERTIFICATE
 from tests.support.gateway_fakes import MemorySecrets
 from tests.support.signed import BODY, NOW, URL, Published, refusal, webhook
 from tests.support.signers import (
+    BASIC,
     GOOGLE,
     HUBSPOT,
     KEYS,
+    PAYPAL,
     SIGNERS,
     SQUARE,
     TEAMS,
@@ -105,6 +107,20 @@ def test_any_changed_bit_refuses(name: str, bit: int, data: st.DataObject) -> No
         assume(changed.headers[part].split(" ")[-1] != sent.headers[part].split(" ")[-1])
     with pytest.raises((SignatureRefused, Unavailable)):
         check(changed, signer.inbound, [signer.secret])
+
+
+@pytest.mark.parametrize(
+    ("signer", "header"),
+    [(PAYPAL, "paypal-transmission-sig"), (GOOGLE, "authorization"), (BASIC, "authorization")],
+    ids=["certificate", "jwt", "basic"],
+)
+def test_there_is_one_way_to_write_a_signature(signer: Signer, header: str) -> None:
+    """Bits of the last letter that stand for nothing are none to play with: nobody can write it anew."""
+    sent = signer.sent()
+    written = sent.headers[header]
+    end = written.rstrip("=")
+    other = f"{end[:-1]}{chr(ord(end[-1]) + 1)}{written[len(end) :]}"
+    assert refused(signer, replace(sent, headers={**sent.headers, header: other})) == "SIGNATURE_MALFORMED"
 
 
 @_vendors
