@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
-from services.gateway.store.links import Integration, LinkStore, Match, new_endpoint_key, webhook_path
+from services.gateway.store.links import (
+    WEBHOOK_SECRET,
+    Integration,
+    LinkStore,
+    Match,
+    new_endpoint_key,
+    webhook_path,
+)
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
@@ -155,6 +162,8 @@ class Accounts:
         inbound = self._vendors[integration.vendor].manifest.inbound
         if inbound is None or not inbound.has_secret:
             raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
+        if objection := inbound.objection(secret):
+            raise _invalid([FieldViolation("secret", objection)])
         return await self._secrets.rotate(
             principal.organization_id,
             integration_id,
@@ -231,6 +240,9 @@ def checked_credentials(
     found = [*problems, *_key_problems("credentials", required, credentials, optional)]
     if base_url and not _is_address(base_url):
         found.append(FieldViolation("base_url", "must be an address such as https://host/path"))
+    secret = credentials.get(WEBHOOK_SECRET)
+    if secret and manifest.inbound and (objection := manifest.inbound.objection(secret)):
+        found.append(FieldViolation(f"credentials.{WEBHOOK_SECRET}", objection))
     if found:
         raise _invalid(found)
 

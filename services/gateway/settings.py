@@ -34,7 +34,7 @@ class GatewaySettings(ServerSettings):
         None,
         pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
         description="Where vendors reach this gateway over HTTPS. Default: none, so no vendor is asked to "
-        "open a push channel.",
+        "open a push channel, and no webhook is believed whose vendor signs the address.",
     )
     vault_keys_file: Path = Field(description="JSON file of the master keys that seal vendors' credentials.")
     vendor_private_addresses: bool = Field(

@@ -31,6 +31,8 @@ from services.gateway.rpc.deliveries import DeliveryRpc
 from services.gateway.rpc.links import LinkRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.links import Integration
 from services.gateway.upkeep import Upkeep
@@ -74,6 +76,7 @@ class _Parts:
     report: HealthReport
     engine: Engine
     accounts: Accounts
+    checks: SignatureChecks
     keys: KeyRing
     database: Database
 
@@ -160,6 +163,7 @@ async def _parts(
         report=report,
         engine=engine,
         accounts=accounts,
+        checks=SignatureChecks(secrets=stores.secrets, documents=KeyDocuments(http, clock), clock=clock),
         keys=KeyRing.from_file(settings.api_keys_file),
         database=database,
     )
@@ -214,6 +218,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
         webhooks=Webhooks(
             store=stores.inbound,
             secrets=stores.secrets,
+            checks=parts.checks,
             channels=stores.channels,
             links=stores.links,
             ports=parts.ports,
@@ -221,6 +226,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             telemetry=parts.telemetry,
             clock=parts.clock,
             vendors=frozenset(parts.vendors),
+            public_url=parts.settings.public_url,
             max_at_once=parts.settings.max_webhooks,
             saw=_reporting(parts.report, Operation.WEBHOOK),
         ),

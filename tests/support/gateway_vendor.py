@@ -63,6 +63,7 @@ def manifest(vendor: str = "desk", events: KindRule = PLAIN, **changes: Any) -> 
         auth=Auth(type="api_key", credentials=(Credential(name="key", description="A key.", secret=True),)),
         base_url="https://desk.invalid",
         inbound=Inbound(
+            by_address=True,
             content_types=frozenset({"application/json"}),
             events=frozenset({"event.changed"}),
             event_name=(Place(part="query", name="event"), Place(part="json", name="/event")),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from services.gateway.vendor_http import Response, retry_after
-from services.gateway.vendors.inbound import pointed
+from services.gateway.vendors.pointers import pointed
 from services.gateway.vendors.rate_limit import Disguise, RateHeaders, RateLimit
 from wedsync.runtime.limiter import Lesson
 

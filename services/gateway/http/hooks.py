@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from services.gateway.http.problems import Problem
-from services.gateway.vendors.inbound import Inbound, first_of, pointed
+from services.gateway.vendors.inbound import Inbound, first_of
+from services.gateway.vendors.pointers import pointed
+from services.gateway.vendors.schemes import FORM
 
 MAX_DELIVERY_KEY = 255
 """Characters of a vendor's own id of a delivery."""
 MAX_WORD = 1024
 """Characters of what a vendor wants to see back when it tries the address out."""
-_FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 100
 
 
@@ -29,7 +30,7 @@ class Asked:
 
 def payload(body: bytes, content_type: str, inbound: Inbound) -> bytes:
     """Return the JSON of a body: the body itself, or the field of a form that holds it."""
-    if content_type != _FORM or not inbound.form_field:
+    if content_type != FORM or not inbound.form_field:
         return body
     try:
         fields = parse_qs(body.decode(), strict_parsing=True, max_num_fields=_MAX_FIELDS)
@@ -59,6 +60,15 @@ def text_answer(query: Mapping[str, str], inbound: Inbound) -> str | None:
         detail = f"{inbound.echoed_parameter} must be at most {MAX_WORD} printable characters without <."
         raise Problem(400, "WRONG_SHAPE", detail)
     return word
+
+
+def header_answer(headers: Mapping[str, str], inbound: Inbound) -> str | None:
+    """Return the secret that a vendor hands over as it tries the address out, None for a real event."""
+    secret = headers.get(inbound.echoed_header) if inbound.echoed_header else None
+    if secret is not None and not (0 < len(secret) <= MAX_WORD and secret.isascii() and secret.isprintable()):
+        detail = f"{inbound.echoed_header} must be 1 to {MAX_WORD} printable characters of ASCII."
+        raise Problem(400, "WRONG_SHAPE", detail)
+    return secret
 
 
 def read_asked(

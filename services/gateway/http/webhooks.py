@@ -13,17 +13,18 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from services.gateway.arrivals import Arrivals
 from services.gateway.channels import Kept, proves
 from services.gateway.http.bodies import json_object, read_body
-from services.gateway.http.hooks import Asked, answer_to, payload, read_asked, text_answer
+from services.gateway.http.hooks import Asked, answer_to, header_answer, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
 from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
-from services.gateway.signatures import SignatureRefused, verify, verify_token
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.channels import ChannelStore
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
 from services.gateway.store.secrets import SecretStore
-from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, every, notices
+from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, notices
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
 from wedsync.clock import Clock
@@ -46,6 +47,7 @@ class Webhooks:
         *,
         store: InboundStore,
         secrets: SecretStore,
+        checks: SignatureChecks,
         channels: ChannelStore,
         links: LinkStore,
         ports: Ports,
@@ -53,10 +55,12 @@ class Webhooks:
         telemetry: Telemetry,
         clock: Clock,
         vendors: frozenset[str],
+        public_url: str | None,
         max_at_once: int,
         saw: Callable[[Endpoint], None],
     ) -> None:
         self._store, self._secrets, self._arrivals = store, secrets, arrivals
+        self._checks, self._public_url = checks, public_url
         self._channels, self._links, self._ports = channels, links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
@@ -93,13 +97,14 @@ class Webhooks:
         if (word := text_answer(request.query_params, inbound)) is not None:
             self._saw(endpoint)
             return PlainTextResponse(word, headers=_AS_IT_IS), "handshake"
+        if (secret := header_answer(request.headers, inbound)) is not None:
+            return await self._adopt(endpoint, inbound, secret), "handshake"
         if inbound.channel is not None:
             return await self._told(request, endpoint, inbound, inbound.channel, body, detected_at)
         content_type = _content_type(request, inbound)
-        await self._believe(request, endpoint, inbound, body)
+        await self._believe(endpoint, inbound, self._webhook(request, body, content_type, inbound))
         content = payload(body, content_type, inbound)
         event = json_object(content)
-        await self._believe_token(request, endpoint, inbound, event)
         if (greeting := answer_to(event, inbound)) is not None:
             self._saw(endpoint)
             return JSONResponse(greeting, 200), "handshake"
@@ -151,28 +156,32 @@ class Webhooks:
             if each.channel.channel_id in ending:
                 await self._channels.end_soon(endpoint.organization_id, each)
 
-    async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
-        """Refuse what the vendor did not sign, over the bytes as they came."""
-        if inbound.signature is None:
-            return
-        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
+    async def _believe(self, endpoint: Endpoint, inbound: Inbound, webhook: Webhook) -> None:
+        """Refuse what is not the vendor's, over the bytes as they came."""
         try:
-            verify(inbound.signature, valid, request.headers, body, self._clock.now())
+            await self._checks.check(endpoint, inbound, webhook)
         except SignatureRefused as refused:
             raise Problem(401, refused.code, str(refused)) from refused
 
-    async def _believe_token(
-        self, request: Request, endpoint: Endpoint, inbound: Inbound, event: Mapping[str, Any]
-    ) -> None:
-        """Refuse what does not carry the secret, in each item of a batch."""
-        if inbound.token is None:
-            return
-        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
-        given = every(inbound.token, request.headers, request.query_params, event)
-        try:
-            verify_token(given, valid)
-        except SignatureRefused as refused:
-            raise Problem(401, refused.code, str(refused)) from refused
+    def _webhook(self, request: Request, body: bytes, content_type: str, inbound: Inbound) -> Webhook:
+        path, query = request.scope["raw_path"].decode("latin-1"), request.url.query
+        address = f"{self._public_url.rstrip('/')}{path}" if self._public_url else ""
+        return Webhook(
+            method=request.method,
+            url=f"{address}?{query}" if address and query else address,
+            headers=request.headers,
+            query=request.query_params,
+            body=body,
+            event=lambda: json_object(payload(body, content_type, inbound)),
+        )
+
+    async def _adopt(self, endpoint: Endpoint, inbound: Inbound, secret: str) -> Response:
+        """Keep the secret that the vendor hands over, and say it back; the first one only."""
+        if not await self._secrets.adopt(endpoint.organization_id, endpoint.integration_id, secret=secret):
+            detail = "This address has a secret already; for another one, connect the vendor again."
+            raise Problem(401, "HANDSHAKE_REFUSED", detail)
+        self._saw(endpoint)
+        return Response(status_code=200, headers={inbound.echoed_header: secret})
 
     async def _asked(
         self, request: Request, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound

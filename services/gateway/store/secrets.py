@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.store.sql import first, rows
 from wedsync import errors
+from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.vault import Vault
 
@@ -45,8 +46,17 @@ class SecretStore:
     async def valid(self, organization_id: str, integration_id: str) -> list[str]:
         """Return the secrets that are valid now, the newest first."""
         async with self._database.transaction(organizations=[organization_id]) as conn:
-            found = await rows(conn, _VALID, {"integration_id": integration_id})
-        return [self._vault.decrypt(row["secret"], _identity(row)).decode() for row in found]
+            return await self._read(conn, integration_id)
+
+    async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
+        """Keep a secret that the vendor hands over, if none is valid yet; say whether it is valid now."""
+        place = {"integration_id": integration_id, "id": new_id()}
+        async with self._database.transaction(organizations=[organization_id]) as conn:
+            await conn.execute(_LOCK, place)
+            known = await self._read(conn, integration_id)
+            if not known:
+                await keep_secret(conn, self._vault, {**place, "organization_id": organization_id}, secret)
+        return not known or secret in known
 
     async def rotate(
         self, organization_id: str, integration_id: str, *, request_id: str, secret: str, overlap: int
@@ -67,6 +77,10 @@ class SecretStore:
                     f"{MAX_VALID} secrets are valid already; give an overlap of 0 seconds to end them."
                 )
         return valid
+
+    async def _read(self, conn: AsyncConnection, integration_id: str) -> list[str]:
+        found = await rows(conn, _VALID, {"integration_id": integration_id})
+        return [self._vault.decrypt(row["secret"], _identity(row)).decode() for row in found]
 
 
 async def keep_secret(conn: AsyncConnection, vault: Vault, place: Mapping[str, Any], secret: str) -> bool:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
+from services.gateway.converters.contract import Converter
+from services.gateway.converters.people import e164
 from wedsync.model.items import FieldType, FieldValue
+from wedsync.model.moments import instant
+from wedsync.model.values import split_zoned_time, zoned_time
 
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # What neither XML 1.0 nor iCalendar can carry, besides the control characters themselves.
@@ -31,6 +36,9 @@ class Equivalence(StrEnum):
     TRIMMED      space around text, kinds of line end, control characters; empty text is nothing
     SINGLE_LINE  as TRIMMED, and line breaks are single spaces
     FLAG         nothing said counts as no
+    INSTANT      the zone in which a time is told: the instant is the same
+    INSTANT_MINUTE  as INSTANT, and the seconds of a time
+    PHONE        as SINGLE_LINE, and how a telephone number is written
     """
 
     EXACT = "exact"
@@ -38,6 +46,9 @@ class Equivalence(StrEnum):
     TRIMMED = "trimmed"
     SINGLE_LINE = "single_line"
     FLAG = "flag"
+    INSTANT = "instant"
+    INSTANT_MINUTE = "instant_minute"
+    PHONE = "phone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,10 @@ class FieldRule:
     """Of a choice: the values the vendor can be told; None where it takes every one."""
     rising: tuple[frozenset[str], ...] = ()
     """Of a choice that never goes back: its values in the order they come; equals share a step."""
+    convert: Converter | None = None
+    """Where and how the vendor keeps it; None where its adapter knows."""
+    region: str = ""
+    """Of a telephone number: the country in which it is read where it names none."""
 
     @property
     def readable(self) -> bool:
@@ -82,11 +97,22 @@ class FieldRule:
 
     def equivalent(self, a: FieldValue, b: FieldValue) -> bool:
         """Say whether this vendor cannot show a difference between the two."""
-        return self.holds(a) == self.holds(b)
+        return self._compared(a) == self._compared(b)
+
+    def reads(self, value: FieldValue) -> FieldValue:
+        """Return a value as the vendor shows it, without what counts for nothing; nothing of it is cut."""
+        return replace(self, max_length=None).holds(value)
+
+    def _compared(self, value: FieldValue) -> FieldValue:
+        held = self.holds(value)
+        on_instant = self.equivalence in {Equivalence.INSTANT, Equivalence.INSTANT_MINUTE}
+        return _instant(held) if on_instant and isinstance(held, str) else held
 
     def _hold(self, text: str) -> str | None:
         normal = _NORMAL_FORM[self.equivalence]
         held = normal(text)
+        if self.equivalence is Equivalence.PHONE and held is not None:
+            held = e164(held, self.region) or held
         if self.max_length is not None and held is not None:
             # Cutting may leave a space at the end, which the normal form does not have.
             held = normal(held[: self.max_length])
@@ -114,6 +140,16 @@ def _without_seconds(text: str) -> str:
     return f"{text[:17]}00{text[19:]}" if is_time else text
 
 
+def _instant(text: str) -> str:
+    """Return the time as it is told in UTC."""
+    try:
+        local, zone = split_zoned_time(text)
+        moment = instant(datetime.fromisoformat(local), zone)
+    except (ValueError, OverflowError, LookupError):  # it makes no sense, and `canonical` will say so
+        return text
+    return zoned_time(moment.replace(tzinfo=None).isoformat(), "UTC")
+
+
 def _trimmed(text: str) -> str | None:
     lines = _LINE_ENDS.sub("\n", text)
     return "".join(filter(_speakable, lines)).strip() or None
@@ -136,6 +172,9 @@ _NORMAL_FORM: Mapping[Equivalence, Callable[[str], str | None]] = {
     Equivalence.TRIMMED: _trimmed,
     Equivalence.SINGLE_LINE: _single_line,
     Equivalence.FLAG: lambda text: text,
+    Equivalence.INSTANT: lambda text: text,
+    Equivalence.INSTANT_MINUTE: _without_seconds,
+    Equivalence.PHONE: _single_line,
 }
 
 _TEXTS = frozenset({FieldType.TEXT, FieldType.LINES, FieldType.TAGS})
@@ -145,4 +184,7 @@ _SUITED: Mapping[Equivalence, frozenset[FieldType]] = {
     Equivalence.TRIMMED: _TEXTS,
     Equivalence.SINGLE_LINE: _TEXTS,
     Equivalence.FLAG: frozenset({FieldType.BOOL}),
+    Equivalence.INSTANT: frozenset({FieldType.ZONED_TIME}),
+    Equivalence.INSTANT_MINUTE: frozenset({FieldType.ZONED_TIME}),
+    Equivalence.PHONE: frozenset({FieldType.TEXT}),
 }

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from services.gateway.vendors.manifest_yaml import Document
+from services.gateway.vendors.pointers import pointed
+from services.gateway.vendors.schemes import (
+    Certificate,
+    Jwt,
+    Signature,
+    read_certificate,
+    read_jwt,
+    read_signature,
+    scheme_contradictions,
+)
 
 DEFAULT_EVENT_NAME = ("query:event", "json:/event")
 
@@ -24,23 +35,6 @@ class Place:
         if self.part == "json":
             return pointed(event, self.name)
         return (headers if self.part == "header" else query).get(self.name) or None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """How the vendor signs: an HMAC over the body, mostly with a timestamp before it."""
-
-    algorithm: str
-    encoding: str
-    signed: str
-    """The signed text, with the placeholders `{timestamp}` and `{body}`."""
-    header: str
-    tolerance_seconds: int
-    timestamp_pair: str = ""
-    signature_pair: str = ""
-    """Names within a header of pairs; empty where the header is one signature behind `prefix`."""
-    prefix: str = ""
-    timestamp_header: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +85,34 @@ class Inbound:
     ignores_other_events: bool = False
     accepted_status: int = 202
     form_field: str = ""
+    by_address: bool = False
+    """Whether the unguessable key in the address is all the proof there is; if not, one of these is."""
     signature: Signature | None = None
-    """None where the vendor signs nothing."""
     channel: ChannelPlaces | None = None
-    """None where webhooks come by no channel."""
+    """Where a notification names the channel it came by, whose secret proves it."""
     token: Place | None = None
-    """Where the secret stands as it is. Without any of the three, the unguessable key in the address is all
-    the proof there is."""
+    """Where the secret stands as it is."""
+    basic: bool = False
+    certificate: Certificate | None = None
+    jwt: Jwt | None = None
     handshake: Handshake | None = None
     echoed_parameter: str = ""
     """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
+    echoed_header: str = ""
+    """A header that only a trial of the address has: it holds the secret, and is the answer."""
 
     @property
     def has_secret(self) -> bool:
         """Whether a secret proves who sends."""
-        return self.signature is not None or self.token is not None
+        return bool(self.signature or self.token or self.basic or self.certificate or self.jwt)
 
-
-def pointed(event: Any, pointer: str) -> Any:
-    """Return the value a JSON pointer leads to, None where there is none."""
-    for key in pointer.removeprefix("/").split("/"):
-        event = _within(event, key)
-    return event
-
-
-def _within(event: Any, key: str) -> Any:
-    if isinstance(event, list):
-        return event[int(key)] if key.isdecimal() and int(key) < len(event) else None
-    return event.get(key) if isinstance(event, Mapping) else None
+    def objection(self, secret: str) -> str | None:
+        """Return why a secret cannot be used here, None if it can."""
+        if self.signature and self.signature.key(secret) is None:
+            return "must be base64, as the vendor shows it"
+        if self.basic and ":" not in secret:
+            return "must be name:password, as entered at the vendor"
+        return None
 
 
 def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:
@@ -159,8 +153,8 @@ def notices(
     ]
 
 
-def read_inbound(data: Mapping[str, Any]) -> Inbound:
-    """Return the manifest's section, which the schema has found valid."""
+def read_inbound(data: Mapping[str, Any], folder: Path) -> Inbound:
+    """Return the manifest's section, which has been found valid; files it names are in the folder."""
     greeting = data.get("handshake", {})
     return Inbound(
         content_types=frozenset(data["content_types"]),
@@ -170,45 +164,30 @@ def read_inbound(data: Mapping[str, Any]) -> Inbound:
         ignores_other_events=data.get("other_events") == "ignore",
         accepted_status=data.get("accepted_status", 202),
         form_field=data.get("form_field", ""),
-        signature=_signature(data["signature"]) if "signature" in data else None,
+        by_address=data["scheme"] == "endpoint_key",
+        signature=read_signature(data["signature"]) if "signature" in data else None,
         channel=_channel(data["channel"]) if "channel" in data else None,
         token=_place(data["token"]) if "token" in data else None,
-        handshake=Handshake(**greeting) if greeting.keys() - {"query"} else None,
+        basic=data["scheme"] == "basic",
+        certificate=read_certificate(data["certificate"], folder) if "certificate" in data else None,
+        jwt=read_jwt(data["jwt"]) if "jwt" in data else None,
+        handshake=Handshake(**greeting) if "pointer" in greeting else None,
         echoed_parameter=greeting.get("query", ""),
+        echoed_header=greeting.get("header", "").lower(),
     )
 
 
 def inbound_contradictions(document: Document) -> Iterator[str]:
     """Yield what a schema cannot say well: parts of the section that need or exclude each other."""
-    data, where = document.data.get("inbound"), ["inbound"]
+    data = document.data.get("inbound")
     if data is None:
         return
-    signature = data.get("signature")
-    if (data["scheme"] == "hmac") != (signature is not None):
-        cure = "describe how the vendor signs" if signature is None else "write hmac as the scheme"
-        yield document.problem(where, f"has the scheme {data['scheme']} and signature must suit it: {cure}")
-    channel = data.get("channel")
-    if (data["scheme"] == "channel") != (channel is not None):
-        cure = (
-            "say where a notification names its channel" if channel is None else "write channel as the scheme"
+    yield from scheme_contradictions(document)
+    if "header" in data.get("handshake", {}) and data["scheme"] != "hmac":
+        cure = "write hmac as the scheme, or choose another handshake"
+        yield document.problem(
+            ["inbound", "handshake"], f"gives a secret that nothing is signed with: {cure}"
         )
-        yield document.problem(where, f"has the scheme {data['scheme']} and channel must suit it: {cure}")
-    if (data["scheme"] == "token") != ("token" in data):
-        cure = "write token as the scheme" if "token" in data else "say where the token stands"
-        yield document.problem(where, f"has the scheme {data['scheme']} and token must suit it: {cure}")
-    if signature is not None:
-        yield from _signature_contradictions(document, signature)
-
-
-def _signature_contradictions(document: Document, data: Mapping[str, Any]) -> Iterator[str]:
-    where = ["inbound", "signature"]
-    timed = "{timestamp}" in data["signed"]
-    if ("pairs" in data) == ("prefix" in data):
-        yield document.problem(where, "needs either pairs or prefix: say which form the header has")
-    if "timestamp_header" in data and "pairs" in data:
-        yield document.problem(where, "has timestamp_header beside pairs: the pairs name the timestamp")
-    if "prefix" in data and timed != ("timestamp_header" in data):
-        yield document.problem(where, "needs timestamp_header just where {timestamp} is signed")
 
 
 def _places(given: str | Sequence[str]) -> tuple[Place, ...]:
@@ -229,19 +208,4 @@ def _channel(data: Mapping[str, Any]) -> ChannelPlaces:
         greeting=data.get("greeting", ""),
         ends=_place(data["ends"]["at"]) if "ends" in data else None,
         ending=frozenset(data["ends"]["values"]) if "ends" in data else frozenset(),
-    )
-
-
-def _signature(data: Mapping[str, Any]) -> Signature:
-    pairs = data.get("pairs", {})
-    return Signature(
-        algorithm=data["algorithm"],
-        encoding=data["encoding"],
-        signed=data["signed"],
-        header=data["header"].lower(),
-        tolerance_seconds=data["tolerance_seconds"],
-        timestamp_pair=pairs.get("timestamp", ""),
-        signature_pair=pairs.get("signature", ""),
-        prefix=data.get("prefix", ""),
-        timestamp_header=data.get("timestamp_header", "").lower(),
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from services.gateway.converters.contract import Context
+from services.gateway.converters.reading import converter_problems, read_converter
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRule, KindRule, suits
 from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
@@ -123,6 +125,11 @@ class Manifest:
         """Return the account's value of a setting, else the manifest's default."""
         return account.settings.get(name, self.settings[name].default)
 
+    def conversion(self, account: Account, scope: Mapping[str, str]) -> Context:
+        """Return what values mean in one account and at one wedding."""
+        settings = {name: self.setting(account, name) for name in self.settings}
+        return Context(zone=scope.get("time_zone", "UTC"), settings=settings)
+
     def with_poll_interval(self, seconds: float) -> Manifest:
         """Return the same manifest, polled at another interval and at no other, channel or not."""
         poll = replace(
@@ -168,7 +175,7 @@ def load_manifest(folder: Path) -> Manifest:
     """Load and validate one folder's manifest. Raises `ManifestError` naming file, line and cure."""
     document = read_document(folder / "manifest.yaml")
     document.refuse(_contradictions(document, folder.name))
-    return _manifest(document.data)
+    return _manifest(document.data, folder)
 
 
 def _load_vendor(folder: Path, package: str) -> Vendor:
@@ -257,6 +264,9 @@ def _field_contradictions(
         yield document.problem([*where, "equivalence"], f"does not suit a {spec.type}: choose from {fitting}")
     else:
         yield from _choice_contradictions(document, where, spec, rule)
+        if "convert" in rule:
+            found = converter_problems(rule, spec, document.data.get("settings", {}))
+            yield from (document.problem([*where, "convert"], problem) for problem in found)
 
 
 def _choice_contradictions(
@@ -272,7 +282,7 @@ def _choice_contradictions(
             yield document.problem([*where, key], f"names {', '.join(unknown)}: {cure}")
 
 
-def _manifest(data: Mapping[str, Any]) -> Manifest:
+def _manifest(data: Mapping[str, Any], folder: Path) -> Manifest:
     plain = (
         "vendor",
         "display_name",
@@ -285,11 +295,11 @@ def _manifest(data: Mapping[str, Any]) -> Manifest:
     return Manifest(
         **{name: data[name] for name in plain},
         auth=_auth(data["auth"]),
-        inbound=read_inbound(data["inbound"]) if "inbound" in data else None,
+        inbound=read_inbound(data["inbound"], folder) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
         push=Push(**data["push"]) if "push" in data else None,
         rate_limit=read_rate_limit(data["rate_limit"]),
-        kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
+        kinds={ItemKind(kind): _kind(ItemKind(kind), rules, data) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),
         settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},
     )
@@ -304,16 +314,19 @@ def _auth(data: Mapping[str, Any]) -> Auth:
     )
 
 
-def _kind(data: Mapping[str, Any]) -> KindRule:
-    fields = {path: _field(rule) for path, rule in data["fields"].items()}
+def _kind(kind: ItemKind, data: Mapping[str, Any], manifest: Mapping[str, Any]) -> KindRule:
+    fields = {path: _field(CATALOGUE[kind][path], rule, manifest) for path, rule in data["fields"].items()}
     return KindRule(create=data["create"], update=data["update"], delete=data["delete"], fields=fields)
 
 
-def _field(data: Mapping[str, Any]) -> FieldRule:
+def _field(spec: FieldSpec, data: Mapping[str, Any], manifest: Mapping[str, Any]) -> FieldRule:
+    convert = data.get("convert", {})
     return FieldRule(
         direction=Direction(data["direction"]),
         equivalence=Equivalence(data["equivalence"]),
         max_length=data.get("max_length"),
         accepts=frozenset(data["accepts"]) if "accepts" in data else None,
         rising=tuple(frozenset(step) for step in data.get("rising", ())),
+        convert=read_converter(convert, spec) if convert else None,
+        region=manifest["settings"][convert["region"]]["default"] if "region" in convert else "",
     )

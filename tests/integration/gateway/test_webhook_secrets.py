@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from services.gateway.store.links import new_endpoint_key
@@ -109,3 +111,18 @@ async def test_another_tenant_has_other_secrets(stores: Stores, tenant: Tenant) 
     other = await new_tenant(stores)
     await rotated(stores, other, "theirs")
     assert await valid(stores, tenant) == []
+
+
+async def test_the_first_secret_handed_over_is_kept_and_no_other(stores: Stores, tenant: Tenant) -> None:
+    """Of several that arrive at once one is taken; the same one again is fine, and any other is refused."""
+
+    async def adopted(secret: str) -> bool:
+        link = tenant.link
+        return await stores.secrets.adopt(link.organization_id, link.integration_id, secret=secret)
+
+    taken = await asyncio.gather(*(adopted(f"secret {number}") for number in range(4)))
+    assert sorted(taken) == [False, False, False, True]
+    [kept] = await valid(stores, tenant)
+    assert kept == f"secret {taken.index(True)}"
+    assert await adopted(kept)
+    assert not await adopted("another")

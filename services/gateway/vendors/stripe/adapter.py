@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from services.gateway.converters import contract
+from services.gateway.converters.money import read_digits
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import (
     Account,
@@ -27,9 +28,9 @@ from services.gateway.vendors.port import (
 )
 from services.gateway.vendors.stripe import events, payments
 from services.gateway.vendors.stripe.api import Absent, Http, StripeApi
-from services.gateway.vendors.stripe.money import read_digits
 from services.gateway.vendors.stripe.payments import Context, Json, is_intent_id
 from wedsync.model.items import FieldValue, ItemKind
+from wedsync.model.values import is_zone
 
 Values = Mapping[str, FieldValue]
 
@@ -69,8 +70,8 @@ class StripeAdapter:
         )
         self._context = Context(
             customer_id=self._customer,
-            zone=_zone(scope.get("time_zone", "UTC")),
-            digits=read_digits(setting("currency_digits")),
+            fields=manifest.kinds[ItemKind.PAYMENT].fields,
+            conversion=_checked(manifest.conversion(account, scope)),
             item_key=setting("item_key"),
             memo_key=setting("memo_key"),
         )
@@ -183,11 +184,14 @@ class StripeAdapter:
             raise VendorUnavailable(f"written, and then: {error}", unknown_outcome=True) from error
 
 
-def _zone(name: str) -> ZoneInfo:
+def _checked(conversion: contract.Context) -> contract.Context:
+    if not is_zone(conversion.zone):
+        raise VendorRejected("the wedding's time zone is none: correct it")
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise VendorRejected("the wedding's time zone is none: correct it") from error
+        read_digits(conversion.settings["currency_digits"])
+    except ValueError as error:
+        raise VendorRejected(f"currency_digits {error}") from error
+    return conversion
 
 
 def _after(cursor: Mapping[str, Any]) -> str | None:

@@ -11,25 +11,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from services.gateway.converters import contract
+from services.gateway.converters.fields import read_fields
+from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import OutOfScope, VendorGarbage, VendorRecord
-from services.gateway.vendors.stripe.money import Digits, canonical
 from wedsync.model.ids import is_id
 from wedsync.model.items import FieldValue, ItemKind
 
 Json = Mapping[str, Any]
 
-_STATUS = {
-    "requires_payment_method": "planned",
-    "requires_confirmation": "planned",
-    "requires_action": "pending",
-    "requires_capture": "pending",
-    "processing": "pending",
-    "succeeded": "paid",
-    "canceled": "failed",
-}
 _INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}")
 
 
@@ -38,8 +30,8 @@ class Context:
     """What the mapping of one customer's payments depends on."""
 
     customer_id: str
-    zone: tzinfo
-    digits: Mapping[str, Digits]
+    fields: Mapping[str, FieldRule]
+    conversion: contract.Context
     item_key: str
     memo_key: str
 
@@ -82,16 +74,16 @@ def record(intent: Json, context: Context) -> VendorRecord:
 def read(intent: Json, context: Context) -> dict[str, FieldValue]:
     """Return the payment's canonical fields. Raises `ValueError` if it makes no sense."""
     charge = newest_charge(intent)
-    status = _status(intent, charge)
-    paid = charge if status in {"paid", "refunded"} else {}
+    paid = charge if intent.get("status") == "succeeded" else {}
+    shown = {**intent, "amount": _amount(intent), "latest_charge": paid}
+    fields = read_fields(context.fields, shown, context.conversion)
+    if fields["amount"] is None:
+        raise ValueError("has no amount")
     return {
-        "amount": canonical(_amount(intent), intent.get("currency"), context.digits),
-        "status": status,
-        "paid_on": _day(paid.get("created"), context.zone),
+        **fields,
+        "status": _status(intent, charge, fields["status"]),
         "method": _method(intent, paid),
         "memo": _text(_metadata(intent).get(context.memo_key)),
-        "reference": str(intent["id"]),
-        "refunded": _refunded(intent, paid, context),
     }
 
 
@@ -109,15 +101,14 @@ def newest_charge(intent: Json) -> Json:
     return shown[0] if shown else {}
 
 
-def _status(intent: Json, charge: Json) -> str:
-    status = intent.get("status")
-    if status not in _STATUS:
-        raise ValueError("has an unknown status")
-    if status == "requires_payment_method" and intent.get("last_payment_error"):
+def _status(intent: Json, charge: Json, status: FieldValue) -> FieldValue:
+    if status is None:
+        raise ValueError("has no status")
+    if status == "planned" and intent.get("last_payment_error"):
         return "failed"
-    if status == "succeeded" and not charge:
+    if status == "paid" and not charge:
         raise ValueError("is paid and has no charge")
-    return "refunded" if status == "succeeded" and charge.get("refunded") is True else _STATUS[status]
+    return "refunded" if status == "paid" and charge.get("refunded") is True else status
 
 
 def _amount(intent: Json) -> object:
@@ -126,23 +117,10 @@ def _amount(intent: Json) -> object:
     return received if intent.get("status") == "succeeded" and received else intent.get("amount")
 
 
-def _refunded(intent: Json, charge: Json, context: Context) -> str | None:
-    amount = charge.get("amount_refunded") or 0
-    return canonical(amount, intent.get("currency"), context.digits) if amount else None
-
-
 def _method(intent: Json, charge: Json) -> str | None:
     """Return by what was paid. The charge knows; where it does not say, what the payment shows is it."""
     told = (charge.get("payment_method_details"), intent.get("payment_method")) if charge else ()
     return next((_text(shown.get("type")) for shown in told if isinstance(shown, Mapping)), None)
-
-
-def _day(created: object, zone: tzinfo) -> str | None:
-    if created is None:
-        return None
-    if type(created) is not int:
-        raise ValueError("has a time that is no whole number of seconds")
-    return datetime.fromtimestamp(created, UTC).astimezone(zone).date().isoformat()
 
 
 def _metadata(intent: Json) -> Json:

@@ -73,7 +73,8 @@ class TaveAdapter:
         )
         self._context = Context(
             job_id=scope["job_id"],
-            time_zone=scope.get("time_zone", "UTC"),
+            kinds=manifest.kinds,
+            conversion=manifest.conversion(account, scope),
             service=setting("service"),
             marker_url=setting("marker_url"),
             inclusive_end=setting("all_day_end") == "inclusive",
@@ -178,7 +179,8 @@ class TaveAdapter:
         if self._currency is None:
             studio = await self._api.get("/studio/me")
             self._currency = text_of(studio.get("currencyCode")) or _DEFAULT_CURRENCY
-        return replace(self._context, currency=self._currency)
+        conversion = replace(self._context.conversion, currency=self._currency)
+        return replace(self._context, conversion=conversion)
 
     async def _record(self, collection: str, native: dict[str, Any]) -> VendorRecord:
         make: Callable[[Json, Context], VendorRecord] = {
@@ -192,7 +194,7 @@ class TaveAdapter:
     async def _contact(self, native: dict[str, Any], job_contact: Json) -> VendorRecord:
         names = await self._role_names()
         person = Person(contact=native, job_contact=job_contact)
-        return records.understood(lambda: records.contact(person, names))
+        return records.understood(lambda: records.contact(person, names, self._context))
 
     async def _job_contact(self, contact_id: str) -> Json:
         job_id = self._context.job_id
@@ -232,7 +234,7 @@ class TaveAdapter:
 
     async def _changes(self, collection: str, record: VendorRecord, values: Values) -> dict[str, Any]:
         if collection == CONTACT:
-            return contacts.changes(record.native.contact, record.fields, values)
+            return contacts.changes(record.native.contact, record.fields, values, self._context)
         change = {EVENT: events.changes, JOB: jobs.changes, PAYMENT: payments.changes}[collection]
         return change(record.native, values, await self._settled())
 

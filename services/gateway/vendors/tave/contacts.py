@@ -6,22 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway.vendors.tave.mapping import Json, text_of
-from wedsync.model.items import FieldValue
+from services.gateway.vendors.tave.mapping import Context, Json, text_of
+from wedsync.model.items import FieldValue, ItemKind
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
-# Tave puts one space between the two: where more stand, the name stays in one piece and comes back whole.
-_TWO_NAMES = re.compile(r"(.*\S) (\S+)", re.DOTALL)
 _PERSON_PHONES = ("cellPhone", "homePhone", "workPhone")
 WRITABLE_KINDS = frozenset({"person", "company", "location"})
 """An employee is a user of the studio's, whom the API does not let anyone change."""
 
 
-def read(contact: Json, job_contact: Json, role_names: Mapping[str, str]) -> dict[str, FieldValue]:
+def read(
+    contact: Json, job_contact: Json, role_names: Mapping[str, str], context: Context
+) -> dict[str, FieldValue]:
     """Return the contact's canonical fields. Raises `ValueError` if it makes no sense."""
     email = text_of(contact.get("email"))
     fields: dict[str, FieldValue] = {
-        "name": _name(contact) or email or "Unnamed contact",
+        "name": _name(contact, context) or email or "Unnamed contact",
         "email": email,
         "phone": _number(contact.get(_phone_slot(contact))),
         "role": _role(job_contact, role_names),
@@ -32,13 +32,13 @@ def read(contact: Json, job_contact: Json, role_names: Mapping[str, str]) -> dic
 
 
 def changes(
-    contact: Json, current: Mapping[str, FieldValue], values: Mapping[str, FieldValue]
+    contact: Json, current: Mapping[str, FieldValue], values: Mapping[str, FieldValue], context: Context
 ) -> dict[str, Any]:
     """Return the vendor's fields that must be written so that the contact shows the values."""
     wanted = {path: value for path, value in values.items() if value != current.get(path)}
-    written: dict[str, Any] = {}
-    if "name" in wanted:
-        written |= _split(str(wanted["name"])) if _is_person(contact) else {"name": wanted["name"]}
+    written = context.written(ItemKind.CONTACT, wanted) if _is_person(contact) else {}
+    if "name" in wanted and not _is_person(contact):
+        written["name"] = wanted["name"]
     if "email" in wanted:
         written["email"] = wanted["email"]
     if "phone" in wanted:
@@ -57,16 +57,9 @@ def _is_person(contact: Json) -> bool:
     return contact.get("kind") not in {"company", "location"}
 
 
-def _name(contact: Json) -> str | None:
-    if not _is_person(contact):
-        return text_of(contact.get("name"))
-    parts = (text_of(contact.get("firstName")), text_of(contact.get("lastName")))
-    return " ".join(part for part in parts if part) or text_of(contact.get("name"))
-
-
-def _split(name: str) -> dict[str, str | None]:
-    parts = _TWO_NAMES.fullmatch(name)
-    return {"firstName": parts[1] if parts else name, "lastName": parts[2] if parts else None}
+def _name(contact: Json, context: Context) -> FieldValue:
+    whole = context.shown(ItemKind.CONTACT, contact)["name"] if _is_person(contact) else None
+    return whole or text_of(contact.get("name"))
 
 
 def _phone_slot(contact: Json) -> str:

@@ -14,7 +14,7 @@ _ADDRESS_PARTS = ("name", "streetAddress", "village", "city", "state", "postalCo
 
 def read(event: Json, context: Context) -> dict[str, FieldValue]:
     """Return the event's canonical fields. Raises `ValueError` if it makes no sense."""
-    span = moments.from_event(event, context.time_zone, inclusive=context.inclusive_end)
+    span = moments.from_event(event, context.conversion.zone, inclusive=context.inclusive_end)
     return {
         "title": text_of(event.get("name")) or "Untitled event",
         **moments.to_fields(span),

@@ -7,25 +7,20 @@ from typing import Any
 
 from services.gateway.vendors.port import VendorRejected
 from services.gateway.vendors.tave.mapping import Context, Json, text_of
-from wedsync.model.items import FieldValue
+from wedsync.model.items import FieldValue, ItemKind
 
 _STATUS = {"lead": "inquiry", "booked": "booked", "fulfillment": "in_progress", "completed": "completed"}
 _STAGE = {status: stage for stage, status in _STATUS.items()}
-_PLAIN = {"title": "name", "date": "eventDate", "guest_count": "guestCount", "notes": "leadNotes"}
 
 
 def read(job: Json, context: Context) -> dict[str, FieldValue]:
     """Return the job's canonical fields. Raises `ValueError` if it makes no sense."""
-    count = job.get("guestCount")
-    if count is not None and type(count) is not int:
-        raise ValueError("has a guestCount that is no number")
+    fields = context.shown(ItemKind.BOOKING, job)
     return {
-        "title": text_of(job.get("name")) or text_of(job.get("title")) or "Untitled job",
+        **fields,
+        "title": fields["title"] or text_of(job.get("title")) or "Untitled job",
         "service": context.service,
         "status": _status(job),
-        "date": text_of(job.get("eventDate")),
-        "guest_count": count,
-        "notes": text_of(job.get("leadNotes")),
     }
 
 
@@ -33,7 +28,7 @@ def changes(job: Json, values: Mapping[str, FieldValue], context: Context) -> di
     """Return the vendor's fields that must be written so that the job shows the values."""
     current = read(job, context)
     wanted = {path: value for path, value in values.items() if value != current.get(path)}
-    written: dict[str, Any] = {name: wanted[path] for path, name in _PLAIN.items() if path in wanted}
+    written = context.written(ItemKind.BOOKING, wanted)
     return written | (_stage(job, wanted["status"]) if "status" in wanted else {})
 
 

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.gateway.converters import contract
+from services.gateway.converters.fields import read_fields, write_fields
+from services.gateway.vendors.field_rules import KindRule
+from services.gateway.vendors.port import VendorRejected
 from wedsync.model.ids import is_id
+from wedsync.model.items import FieldValue, ItemKind
 
 Json = Mapping[str, Any]
 
@@ -51,11 +56,22 @@ class Context:
     """What the mapping of one job's records depends on."""
 
     job_id: str
-    time_zone: str
-    currency: str = "USD"
+    kinds: Mapping[ItemKind, KindRule]
+    conversion: contract.Context
     service: str = "photography"
     marker_url: str = "https://wedsync.invalid/items/"
     inclusive_end: bool = True
+
+    def shown(self, kind: ItemKind, native: Json) -> dict[str, FieldValue]:
+        """Return what the manifest alone makes of an object. Raises `ValueError` if it makes no sense."""
+        return read_fields(self.kinds[kind].fields, native, self.conversion)
+
+    def written(self, kind: ItemKind, values: Mapping[str, FieldValue]) -> dict[str, Any]:
+        """Return the fields by which the manifest alone says the values. Raises `VendorRejected`."""
+        try:
+            return write_fields(self.kinds[kind].fields, values, self.conversion)
+        except ValueError as error:
+            raise VendorRejected(f"Tave cannot be told this: {error}") from error
 
 
 def is_ulid(value: object) -> bool:

@@ -71,13 +71,13 @@ def payment(native: Json, context: Context) -> VendorRecord:
     )
 
 
-def contact(person: Person, role_names: Mapping[str, str]) -> VendorRecord:
+def contact(person: Person, role_names: Mapping[str, str], context: Context) -> VendorRecord:
     """Return a person as a record. Raises `ValueError` if it makes no sense."""
     return VendorRecord(
         record_id=_record_id(CONTACT, person.contact),
         kind=ItemKind.CONTACT,
         version=version(person.contact, person.job_contact),
-        fields=contacts.read(person.contact, person.job_contact, role_names),
+        fields=contacts.read(person.contact, person.job_contact, role_names, context),
         writable=person.contact.get("kind") in contacts.WRITABLE_KINDS,
         native=person,
     )

@@ -129,7 +129,7 @@ class Scanner:
                 done.present.discard(f"{CONTACT}/{contact_id}")
                 continue
             person = Person(contact=contact, job_contact=job_contact)
-            done.found.append((CONTACT, contact, partial(records.contact, person, names)))
+            done.found.append((CONTACT, contact, partial(records.contact, person, names, self.context)))
 
 
 def _known(data: Any) -> Mapping[str, str]:

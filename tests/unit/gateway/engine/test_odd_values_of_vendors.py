@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.gateway.converters import contract
 from services.gateway.deliver.plan import NOTHING_TO_DO, Rest, Write, plan_delivery
 from services.gateway.observe import moved, observe
 from services.gateway.records import Shadow
@@ -24,7 +25,11 @@ from wedsync.testing.tave.resources import RESOURCES
 
 EVENT, ZONE = ItemKind.TIMELINE_EVENT, "America/New_York"
 STUDIO = Source(organization_id="studio", actor="ada")
-CONTEXT = Context(job_id="01jz8k3v6w2q9n4r7t5m1xbc0d", time_zone=ZONE)
+CONTEXT = Context(
+    job_id="01jz8k3v6w2q9n4r7t5m1xbc0d",
+    kinds=load_manifest(VENDORS / "tave").kinds,
+    conversion=contract.Context(zone=ZONE),
+)
 # On this night the clocks go from 02:00 to 03:00.
 NATIVE: dict[str, Any] = {
     **{name: rule.default for name, rule in RESOURCES["event"].rules.items()},

@@ -21,6 +21,8 @@ from services.gateway.journey import Steps
 from services.gateway.link_plan import LinkPlanner
 from services.gateway.push import ChannelKeeper
 from services.gateway.replay import Replays
+from services.gateway.signatures.checks import SignatureChecks
+from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.journeys import JourneyStore, Wanted
 from services.gateway.store.latency import LatencyStore, StageLatency
@@ -38,6 +40,7 @@ from tests.support.gateway_fakes import (
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_stuck import MemoryEndings, MemoryProjection, MemoryStuck
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
+from tests.support.signed import Published
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
 from wedsync.client import SyncClient
 from wedsync.clock import FakeClock
@@ -128,8 +131,10 @@ class FakeLatency(LatencyStore):
 class Front:
     """The application, and what is behind it."""
 
-    def __init__(self, *, max_webhooks: int = 10, max_streams: int = 1) -> None:
-        self.memory, self.desk, clock, telemetry = Memory(), FakeVendor(), FakeClock(), Telemetry()
+    def __init__(
+        self, *, max_webhooks: int = 10, max_streams: int = 1, public_url: str | None = None
+    ) -> None:
+        self.memory, self.desk, self.clock, telemetry = Memory(), FakeVendor(), FakeClock(), Telemetry()
         self.inbound, self.links = MemoryInbound(self.memory), MemoryLinks(self.memory)
         self.ports = FakePorts(self.memory, {"desk": self.desk})
         self.link = a_link()
@@ -151,6 +156,7 @@ class Front:
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
         self.secrets, self.connected = MemorySecrets(), list[Integration]()
+        self.published = Published()
         self.channels = MemoryChannels(self.memory)
         self.accounts = Accounts(
             vendors=self.ports.vendors,
@@ -171,7 +177,7 @@ class Front:
                 store=self.channels,
                 links=self.links,
                 ports=self.ports,
-                clock=clock,
+                clock=self.clock,
                 public_url=None,
                 on_opened=lambda: None,
             ),
@@ -186,7 +192,7 @@ class Front:
             leases=MemoryLeases(self.memory),
             inbound=self.inbound,
             telemetry=telemetry,
-            clock=clock,
+            clock=self.clock,
         )
         self.replays = Replays(
             store=self.stuck,
@@ -194,7 +200,7 @@ class Front:
             ports=self.ports,
             inspector=self.inspector,
             telemetry=telemetry,
-            clock=clock,
+            clock=self.clock,
             on_replay=lambda: self.woken.append("translate"),
             on_retry=lambda: self.woken.append("deliver"),
         )
@@ -202,13 +208,17 @@ class Front:
             webhooks=Webhooks(
                 store=self.inbound,
                 secrets=self.secrets,
+                checks=SignatureChecks(
+                    secrets=self.secrets, documents=KeyDocuments(self.published, self.clock), clock=self.clock
+                ),
                 channels=self.channels,
                 links=self.links,
                 ports=self.ports,
                 arrivals=self.arrivals,
                 telemetry=telemetry,
-                clock=clock,
+                clock=self.clock,
                 vendors=frozenset({"desk"}),
+                public_url=public_url,
                 max_at_once=max_webhooks,
                 saw=self.seen.append,
             ),

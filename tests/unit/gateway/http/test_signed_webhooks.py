@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from services.gateway.vendors.inbound import Handshake, Inbound, Place, Signature
+from services.gateway.vendors.inbound import Handshake, Inbound, Place
+from services.gateway.vendors.schemes import Signature
 from tests.support.asgi import Answer
 from tests.support.gateway_vendor import manifest
 from tests.unit.gateway.http.front import Front

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.vendors.inbound import Handshake, Place, Signature, every, first_of
+from services.gateway.vendors.inbound import Handshake, Place, every, first_of
 from services.gateway.vendors.manifest import VENDORS, ManifestError, load_manifest
+from services.gateway.vendors.schemes import Signature
 
 _SIGNED = """\
   scheme: hmac
@@ -71,7 +72,7 @@ def test_the_pairs_of_a_header_have_names(tmp_path: Path) -> None:
         ('    prefix: "v0="\n', "", "needs either pairs or prefix"),
         ('    prefix: "v0="\n', "    pairs: {timestamp: t, signature: v1}\n", "beside pairs"),
         ("v0:{timestamp}:{body}", "v0:{body}", "needs timestamp_header just where {timestamp} is signed"),
-        ("{timestamp}:{body}", "{body}:{nonce}", "Write the text that is signed, with {body}"),
+        ("{timestamp}:{body}", "{body}:{nonce}", "signs nonce, which is not known"),
         ("tolerance_seconds: 300", "tolerance_seconds: 0", "1 to 3600 seconds"),
         ("algorithm: sha256", "algorithm: md5", "Write sha1 or sha256"),
         ("pointer: /type", "pointer: type", "Write a JSON pointer"),

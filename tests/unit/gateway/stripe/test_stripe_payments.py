@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from services.gateway.vendors.manifest import load_manifest
-from services.gateway.vendors.port import OutOfScope, VendorGarbage
-from services.gateway.vendors.stripe.money import read_digits
+from services.gateway.vendors.port import Account, OutOfScope, VendorGarbage
 from services.gateway.vendors.stripe.payments import Context, is_intent_id, record
 from wedsync.model.items import CATALOGUE, ItemKind
 
@@ -35,8 +33,8 @@ def context(zone: str = "UTC") -> Context:
     """The context of the couple's payments."""
     return Context(
         customer_id="cus_Q1",
-        zone=ZoneInfo(zone),
-        digits=read_digits("ISK=2/0"),
+        fields=MANIFEST.kinds[ItemKind.PAYMENT].fields,
+        conversion=MANIFEST.conversion(Account(integration_id="i1", base_url=""), {"time_zone": zone}),
         item_key="wedsync_item",
         memo_key="wedsync_memo",
     )
