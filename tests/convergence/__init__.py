@@ -1,0 +1,1 @@
+"""Every vendor and the truth come to agree."""
