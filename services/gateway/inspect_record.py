@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
-from services.gateway.records import Link, RecordKey
+from services.gateway.records import IntentKind, Link, RecordKey
 from services.gateway.store.inbound import Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import FieldRule
-from services.gateway.vendors.port import VendorPort, VendorRecord, VendorUnavailable
+from services.gateway.vendors.port import VendorPort, VendorRecord, VendorRejected, VendorUnavailable
 from wedsync import errors
 from wedsync.clock import Clock
 from wedsync.model.changes import Change, ChangeKind, Source
@@ -64,12 +64,13 @@ class Inspector:
             first_sight = await port.read(record_id)
             if first_sight is None:
                 return Seen()
+            if await self._undid(link, port, first_sight, cause):
+                return Seen(echo=True)
             known, kind = await self._name(link, first_sight), first_sight.kind
         held = await self._take(self._key(link, known), kind)
         try:
             if held.shadow.present and held.shadow.record_id != record_id:
-                # The item was made anew under another record meanwhile: this one says nothing about it.
-                return Seen()
+                raise RecordBusy("its item was made anew under another record meanwhile", retry_after=0.0)
             return await self._compare(held, link, port, record_id, cause)
         finally:
             await self._leases.release(held)
@@ -121,6 +122,35 @@ class Inspector:
             return False
         rules = self._ports.rules(link.vendor, held.item.kind)
         return isinstance(plan_delivery(held.item, after, rules), Write)
+
+    async def _undid(self, link: Link, port: VendorPort, record: VendorRecord, cause: Cause) -> bool:
+        """Delete a record that a create of ours made after we had given it up and made another one.
+
+        It carries our marker and shows just what that create, which was never answered, was to write.
+        """
+        marker = record.marker
+        if marker is None or not is_id(marker) or not await self._links.awaits_create(link, marker):
+            return False
+        held = await self._take(self._key(link, marker), record.kind)
+        try:
+            if not held.shadow.present or held.shadow.record_id == record.record_id:
+                return False
+            creates = [intent for intent in held.intents if intent.kind is IntentKind.CREATE]
+            ours = echoed(creates, record, self._rules(link, held, record))
+            if not ours:
+                return False
+            await self._delete(link, port, record)
+            after = replace(held.shadow, generation=held.shadow.generation + 1)
+            await self._inbound.commit_observation(held, Observation(shadow=after), None, cause, ours)
+            return True
+        finally:
+            await self._leases.release(held)
+
+    async def _delete(self, link: Link, port: VendorPort, record: VendorRecord) -> None:
+        rules = self._ports.rules(link.vendor, record.kind)
+        if rules is None or not rules.delete:
+            raise VendorRejected(f"{record.record_id} was made twice by us, for want of an answer: delete it")
+        await port.delete(record)
 
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.

@@ -90,10 +90,15 @@ def is_wipe(known: int, missing: int) -> bool:
 def echoed(
     intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
 ) -> list[str]:
-    """Return the intents that the vendor shows as carried out."""
+    """Return the intents that the vendor shows as carried out.
+
+    Of several creates at most one, the newest: the others may still land, as records of their own.
+    """
     if record is None:
         return [intent.intent_id for intent in intents if intent.kind is IntentKind.DELETE]
-    return [intent.intent_id for intent in intents if _carried_out(intent, record, rules)]
+    done = [intent for intent in intents if _carried_out(intent, record, rules)]
+    creates = [intent for intent in done if intent.kind is IntentKind.CREATE]
+    return [intent.intent_id for intent in done if intent not in creates[:-1]]
 
 
 def _carried_out(intent: Intent, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:

@@ -19,6 +19,8 @@ def differences(canon: Canon, tables: Tables, link: Link, system: VendorSystem) 
         rules = system.manifest.kinds.get(item.kind)
         if rules is not None and not _is_held(item.life, link):
             kept = _record_of(tables, link, system, item)
+            if _is_parked(tables, link, item):
+                continue
             listed = tables.listed.get((link.link_id, item.item_id), "")
             found = _of_item(item, kept, rules, link, system, listed)
             yield from (f"{item.item_id}: {words}" for words in found)
@@ -33,6 +35,12 @@ def untold(canon: Canon, tables: Tables, link: Link, system: VendorSystem) -> It
     for shadow in tables.shadows.values():
         if shadow.link_id == link.link_id and shadow.present and shadow.item_id not in canon.wedding.items:
             yield f"{shadow.record_id} has no item"
+
+
+def _is_parked(tables: Tables, link: Link, item: ItemState) -> bool:
+    """Say whether somebody must look at the record before it can be written to."""
+    rows = [row for row in tables.deliveries.values() if row.key.item_id == item.item_id]
+    return any(row.key.link_id == link.link_id and row.state == "parked" and row.reason for row in rows)
 
 
 def _record_of(tables: Tables, link: Link, system: VendorSystem, item: ItemState) -> Kept | None:
@@ -50,21 +58,32 @@ def _of_item(
             yield f"deleted, and still there as {kept.record_id}"
         return
     if kept is None:
-        if rules.create and not listed:
-            yield "not there"
+        if not listed:
+            yield "not there, and nobody says why"
         return
     for path, state in item.fields.items():
         rule = rules.fields.get(path)
-        if rule is None or not rule.writable or _is_held(state, link) or not rule.takes(state.value):
-            continue
-        if not _is_same(kept, path, rule, state, system) and path not in listed and "no vendor" not in str(state.value):
-            yield f"{path} is {kept.fields[path]!r}, not {state.value!r}"
+        if rule is not None and not _is_held(state, link):
+            yield from _of_field(kept, path, rule, state, system, listed)
 
 
-def _is_same(kept: Kept, path: str, rule: FieldRule, state: FieldState, system: VendorSystem) -> bool:
-    wanted = system.habits.hold(kept.kind, path, rule, state.value)
+def _of_field(
+    kept: Kept, path: str, rule: FieldRule, state: FieldState, system: VendorSystem, listed: str
+) -> Iterator[str]:
     shown = nearest(kept.kind, path, kept.fields[path])
-    return wanted == shown or rule.equivalent(wanted, shown)
+    if rule.equivalent(shown, state.value):
+        return
+    if path not in listed:
+        yield f"{path} is {shown!r}, not {state.value!r}, and nobody says so: {listed}"
+    elif rule.writable and rule.takes(state.value) and not _is_best(kept, path, rule, state, system):
+        yield f"{path} is {shown!r}, not {state.value!r}"
+
+
+def _is_best(kept: Kept, path: str, rule: FieldRule, state: FieldState, system: VendorSystem) -> bool:
+    """Say whether the vendor has what it makes of the value, or its own default for what is empty."""
+    wanted = system.habits.hold(kept.kind, path, rule, state.value)
+    by_default = state.value is None and system.filled_in(kept.kind).get(path) == kept.fields[path]
+    return by_default or rule.equivalent(wanted, nearest(kept.kind, path, kept.fields[path]))
 
 
 def _is_held(state: FieldState, link: Link) -> bool:

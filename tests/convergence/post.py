@@ -36,13 +36,12 @@ class Post:
         """Have a vendor send a webhook, if its kind does."""
         if manifest.inbound is None:
             return
-        body = json.dumps({"records": list(record_ids)}).encode()
         key = new_id() if manifest.inbound.delivery_id else None
         if self._around.random() < self.lost:
             self._around.faults.struck["webhook lost"] += 1
             return
         for _ in range(self._around.chance.choice(_COPIES)):
-            arrival = self._arrival(link, body, key)
+            arrival = self.arrival(link, record_ids, key)
             if self._around.random() < self.late:
                 self._around.faults.struck["webhook days late"] += 1
                 self.very_late.append(arrival)
@@ -70,7 +69,8 @@ class Post:
         finally:
             self.under_way -= 1
 
-    def _arrival(self, link: Link, body: bytes, key: str | None) -> Arrival:
+    def arrival(self, link: Link, record_ids: Sequence[str], key: str | None = None) -> Arrival:
+        """Return a webhook that points at records."""
         return Arrival(
             webhook_id=new_id(),
             endpoint=Endpoint(
@@ -78,7 +78,7 @@ class Post:
                 integration_id=link.integration_id,
                 vendor=link.vendor,
             ),
-            body=body,
+            body=json.dumps({"records": list(record_ids)}).encode(),
             trace_parent="",
             detected_at=self._around.now(),
             delivery_key=key,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.gateway.records import Intent, Link, RecordKey
+from services.gateway.records import Intent, IntentKind, Link, RecordKey
 from services.gateway.store.deliveries import Claimed
 from services.gateway.store.inbound import Activity, Arrival, Received
 from services.gateway.store.leases import INTENT_SECONDS, LEASE_SECONDS, Held
@@ -209,6 +209,16 @@ class TimedLinks(MemoryLinks):
         """Pause a link or let it go on, at once."""
         await super().set_state(link, active=active, reason=reason)
         self._tables.later(link.link_id, 0.0)
+
+    async def awaits_create(self, link: Link, item_id: str) -> bool:
+        """Say whether a create of ours for the item may still land."""
+        now, place = self._tables.clock.monotonic(), (link.link_id, item_id)
+        open_ones = [row for row in self._tables.intents if row.place == place and row.state != "confirmed"]
+        return any(
+            row.intent.kind is IntentKind.CREATE
+            and self._tables.intended_at[row.intent.intent_id] > now - INTENT_SECONDS
+            for row in open_ones
+        )
 
     async def log_scan(
         self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""

@@ -127,7 +127,7 @@ class VendorSystem:
         twin = self.find(marker) if self.habits.creates_once else None
         if twin is not None:
             return twin
-        fields = {**dict.fromkeys(self.rules(kind).fields), **self._filled_in(kind), **self._held(kind, values)}
+        fields = {**dict.fromkeys(self.rules(kind).fields), **self.filled_in(kind), **self._held(kind, values)}
         kept = Kept(self._name(), kind, fields, marker)
         self._put(kept, by_people=False)
         self.writes[f"create {marker}"] += 1
@@ -236,7 +236,8 @@ class VendorSystem:
         known = {path: value for path, value in values.items() if path in rules}
         return {path: self.habits.hold(kind, path, rules[path], value) for path, value in known.items()}
 
-    def _filled_in(self, kind: ItemKind) -> dict[str, FieldValue]:
+    def filled_in(self, kind: ItemKind) -> dict[str, FieldValue]:
+        """Return what a create that leaves them out puts into fields."""
         if not self.habits.fills_in:
             return {}
         specs = CATALOGUE[kind]

@@ -221,7 +221,7 @@ class World:
             row.state = "due" if row.state == "parked" else row.state
         for arrival in self.tables.webhooks:
             if arrival.parked and self.tables.finished.pop(arrival.webhook_id, None):
-                self._moved(arrival.endpoint.vendor, arrival.body.decode())
+                self.post.send(self.post.arrival(self.links[arrival.endpoint.vendor], [arrival.body.decode()]))
 
     def _busy(self) -> list[str]:
         """Return what is still under way."""

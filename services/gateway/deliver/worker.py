@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from services.gateway.deliver.confirm import written
 from services.gateway.deliver.plan import DELIVERED, NOTHING_TO_DO, Rest, Write, confirmed, plan_delivery
 from services.gateway.deliver.retry import Park, after_failure
+from services.gateway.deliver.shortfall import shortfall
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
 from services.gateway.ports import Ports
@@ -153,11 +154,13 @@ class Deliverer:
         await self._leases.intend(job.held, intent)
         called_at = self._clock.now()
         shown = await _call(job, write, record)
-        after = written(shadow, write, shown, job.rules.fields if job.rules else {})
+        taken = written(shadow, write, shown, job.rules.fields if job.rules else {})
+        after = confirmed(job.item, taken, job.rules)
         await self._store.close(
             job.held,
             state=DELIVERED,
-            shadow=confirmed(job.item, after, job.rules),
+            reason=shortfall(job.item, after, job.rules),
+            shadow=after,
             intent_id=intent.intent_id,
             echoed=job.echoed,
             called_at=called_at,
