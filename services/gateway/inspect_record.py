@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.gateway.deliver.plan import Write, plan_delivery
-from services.gateway.observe import Observation, echoed, observe
+from services.gateway.observe import Observation, echoed, moved, observe
 from services.gateway.ports import Ports
 from services.gateway.records import IntentKind, Link, RecordKey
 from services.gateway.store.inbound import Cause, InboundStore
@@ -96,7 +96,7 @@ class Inspector:
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
         record = await port.read(record_id)
         observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
-        ours = echoed(held.intents, record, self._rules(link, held, record))
+        ours = echoed(held.shadow, held.intents, record, self._rules(link, held, record))
         change_id = await self._commit(held, link, observation, record, cause)
         return Seen(change_id=change_id, echo=bool(ours))
 
@@ -104,7 +104,7 @@ class Inspector:
         self, held: Held, link: Link, observation: Observation, record: VendorRecord | None, cause: Cause
     ) -> str | None:
         rules = self._rules(link, held, record)
-        ours = echoed(held.intents, record, rules)
+        ours = echoed(held.shadow, held.intents, record, rules)
         if not observation.learned:
             again = self._landed_late(held, link, observation)
             await self._inbound.commit_observation(held, observation, None, cause, ours, again=again)
@@ -126,7 +126,8 @@ class Inspector:
     async def _undid(self, link: Link, port: VendorPort, record: VendorRecord, cause: Cause) -> bool:
         """Delete a record that a create of ours made after we had given it up and made another one.
 
-        It carries our marker and shows just what that create, which was never answered, was to write.
+        It carries our marker, and shows just what that create was to write, or what the vendor made of the
+        other one.
         """
         marker = record.marker
         if marker is None or not is_id(marker) or not await self._links.awaits_create(link, marker):
@@ -135,13 +136,15 @@ class Inspector:
         try:
             if not held.shadow.present or held.shadow.record_id == record.record_id:
                 return False
+            rules = self._rules(link, held, record)
             creates = [intent for intent in held.intents if intent.kind is IntentKind.CREATE]
-            ours = echoed(creates, record, self._rules(link, held, record))
-            if not ours:
+            ours = echoed(replace(held.shadow, gone=True), creates, record, rules)
+            if not creates or not (ours or not moved(held.shadow, record, rules)):
                 return False
             await self._delete(link, port, record)
             after = replace(held.shadow, generation=held.shadow.generation + 1)
-            await self._inbound.commit_observation(held, Observation(shadow=after), None, cause, ours)
+            done = ours or [creates[0].intent_id]
+            await self._inbound.commit_observation(held, Observation(shadow=after), None, cause, done)
             return True
         finally:
             await self._leases.release(held)

@@ -62,7 +62,9 @@ def observe(
         fields=seen.fields,
         generation=shadow.generation + 1,
     )
-    first = not shadow.present and not any(intent.kind is IntentKind.CREATE for intent in intents)
+    # What we made is no birth, unless it comes back from the bin.
+    ours = any(intent.kind is IntentKind.CREATE for intent in intents)
+    first = not shadow.present and (not ours or shadow.record_id == record.record_id)
     return seen.observation(after, first=first)
 
 
@@ -88,17 +90,18 @@ def is_wipe(known: int, missing: int) -> bool:
 
 
 def echoed(
-    intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
+    shadow: Shadow, intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
 ) -> list[str]:
     """Return the intents that the vendor shows as carried out.
 
-    Of several creates at most one, the newest: the others may still land, as records of their own.
+    A record stands for one create: another that was never answered may still land, as one more record.
     """
     if record is None:
         return [intent.intent_id for intent in intents if intent.kind is IntentKind.DELETE]
     done = [intent for intent in intents if _carried_out(intent, record, rules)]
     creates = [intent for intent in done if intent.kind is IntentKind.CREATE]
-    return [intent.intent_id for intent in done if intent not in creates[:-1]]
+    others = creates if shadow.present else creates[:-1]
+    return [intent.intent_id for intent in done if intent not in others]
 
 
 def _carried_out(intent: Intent, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:

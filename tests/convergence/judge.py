@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from services.gateway.records import Link
@@ -29,12 +30,22 @@ def differences(canon: Canon, tables: Tables, link: Link, system: VendorSystem) 
 def untold(canon: Canon, tables: Tables, link: Link, system: VendorSystem) -> Iterator[str]:
     """Yield the vendor's records that nobody heard of."""
     known = {s.record_id for s in tables.shadows.values() if s.link_id == link.link_id}
+    parked = [reason for state, reason in tables.finished.values() if state == "parked"]
     for kept in system.records.values():
-        if kept.in_scope and kept.record_id not in known:
+        said = any(re.search(rf"\b{kept.record_id}\b", reason) for reason in parked)
+        if kept.in_scope and kept.record_id not in known and not said:
             yield f"nobody heard of {kept.record_id}"
     for shadow in tables.shadows.values():
         if shadow.link_id == link.link_id and shadow.present and shadow.item_id not in canon.wedding.items:
             yield f"{shadow.record_id} has no item"
+
+
+def doubled(tables: Tables, link: Link, system: VendorSystem) -> Iterator[str]:
+    """Yield the records of ours that became items of their own: somebody would see the same thing twice."""
+    for shadow in tables.shadows.values():
+        kept = system.records.get(shadow.record_id or "") if shadow.link_id == link.link_id else None
+        if kept and kept.made_by not in (None, shadow.item_id) and not kept.touched:
+            yield f"{kept.record_id} is one more record of {kept.made_by}"
 
 
 def _is_parked(tables: Tables, link: Link, item: ItemState) -> bool:

@@ -34,6 +34,10 @@ class Kept:
     kind: ItemKind
     fields: dict[str, FieldValue]
     marker: str | None = None
+    made_by: str | None = None
+    """The create of ours that made it, as the vendor knows it; a copy has the marker only."""
+    touched: bool = False
+    """Whether people had it in their hands since."""
     version: int = 0
     writable: bool = True
     in_scope: bool = True
@@ -97,7 +101,7 @@ class VendorSystem:
 
     def copy(self, record_id: str) -> str:
         """Make another record like it, with all that is hidden in it."""
-        twin = replace(self.records[record_id], record_id=self._name())
+        twin = replace(self.records[record_id], record_id=self._name(), made_by=None)
         self._put(twin, dict(twin.fields), by_people=True)
         return twin.record_id
 
@@ -124,11 +128,11 @@ class VendorSystem:
     def create(self, kind: ItemKind, marker: str, values: Mapping[str, FieldValue]) -> VendorRecord:
         """Make a record."""
         self._require_sense(values)
-        twin = self.find(marker) if self.habits.creates_once else None
-        if twin is not None:
-            return twin
+        made = [kept for kept in self.records.values() if kept.made_by == marker]
+        if made and self.habits.creates_once:
+            return self._shown(made[0])
         fields = {**dict.fromkeys(self.rules(kind).fields), **self.filled_in(kind), **self._held(kind, values)}
-        kept = Kept(self._name(), kind, fields, marker)
+        kept = Kept(self._name(), kind, fields, marker, made_by=marker)
         self._put(kept, by_people=False)
         self.writes[f"create {marker}"] += 1
         return self._shown(kept)
@@ -215,6 +219,7 @@ class VendorSystem:
         self, kept: Kept, fields: dict[str, FieldValue] | None = None, *, by_people: bool, seen: int | None = None
     ) -> None:
         before = dict(kept.fields) if kept.record_id in self.records else None
+        kept.touched |= by_people
         kept.fields, kept.version = fields or kept.fields, self._number()
         self.records[kept.record_id] = kept
         self._tell(Touch(by_people=by_people, record=kept, before=before, after=dict(kept.fields), seen=seen))

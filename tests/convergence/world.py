@@ -23,7 +23,7 @@ from tests.convergence.canon import WEDDING, Canon
 from tests.convergence.faults import drawn
 from tests.convergence.gateway import Gateway
 from tests.convergence.habits import Habits
-from tests.convergence.judge import differences, untold
+from tests.convergence.judge import differences, doubled, untold
 from tests.convergence.people import People
 from tests.convergence.post import Courier, Post
 from tests.convergence.tables import Tables
@@ -243,6 +243,7 @@ class World:
             for words in (
                 *differences(self.canon, self.tables, link, self.lines[name].system),
                 *untold(self.canon, self.tables, link, self.lines[name].system),
+                *doubled(self.tables, link, self.lines[name].system),
             )
         ]
 

@@ -116,7 +116,7 @@ class Deliverer:
     async def _write(self, held: Held, link: Link, item: ItemState, trace_parent: str) -> None:
         """Read, compare, write: never over a record that moved since its shadow."""
         port = await self._ports.open(link)
-        record = await self._read(held, port)
+        record = await self._read(held, link, port)
         rules = self._ports.rules(link.vendor, item.kind)
         shadow, seen = held.shadow, list[str]()
         if record is not None or shadow.present:
@@ -126,7 +126,8 @@ class Deliverer:
                 self._on_change()
                 await self._later(held.key, "the vendor's record moved; its edit goes first")
                 return
-            shadow, seen = settled.shadow, echoed(held.intents, record, rules.fields if rules else {})
+            fields = rules.fields if rules else {}
+            shadow, seen = settled.shadow, echoed(held.shadow, held.intents, record, fields)
         plan = plan_delivery(item, shadow, rules)
         if isinstance(plan, Rest):
             arrived = shadow.present != held.shadow.present or held.intents
@@ -142,12 +143,15 @@ class Deliverer:
             job = _Job(held=held, item=item, port=port, rules=rules, echoed=seen)
             await self._carry_out(job, plan, record, shadow)
 
-    async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
+    async def _read(self, held: Held, link: Link, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:
             return await port.read(held.shadow.record_id)
-        if _create_unheard_of(held):
-            return await port.find(held.shadow.kind, held.key.item_id)
-        return None
+        found = await port.find(held.shadow.kind, held.key.item_id) if _create_unheard_of(held) else None
+        if found is None:
+            return None
+        # People copy events, marker and all: what is known as an item of its own is not what we look for.
+        stands_for = await self._links.item_of(link, found.record_id)
+        return found if stands_for in (None, held.key.item_id) else None
 
     async def _carry_out(self, job: _Job, write: Write, record: VendorRecord | None, shadow: Shadow) -> None:
         intent = Intent(intent_id=new_id(), kind=write.kind, values=write.values)
