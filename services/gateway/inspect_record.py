@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.gateway.deliver.plan import Write, plan_delivery
-from services.gateway.observe import Observation, echoed, moved, observe
+from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
-from services.gateway.records import IntentKind, Link, RecordKey
+from services.gateway.records import Link, RecordKey
 from services.gateway.store.inbound import Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
@@ -64,8 +64,7 @@ class Inspector:
             first_sight = await port.read(record_id)
             if first_sight is None:
                 return Seen()
-            if await self._undid(link, port, first_sight, cause):
-                return Seen(echo=True)
+            await self._require_single(link, first_sight)
             known, kind = await self._name(link, first_sight), first_sight.kind
         held = await self._take(self._key(link, known), kind)
         try:
@@ -123,37 +122,20 @@ class Inspector:
         rules = self._ports.rules(link.vendor, held.item.kind)
         return isinstance(plan_delivery(held.item, after, rules), Write)
 
-    async def _undid(self, link: Link, port: VendorPort, record: VendorRecord, cause: Cause) -> bool:
-        """Delete a record that a create of ours made after we had given it up and made another one.
+    async def _require_single(self, link: Link, record: VendorRecord) -> None:
+        """Refuse a record that may be one more of ours: a create that landed after we had made another one.
 
-        It carries our marker, and shows just what that create was to write, or what the vendor made of the
-        other one.
+        It may as well be a copy that people made, so it is for them to say. Raises `VendorRejected`.
         """
         marker = record.marker
         if marker is None or not is_id(marker) or not await self._links.awaits_create(link, marker):
-            return False
-        held = await self._take(self._key(link, marker), record.kind)
-        try:
-            if not held.shadow.present or held.shadow.record_id == record.record_id:
-                return False
-            rules = self._rules(link, held, record)
-            creates = [intent for intent in held.intents if intent.kind is IntentKind.CREATE]
-            ours = echoed(replace(held.shadow, gone=True), creates, record, rules)
-            if not creates or not (ours or not moved(held.shadow, record, rules)):
-                return False
-            await self._delete(link, port, record)
-            after = replace(held.shadow, generation=held.shadow.generation + 1)
-            done = ours or [creates[0].intent_id]
-            await self._inbound.commit_observation(held, Observation(shadow=after), None, cause, done)
-            return True
-        finally:
-            await self._leases.release(held)
-
-    async def _delete(self, link: Link, port: VendorPort, record: VendorRecord) -> None:
-        rules = self._ports.rules(link.vendor, record.kind)
-        if rules is None or not rules.delete:
-            raise VendorRejected(f"{record.record_id} was made twice by us, for want of an answer: delete it")
-        await port.delete(record)
+            return
+        taken = await self._links.record_of(link, marker)
+        if taken is not None and taken.present and taken.record_id != record.record_id:
+            raise VendorRejected(
+                f"{record.record_id} carries our mark like {taken.record_id}: it is a copy, or was made twice "
+                "because the vendor did not answer. If twice, delete it; if a copy, retry in ten minutes"
+            )
 
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.

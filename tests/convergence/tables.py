@@ -25,7 +25,7 @@ from tests.support.gateway_fakes import (
 from tests.support.gateway_memory import Memory, Place, place_of
 from wedsync.clock import Clock, FakeClock
 from wedsync.errors import StaleRevision
-from wedsync.model.items import ItemKind
+from wedsync.model.items import LIFE, ItemKind
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class Tables(Memory):
     intended_at: dict[str, float] = field(default_factory=dict)
     listed: dict[Place, str] = field(default_factory=dict)
     """What the newest delivery of each record says about it."""
+    complaints: list[str] = field(default_factory=list)
+    """Writes that were never to be."""
     scans: Counter[str] = field(default_factory=Counter)
     """How often each link was scanned to the end."""
 
@@ -96,6 +98,17 @@ class TimedLeases(MemoryLeases):
             raise StaleRevision("The lease of the vendor record ran out.")
         await super().intend(held, intent)
         self._tables.intended_at[intent.intent_id] = now
+        self._tables.complaints += [f"a write of {path}, which is held back" for path in _held_back(held, intent)]
+
+
+def _held_back(held: Held, intent: Intent) -> list[str]:
+    """Return what is overwritten although its vendor is party to a conflict about it."""
+    assert held.item is not None
+    if intent.kind is IntentKind.CREATE:
+        return []
+    states = {LIFE: held.item.life, **held.item.fields}
+    collisions = {path: states[path].collision for path in intent.values}
+    return [path for path, each in collisions.items() if each and held.key.link_id in each.held_links]
 
 
 class TimedInbound(MemoryInbound):

@@ -111,6 +111,13 @@ class VendorSystem:
         kept.in_scope = in_scope
         self._put(kept, by_people=True)
 
+    def discard_double(self, record_id: str) -> None:
+        """Delete a record for good that looks just like what one of ours was made as, if there are two."""
+        kept = self.records.get(record_id)
+        twins = [k for k in self.records.values() if kept and kept.made_by and k.made_by == kept.made_by]
+        if kept and len(twins) > 1 and not kept.touched:
+            self._drop(kept, by_people=True)
+
     # What its API does.
 
     def read(self, record_id: str) -> VendorRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from services.gateway.records import Link
+from services.gateway.store.inbound import Arrival
 from services.gateway.store.links import Integration
 from services.gateway.vendors.manifest import Manifest, load_vendors
 from services.gateway.vendors.port import Account
@@ -28,6 +30,7 @@ from tests.convergence.people import People
 from tests.convergence.post import Courier, Post
 from tests.convergence.tables import Tables
 from tests.convergence.vendor import VendorSystem
+from tests.convergence.witness import Witness
 from tests.simulation.loop import SimLoop, Stuck
 from tests.simulation.surroundings import Surroundings
 from wedsync.model import ids
@@ -80,8 +83,14 @@ class World:
         self.post = Post(self.around, self.gateways, lost=chance.choice((0.1, 0.1, 1.0)), late=0.05)
         self._courier = Courier(self.around, self.canon, self.gateways)
         self.people = People(chance, self.canon, [line.system for line in self.lines.values()])
-        for line in self.lines.values():
-            line.system.on_touch.append(lambda touch, name=line.system.name: self._moved(name, touch.record.record_id))
+        self.witnesses = [
+            Witness(self.canon, self.tables, self.links[name], line.system) for name, line in self.lines.items()
+        ]
+        for witness in self.witnesses:
+            name = witness.system.name
+            witness.system.on_touch.append(witness.touched)
+            witness.system.on_touch.append(lambda touch, name=name: self._moved(name, touch.record.record_id))
+            self.canon.on_log.append(witness.logged)
 
     def run(self) -> Report:
         """Live through it."""
@@ -219,9 +228,17 @@ class World:
             self.tables.later(link.link_id, 0.0)
         for row in self.tables.deliveries.values():
             row.state = "due" if row.state == "parked" else row.state
-        for arrival in self.tables.webhooks:
-            if arrival.parked and self.tables.finished.pop(arrival.webhook_id, None):
-                self.post.send(self.post.arrival(self.links[arrival.endpoint.vendor], [arrival.body.decode()]))
+        for arrival in [*self.tables.webhooks]:
+            if self.tables.finished.get(arrival.webhook_id, ("",))[0] == "parked":
+                self._look_into(arrival)
+
+    def _look_into(self, arrival: Arrival) -> None:
+        """Have people delete what was made twice, and have everything else that is parked read again."""
+        name = arrival.endpoint.vendor
+        records = [arrival.body.decode()] if arrival.parked else json.loads(arrival.body)["records"]
+        for record_id in records:
+            self.lines[name].system.discard_double(record_id)
+        self.post.send(self.post.arrival(self.links[name], records))
 
     def _busy(self) -> list[str]:
         """Return what is still under way."""
@@ -237,7 +254,8 @@ class World:
         return (len(self.canon.log), len(self.tables.activities), *writes)
 
     def _differences(self) -> list[str]:
-        return [
+        seen = [words for witness in self.witnesses for words in witness.wrong]
+        return self.tables.complaints + seen + [
             f"{name}: {words}"
             for name, link in self.links.items()
             for words in (
