@@ -19,7 +19,7 @@ from wedsync import errors
 from wedsync.clock import Clock
 from wedsync.model.changes import Change, ChangeKind, Source
 from wedsync.model.ids import change_id, is_id, item_id
-from wedsync.model.items import ItemKind
+from wedsync.model.items import CATALOGUE, FieldValue, ItemKind
 from wedsync.runtime.telemetry import Telemetry
 
 # A record is leased for about one vendor call; who waits longer than this comes back later.
@@ -81,7 +81,7 @@ class Inspector:
 
         Returns None where a change was committed: the record was released with it.
         """
-        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        observation = self._observed(held, link, record)
         if not observation.learned:
             return observation
         # The vendor's edit is a journey of its own, although a delivery met it.
@@ -94,7 +94,7 @@ class Inspector:
 
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
         record = await port.read(record_id)
-        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        observation = self._observed(held, link, record)
         ours = echoed(held.shadow, held.intents, record, self._rules(link, held, record))
         change_id = await self._commit(held, link, observation, record, cause)
         return Seen(change_id=change_id, echo=bool(ours))
@@ -113,6 +113,17 @@ class Inspector:
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
             await self._inbound.commit_observation(held, observation, change, cause, ours)
         return change.change_id
+
+    def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
+        rules = self._rules(link, held, record)
+        observation = observe(held.shadow, held.intents, record, rules)
+        if record is None or not observation.learned or held.item is not None:
+            return observation
+        if held.pending:
+            # Whether this is an edit, or a birth once more, depends on what becomes of the first one.
+            raise RecordBusy("whether the wedding takes the record is not known yet", retry_after=0.0)
+        # The wedding refused it as it was: whatever its people have mended since, it is yet to be born.
+        return observe(replace(held.shadow, gone=True, fields={}), held.intents, record, rules)
 
     def _landed_late(self, held: Held, link: Link, observation: Observation) -> bool:
         """Say whether an echo is of an older write of ours, over which the truth must be written again."""
@@ -179,6 +190,14 @@ class Inspector:
         return rules.fields if rules else {}
 
 
+def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:
+    """Return what no item can be created without, as the wedding has it: back from the bin it is no news."""
+    if observation.change is not ChangeKind.CREATE or held.item is None:
+        return {}
+    required = [path for path, spec in CATALOGUE[held.item.kind].items() if spec.required]
+    return {path: held.item.value(path) for path in required}
+
+
 def _change(
     held: Held,
     link: Link,
@@ -205,7 +224,7 @@ def _change(
             category=category,
             event_id=event_id,
         ),
-        values=observation.values,
+        values={**_needed(held, observation), **observation.values},
         base=observation.base,
         base_values=observation.base_values,
         # A delete names the base of everything this vendor is told; what it never sees cannot collide.

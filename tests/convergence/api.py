@@ -64,6 +64,10 @@ class Line:
         await self.around.way()
         return answer
 
+    def is_old(self) -> bool:
+        """Say whether an answer comes from a copy of the vendor's database that is behind."""
+        return self.around.random() < self.trouble
+
     def _trouble(self, *, writes: bool) -> str:
         if writes and self.next_trouble:
             trouble, self.next_trouble = self.next_trouble, ""
@@ -122,7 +126,8 @@ class Api(VendorPort):
     async def read(self, record_id: str) -> VendorRecord | None:
         """Read one record."""
         self._system.reads["read"] += 1
-        return await self._line.call(self._process, "read", lambda: self._system.read(record_id))
+        old = self._line.is_old()
+        return await self._line.call(self._process, "read", lambda: self._system.read(record_id, old=old))
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:
         """Look up our marker."""

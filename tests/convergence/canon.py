@@ -10,7 +10,8 @@ from services.sync.wedding import KnownChange, LoggedChange, Wedding
 from tests.simulation.loop import Process
 from tests.simulation.surroundings import Surroundings
 from wedsync.client import SyncClient
-from wedsync.errors import Overloaded, Unavailable
+from wedsync.convert import change_from_message, change_to_message
+from wedsync.errors import FieldViolation, InvalidRequest, Overloaded, Unavailable
 from wedsync.model.changes import Change, ChangeKind, ChangeResult, FieldState, ItemState, Source
 from wedsync.model.ids import new_id
 from wedsync.model.items import LIFE, FieldValue, ItemKind
@@ -33,12 +34,17 @@ class Canon:
         """Every change that anybody proposed, in the order in which they came, repeats included."""
         self.outbox: list[Commit] = []
         self.committed_at: dict[int, float] = {}
+        self.on_ask: list[Callable[[Change], None]] = []
         self.on_log: list[Callable[[LoggedChange], None]] = []
         self._known: dict[str, KnownChange] = {}
 
     def apply(self, changes: Sequence[Change]) -> list[ChangeResult]:
-        """Plan a batch and commit it."""
+        """Plan a batch and commit it. Raises `InvalidRequest`, as the service does."""
         self.asked += changes
+        for change in changes:
+            for ask in self.on_ask:
+                ask(change)
+        changes = _as_received(changes)
         planned = self.wedding.plan(changes, self._known)
         self.wedding = self.wedding.after(planned)
         self._known |= planned.remember
@@ -53,7 +59,7 @@ class Canon:
         item_kind: ItemKind,
         values: Mapping[str, FieldValue] | None = None,
         base: int | None = None,
-    ) -> ChangeResult:
+    ) -> None:
         """Somebody calls the API; without a base they insist."""
         change = Change(
             change_id=new_id(),
@@ -64,7 +70,10 @@ class Canon:
             values=values or {},
             default_base=base,
         )
-        return self.apply([change])[0]
+        try:
+            self.apply([change])
+        except InvalidRequest as refused:
+            self.around.note(None, f"refused: {refused}")
 
     def collisions(self) -> list[tuple[ItemState, str, FieldState]]:
         """Return every field that two sides disagree about; of an item that is deleted, only its life counts."""
@@ -105,6 +114,20 @@ class Canon:
             trace_parent="",
         )
         self.outbox.append(commit)
+
+
+def _as_received(changes: Sequence[Change]) -> list[Change]:
+    """Return changes as they are once they went through the service's door."""
+    problems: list[FieldViolation] = []
+    received = [
+        change_from_message(
+            change_to_message(change), at="change", source=change.source, trace_parent="", problems=problems
+        )
+        for change in changes
+    ]
+    if problems:
+        raise InvalidRequest(violations=problems)
+    return [change for change in received if change is not None]
 
 
 class CanonClient(SyncClient):

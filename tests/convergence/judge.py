@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.gateway.records import Link
+from services.gateway.records import Link, Shadow
 from services.gateway.vendors.field_rules import FieldRule, KindRule
 from tests.convergence.canon import Canon
 from tests.convergence.tables import Tables
@@ -37,7 +37,15 @@ def untold(canon: Canon, tables: Tables, link: Link, system: VendorSystem) -> It
             yield f"nobody heard of {kept.record_id}"
     for shadow in tables.shadows.values():
         if shadow.link_id == link.link_id and shadow.present and shadow.item_id not in canon.wedding.items:
-            yield f"{shadow.record_id} has no item"
+            if not _is_refused(tables, shadow):
+                yield f"{shadow.record_id} has no item"
+
+
+def _is_refused(tables: Tables, shadow: Shadow) -> bool:
+    """Say whether the vendor's people made nothing of a record, so far, that can be kept."""
+    place = (shadow.link_id, shadow.item_id)
+    own = [row for row in tables.activities if (row.activity.link_id, row.activity.item_id) == place]
+    return bool(own) and own[-1].state == "rejected" and "INVALID_REQUEST" in own[-1].reason
 
 
 def doubled(tables: Tables, link: Link, system: VendorSystem) -> Iterator[str]:

@@ -15,7 +15,7 @@ from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 _ACTS = {"edit": 60, "add": 12, "remove": 8, "restore": 8, "copy": 3, "leave": 3, "return": 5}
 _CALLS = {"update": 60, "create": 12, "delete": 8, "restore": 8, "decide": 12}
 _MOST_RECORDS = 8
-_READ_ONLY, _UNSPEAKABLE = 0.05, 0.03
+_READ_ONLY, _UNSPEAKABLE, _FORGOTTEN = 0.05, 0.03, 0.1
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class People:
 
     def _add(self, system: VendorSystem) -> str:
         kind = self.random.choice(list(system.manifest.kinds))
-        written = self._written(system, kind, 3)
+        written = {**self._needed(kind), **self._written(system, kind, 3)}
         record_id = system.add(kind, written, writable=self.random.random() > _READ_ONLY)
         return f"{record_id} is made: {written}"
 
@@ -90,6 +90,11 @@ class People:
         paths = [path for path, rule in system.rules(kind).fields.items() if rule.readable]
         chosen = self.random.sample(paths, min(fields, len(paths)))
         return {path: values.typed(self.random, kind, path) for path in chosen}
+
+    def _needed(self, kind: ItemKind) -> dict[str, FieldValue]:
+        """Return what nothing of the kind can be without, which people forget now and then all the same."""
+        needed = {path: values.typed(self.random, kind, path) for path, s in CATALOGUE[kind].items() if s.required}
+        return {} if self.random.random() < _FORGOTTEN else needed
 
     def _call(self) -> str:
         call = self.random.choices(list(_CALLS), list(_CALLS.values()))[0]
@@ -119,7 +124,8 @@ class People:
     def _create(self) -> str:
         kinds = sorted({kind for system in self.systems for kind in system.manifest.kinds})
         kind = self.random.choice(kinds)
-        sent = self._sent(kind, 3)
+        needed = {path: values.sent(self.random, kind, path) for path in self._needed(kind)}
+        sent = {**self._sent(kind, 3), **needed}
         number = len(self.canon.wedding.items)
         self.canon.edit(ChangeKind.CREATE, f"00000000-0000-4000-8000-{number:012d}", kind, sent)
         return f"create {sent}"

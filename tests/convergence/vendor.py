@@ -36,6 +36,8 @@ class Kept:
     marker: str | None = None
     made_by: str | None = None
     """The create of ours that made it, as the vendor knows it; a copy has the marker only."""
+    earlier: Mapping[str, FieldValue] = field(default_factory=dict)
+    """What its fields were before they were last written."""
     touched: bool = False
     """Whether people had it in their hands since."""
     version: int = 0
@@ -53,6 +55,8 @@ class Touch:
     after: Mapping[str, FieldValue] | None
     seen: int | None = None
     """Of an API's write: the version that whoever writes had read."""
+    sent: Mapping[str, FieldValue] = field(default_factory=dict)
+    """Of an API's write: what it asked for."""
 
 
 @dataclass
@@ -120,9 +124,11 @@ class VendorSystem:
 
     # What its API does.
 
-    def read(self, record_id: str) -> VendorRecord | None:
-        """Return a record, None if it is gone."""
+    def read(self, record_id: str, *, old: bool = False) -> VendorRecord | None:
+        """Return a record, None if it is gone; an old answer has an earlier step of what never goes back."""
         kept = self.records.get(record_id)
+        if kept is not None and old:
+            kept = replace(kept, fields={**kept.fields, **self._steps_before(kept)})
         if kept is not None and not kept.in_scope:
             raise OutOfScope("it belongs elsewhere")
         return self._shown(kept) if kept else None
@@ -140,7 +146,7 @@ class VendorSystem:
             return self._shown(made[0])
         fields = {**dict.fromkeys(self.rules(kind).fields), **self.filled_in(kind), **self._held(kind, values)}
         kept = Kept(self._name(), kind, fields, marker, made_by=marker)
-        self._put(kept, by_people=False)
+        self._put(kept, by_people=False, sent=values)
         self.writes[f"create {marker}"] += 1
         return self._shown(kept)
 
@@ -151,7 +157,7 @@ class VendorSystem:
         if kept is None:
             raise RecordGone("the record is no more")
         fields = {**kept.fields, **self._held(kept.kind, values)}
-        self._put(kept, fields, by_people=False, seen=int(record.version))
+        self._put(kept, fields, by_people=False, seen=int(record.version), sent=values)
         self.writes[f"update {kept.record_id}"] += 1
         return self._shown(kept)
 
@@ -219,17 +225,34 @@ class VendorSystem:
             writable=kept.writable,
         )
 
+    def _steps_before(self, kept: Kept) -> dict[str, FieldValue]:
+        rules = self.rules(kept.kind).fields
+        return {
+            path: value
+            for path, value in kept.earlier.items()
+            if rules[path].goes_back(kept.fields[path], value)
+        }
+
     def _in_any_order(self, value: FieldValue) -> FieldValue:
         return tuple(self.random.sample(value, len(value))) if isinstance(value, tuple) else value
 
     def _put(
-        self, kept: Kept, fields: dict[str, FieldValue] | None = None, *, by_people: bool, seen: int | None = None
+        self,
+        kept: Kept,
+        fields: dict[str, FieldValue] | None = None,
+        *,
+        by_people: bool,
+        seen: int | None = None,
+        sent: Mapping[str, FieldValue] | None = None,
     ) -> None:
         before = dict(kept.fields) if kept.record_id in self.records else None
         kept.touched |= by_people
-        kept.fields, kept.version = fields or kept.fields, self._number()
+        kept.earlier, kept.fields, kept.version = before or {}, fields or kept.fields, self._number()
         self.records[kept.record_id] = kept
-        self._tell(Touch(by_people=by_people, record=kept, before=before, after=dict(kept.fields), seen=seen))
+        after = dict(kept.fields)
+        self._tell(
+            Touch(by_people=by_people, record=kept, before=before, after=after, seen=seen, sent=sent or {})
+        )
 
     def _drop(self, kept: Kept, *, by_people: bool, seen: int | None = None) -> None:
         del self.records[kept.record_id]

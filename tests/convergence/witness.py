@@ -12,7 +12,7 @@ from services.sync.wedding import LoggedChange
 from tests.convergence.canon import Canon
 from tests.convergence.tables import Tables
 from tests.convergence.vendor import Touch, VendorSystem
-from wedsync.model.changes import FieldResult, FieldState, Outcome
+from wedsync.model.changes import Change, ChangeKind, FieldResult, FieldState, Outcome
 from wedsync.model.items import FieldValue
 from wedsync.model.values import nearest
 
@@ -39,6 +39,8 @@ class Witness:
     system: VendorSystem
     wrong: list[str] = field(default_factory=list)
     _shown: dict[str, list[tuple[float, Mapping[str, FieldValue]]]] = field(default_factory=dict)
+    _by_us: dict[tuple[str, str], list[FieldValue]] = field(default_factory=dict)
+    _by_people: dict[tuple[str, str], list[FieldValue]] = field(default_factory=dict)
     _written: dict[tuple[str, str], _Written] = field(default_factory=dict)
 
     def touched(self, touch: Touch) -> None:
@@ -47,9 +49,20 @@ class Witness:
         if touch.by_people:
             self._note(touch)
         else:
+            self._note_ours(touch)
             self.wrong += [f"{self.system.name}: {words}" for words in self._lost(touch)]
         if touch.after is not None:
             self._shown.setdefault(record_id, []).append((now, touch.after))
+
+    def asked(self, change: Change) -> None:
+        """See a change on its way: what only we have written at a vendor is nobody's edit there."""
+        if change.source.link_id != self.link.link_id or change.kind is not ChangeKind.UPDATE:
+            return
+        for path, value in change.values.items():
+            place = (change.source.record_id or "", path)
+            ours, theirs = self._by_us.get(place, []), self._by_people.get(place, [])
+            if value in ours and value not in theirs:
+                self.wrong.append(f"{self.system.name}: our own {path} of {place[0]} came back as an edit: {value!r}")
 
     def logged(self, entry: LoggedChange) -> None:
         """See what became of a change."""
@@ -83,8 +96,19 @@ class Witness:
 
     def _note(self, touch: Touch) -> None:
         for path, value in (touch.after or {}).items():
+            if touch.before is None or touch.before.get(path) != value:
+                shown = nearest(touch.record.kind, path, value)
+                self._by_people.setdefault((touch.record.record_id, path), []).append(shown)
             if self._rule(touch, path).readable:
                 self._note_field(touch, path, value)
+
+    def _note_ours(self, touch: Touch) -> None:
+        """Keep what the vendor took as it was sent; what it made of the rest may look like anybody's."""
+        for path, value in touch.sent.items():
+            after = (touch.after or {}).get(path)
+            if path in (touch.after or {}) and self._same(touch, path, value, after):
+                shown = nearest(touch.record.kind, path, after)
+                self._by_us.setdefault((touch.record.record_id, path), []).append(shown)
 
     def _note_field(self, touch: Touch, path: str, value: FieldValue) -> None:
         key, before = (touch.record.record_id, path), (touch.before or {}).get(path)

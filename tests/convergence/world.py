@@ -90,6 +90,7 @@ class World:
             name = witness.system.name
             witness.system.on_touch.append(witness.touched)
             witness.system.on_touch.append(lambda touch, name=name: self._moved(name, touch.record.record_id))
+            self.canon.on_ask.append(witness.asked)
             self.canon.on_log.append(witness.logged)
 
     def run(self) -> Report:
