@@ -10,10 +10,6 @@ from services.gateway.vendors.field_rules import FieldRule
 from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 
 
-def _collapsed(text: str) -> str:
-    return " ".join(text.split(" "))
-
-
 def _minutes(text: str) -> str:
     return f"{text[:17]}00{text[19:]}" if len(text) > 18 and text[16] == ":" else text
 
@@ -88,3 +84,14 @@ def _each(value: FieldValue, rewrite: Callable[[str], str]) -> FieldValue:
     if isinstance(value, tuple):
         return tuple(sorted({text for text in map(rewrite, value) if text})) or None
     return (rewrite(value) or None) if isinstance(value, str) else value
+
+
+def alike(rule: FieldRule, a: FieldValue, b: FieldValue) -> bool:
+    """Say whether the manifest says that a vendor may not be able to tell two values from each other."""
+    return rule.holds(a) == rule.holds(b)
+
+
+def is_before(rule: FieldRule, a: FieldValue, b: FieldValue) -> bool:
+    """Say whether a value is of an earlier step than another, where a field never goes back."""
+    steps = {name: step for step, names in enumerate(rule.rising) for name in names}
+    return b in steps and steps.get(str(a), -1) < steps[str(b)]

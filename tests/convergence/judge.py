@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from services.gateway.records import Link, Shadow
 from services.gateway.vendors.field_rules import FieldRule, KindRule
 from tests.convergence.canon import Canon
+from tests.convergence.habits import alike
 from tests.convergence.tables import Tables
 from tests.convergence.vendor import Kept, VendorSystem
 from wedsync.model.changes import FieldState, ItemState
@@ -90,7 +91,7 @@ def _of_field(
     kept: Kept, path: str, rule: FieldRule, state: FieldState, system: VendorSystem, listed: str
 ) -> Iterator[str]:
     shown = nearest(kept.kind, path, kept.fields[path])
-    if rule.equivalent(shown, state.value):
+    if alike(rule, shown, state.value):
         return
     if path not in listed:
         yield f"{path} is {shown!r}, not {state.value!r}, and nobody says so: {listed}"
@@ -102,7 +103,7 @@ def _is_best(kept: Kept, path: str, rule: FieldRule, state: FieldState, system: 
     """Say whether the vendor has what it makes of the value, or its own default for what is empty."""
     wanted = system.habits.hold(kept.kind, path, rule, state.value)
     by_default = state.value is None and system.filled_in(kept.kind).get(path) == kept.fields[path]
-    return by_default or rule.equivalent(wanted, nearest(kept.kind, path, kept.fields[path]))
+    return by_default or alike(rule, wanted, nearest(kept.kind, path, kept.fields[path]))
 
 
 def _is_held(state: FieldState, link: Link) -> bool:

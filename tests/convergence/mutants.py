@@ -5,19 +5,18 @@ Each mutant replaces one function or method while a world runs; nothing of the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from services.gateway import dispatch, inspect_record, observe, poll
+from services.gateway import inspect_record, observe, poll
 from services.gateway.deliver import confirm, plan, worker
 from services.gateway.records import Shadow, Shown
-from services.gateway.store.inbound import Arrival
 from services.gateway.store.leases import Held
 from services.gateway.vendors.field_rules import FieldRule
-from tests.convergence.tables import TimedInbound, TimedLeases
+from tests.convergence.tables import TimedActivities, TimedLeases
 from tests.support import gateway_fakes
 from wedsync.model.changes import ChangeResult, ItemState
 
@@ -60,6 +59,15 @@ def _taken_means(**but: Any) -> Callable[..., Any]:
     return instead
 
 
+def _uncorrected() -> Callable[..., Any]:
+    resolve = TimedActivities.resolve
+
+    async def instead(self: TimedActivities, activity: Any, result: ChangeResult, **_: bool) -> None:
+        await resolve(self, activity, result, corrected=False)
+
+    return instead
+
+
 def _base_of_everything(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:
     newest = {each.path: each.revision for each in result.fields}
     return {path: replace(s, revision=max(s.revision, newest.get(path, 0))) for path, s in fields.items()}
@@ -83,10 +91,6 @@ def _exactly(self: FieldRule, a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-async def _every_copy(self: TimedInbound, arrivals: Sequence[Arrival]) -> list[str]:
-    return [self._known_as(replace(arrival, delivery_key=None)) for arrival in arrivals]
-
-
 def _blind_write() -> Callable[..., Any]:
     async def instead(self: Any, held: Any, link: Any, record: Any, cause: Any) -> Any:
         return observe.Observation(shadow=held.shadow)
@@ -101,7 +105,7 @@ MUTANTS = (
     Mutant("a base advances for what was not taken", gateway_fakes, "settled", _base_of_everything),
     Mutant("a base advances for what was not shown", worker, "confirmed", _confirmed_unseen),
     Mutant("what is held back is delivered", plan, "is_held", _no),
-    Mutant("a loser is not corrected", dispatch, "_lost", _no),
+    Mutant("a loser is not corrected", TimedActivities, "resolve", _uncorrected()),
     Mutant("what the vendor answers is not looked at", confirm, "_confirmed", _as_sent),
     Mutant("a rewriting is not remembered", confirm, "_confirmed", _rewriting_forgotten),
     Mutant("equivalences are ignored", FieldRule, "equivalent", _exactly),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Self
 
 from tests.convergence import values
 from tests.convergence.canon import Canon
@@ -14,7 +15,7 @@ from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 
 _ACTS = {"edit": 60, "add": 12, "remove": 8, "restore": 8, "copy": 3, "leave": 3, "return": 5}
 _CALLS = {"update": 60, "create": 12, "delete": 8, "restore": 8, "decide": 12}
-_MOST_RECORDS = 8
+_MOST_RECORDS, _DEAR = 6, 0.7
 _READ_ONLY, _UNSPEAKABLE, _FORGOTTEN = 0.05, 0.03, 0.1
 
 
@@ -25,6 +26,15 @@ class People:
     random: Random
     canon: Canon
     systems: Sequence[VendorSystem]
+    dear: frozenset[str]
+    """The fields that most edits are about: then more of them meet."""
+
+    @classmethod
+    def of(cls, random: Random, canon: Canon, systems: Sequence[VendorSystem]) -> Self:
+        """Return everybody, with what is dear to them."""
+        kinds = sorted({kind for system in systems for kind in system.manifest.kinds})
+        dear = [path for kind in kinds for path in random.sample(list(CATALOGUE[kind]), 2)]
+        return cls(random, canon, systems, frozenset(dear))
 
     def act(self) -> str:
         """Have somebody do something; return what."""
@@ -88,8 +98,13 @@ class People:
     def _written(self, system: VendorSystem, kind: ItemKind, fields: int) -> dict[str, FieldValue]:
         """Return what people write; into what is only for us they write nothing."""
         paths = [path for path, rule in system.rules(kind).fields.items() if rule.readable]
-        chosen = self.random.sample(paths, min(fields, len(paths)))
-        return {path: values.typed(self.random, kind, path) for path in chosen}
+        return {path: values.typed(self.random, kind, path) for path in self._some(paths, fields)}
+
+    def _some(self, paths: Sequence[str], number: int) -> list[str]:
+        """Choose some fields, mostly those that are dear to everybody."""
+        dear = [path for path in paths if path in self.dear]
+        chosen = dear if dear and self.random.random() < _DEAR else paths
+        return self.random.sample(chosen, min(number, len(chosen)))
 
     def _needed(self, kind: ItemKind) -> dict[str, FieldValue]:
         """Return what nothing of the kind can be without, which people forget now and then all the same."""
@@ -131,7 +146,7 @@ class People:
         return f"create {sent}"
 
     def _sent(self, kind: ItemKind, fields: int) -> dict[str, FieldValue]:
-        paths = self.random.sample(list(CATALOGUE[kind]), min(fields, len(CATALOGUE[kind])))
+        paths = self._some(list(CATALOGUE[kind]), fields)
         sent = {path: values.sent(self.random, kind, path) for path in paths}
         texts = [path for path in paths if CATALOGUE[kind][path].type is FieldType.TEXT]
         if texts and self.random.random() < _UNSPEAKABLE:

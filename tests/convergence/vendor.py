@@ -19,7 +19,7 @@ from services.gateway.vendors.port import (
     VendorRejected,
     VersionMismatch,
 )
-from tests.convergence.habits import Habits
+from tests.convergence.habits import Habits, is_before
 from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 
 UNSPEAKABLE = "what no vendor takes"
@@ -89,7 +89,7 @@ class VendorSystem:
         kept = self.records[record_id]
         rules = self.rules(kept.kind).fields
         held = self._held(kept.kind, values)
-        sensible = {p: v for p, v in held.items() if not rules[p].goes_back(kept.fields[p], v)}
+        sensible = {p: v for p, v in held.items() if not is_before(rules[p], v, kept.fields[p])}
         self._put(kept, {**kept.fields, **sensible}, by_people=True)
 
     def remove(self, record_id: str) -> None:
@@ -227,11 +227,7 @@ class VendorSystem:
 
     def _steps_before(self, kept: Kept) -> dict[str, FieldValue]:
         rules = self.rules(kept.kind).fields
-        return {
-            path: value
-            for path, value in kept.earlier.items()
-            if rules[path].goes_back(kept.fields[path], value)
-        }
+        return {p: v for p, v in kept.earlier.items() if is_before(rules[p], v, kept.fields[p])}
 
     def _in_any_order(self, value: FieldValue) -> FieldValue:
         return tuple(self.random.sample(value, len(value))) if isinstance(value, tuple) else value

@@ -10,6 +10,7 @@ from services.gateway.store.leases import INTENT_SECONDS
 from services.gateway.vendors.field_rules import FieldRule
 from services.sync.wedding import LoggedChange
 from tests.convergence.canon import Canon
+from tests.convergence.habits import alike, is_before
 from tests.convergence.tables import Tables
 from tests.convergence.vendor import Touch, VendorSystem
 from wedsync.model.changes import Change, ChangeKind, FieldResult, FieldState, Outcome
@@ -78,12 +79,16 @@ class Witness:
         self, record_id: str, result: FieldResult, state: FieldState, entry: LoggedChange
     ) -> None:
         kind, path = entry.item.kind, result.path
-        if state.source.same_record(entry.change.source):
-            return
         rule = self.system.rules(kind).fields[path]
+        if state.source.same_record(entry.change.source):
+            if is_before(rule, result.proposed, state.value):
+                self.wrong.append(f"{self.system.name}: {path} of {record_id} went back to {result.proposed!r}")
+            return
         wanted = self.system.habits.hold(kind, path, rule, state.value)
-        shown = self._since(record_id, self.canon.committed_at[state.revision], path)
-        if not any(rule.equivalent(wanted, nearest(kind, path, value)) for value in shown):
+        shown = [*self._since(record_id, self.canon.committed_at[state.revision], path)]
+        if (written := self._written.get((record_id, path))) is not None:
+            shown.append(written.known)
+        if not any(alike(rule, wanted, nearest(kind, path, value)) for value in shown):
             said = f"{path} of {record_id} became {result.proposed!r} in place of {state.value!r}"
             self.wrong.append(f"{self.system.name}: {said}, which it had never shown")
 
@@ -102,6 +107,11 @@ class Witness:
             if self._rule(touch, path).readable:
                 self._note_field(touch, path, value)
 
+    def _before(self, touch: Touch) -> Mapping[str, FieldValue]:
+        """Return what stood there before; of what comes back from the bin that is what it was when it went."""
+        history = self._shown.get(touch.record.record_id)
+        return touch.before or (history[-1][1] if history else {})
+
     def _note_ours(self, touch: Touch) -> None:
         """Keep what the vendor took as it was sent; what it made of the rest may look like anybody's."""
         for path, value in touch.sent.items():
@@ -111,7 +121,7 @@ class Witness:
                 self._by_us.setdefault((touch.record.record_id, path), []).append(shown)
 
     def _note_field(self, touch: Touch, path: str, value: FieldValue) -> None:
-        key, before = (touch.record.record_id, path), (touch.before or {}).get(path)
+        key, before = (touch.record.record_id, path), self._before(touch).get(path)
         if self._same(touch, path, before, value):
             return
         earlier = self._written.pop(key, None)
@@ -163,7 +173,7 @@ class Witness:
 
     def _same(self, touch: Touch, path: str, a: FieldValue, b: FieldValue) -> bool:
         kind = touch.record.kind
-        return self._rule(touch, path).equivalent(nearest(kind, path, a), nearest(kind, path, b))
+        return alike(self._rule(touch, path), nearest(kind, path, a), nearest(kind, path, b))
 
     def _rule(self, touch: Touch, path: str) -> FieldRule:
         return self.system.rules(touch.record.kind).fields[path]

@@ -36,7 +36,7 @@ from tests.simulation.surroundings import Surroundings
 from wedsync.model import ids
 
 _POLL_SECONDS = 2.0
-_STORM_EDITS, _SINGLE_EDITS = 14, 4
+_STORM_EDITS, _SINGLE_EDITS = 18, 4
 _QUIET_SECONDS = 400.0
 _POINTS_A_SEED = 3
 _MOST_DECISIONS = 4
@@ -82,7 +82,7 @@ class World:
         self.gateways = [self._gateway(f"g{n}") for n in range(chance.choice((1, 1, 2)))]
         self.post = Post(self.around, self.gateways, lost=chance.choice((0.1, 0.1, 1.0)), late=0.05)
         self._courier = Courier(self.around, self.canon, self.gateways)
-        self.people = People(chance, self.canon, [line.system for line in self.lines.values()])
+        self.people = People.of(chance, self.canon, [line.system for line in self.lines.values()])
         self.witnesses = [
             Witness(self.canon, self.tables, self.links[name], line.system) for name, line in self.lines.items()
         ]
