@@ -195,7 +195,8 @@ def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:
     if observation.change is not ChangeKind.CREATE or held.item is None:
         return {}
     required = [path for path, spec in CATALOGUE[held.item.kind].items() if spec.required]
-    return {path: held.item.value(path) for path in required}
+    silent = [path for path in required if observation.values.get(path) is None]
+    return {path: held.item.value(path) for path in silent}
 
 
 def _change(
@@ -224,7 +225,7 @@ def _change(
             category=category,
             event_id=event_id,
         ),
-        values={**_needed(held, observation), **observation.values},
+        values={**observation.values, **_needed(held, observation)},
         base=observation.base,
         base_values=observation.base_values,
         # A delete names the base of everything this vendor is told; what it never sees cannot collide.

@@ -50,6 +50,9 @@ def observe(
     """Compare the record as the vendor shows it (None: it says the record is gone) with what we know."""
     if record is None:
         return _gone(shadow, intents, rules)
+    if shadow.present:
+        # A create that was never answered may make one more record; this one it leaves alone.
+        intents = [intent for intent in intents if intent.kind is not IntentKind.CREATE]
     seen = _Comparison(shadow, intents, rules, CATALOGUE[record.kind])
     for path, value in record.fields.items():
         seen.compare(path, value)
@@ -160,7 +163,9 @@ class _Comparison:
         if first:
             life = self.fields.pop(LIFE, None)
             base = {**self._base, **({LIFE: life.revision} if life else {})}
-            told = {path: value for path, value in self._values.items() if value is not None}
+            # What a new record leaves empty is nobody's word; what was emptied since it was last seen is.
+            known = self._shadow.fields
+            told = {path: v for path, v in self._values.items() if v is not None or path in known}
             fields = replace(after, fields=self.fields)
             return Observation(shadow=fields, change=ChangeKind.CREATE, values=told, base=base)
         if not self._values:

@@ -147,17 +147,18 @@ class Witness:
         return any(
             change.source.link_id == self.link.link_id
             and change.source.record_id == touch.record.record_id
-            and path in change.values
-            and self._same(touch, path, change.values[path], written.value)
+            and (path in change.values or change.kind is ChangeKind.CREATE)
+            and self._same(touch, path, change.values.get(path), written.value)
             for change in self.canon.asked[written.asked :]
         )
 
     def _looks_like_ours(self, touch: Touch, path: str, written: _Written) -> bool:
         """Say whether nobody could tell it from a write of ours whose answer was never heard."""
         since = self.canon.around.loop.time() - INTENT_SECONDS
-        places = {
+        known = {
             place for place, shadow in self.tables.shadows.items() if shadow.record_id == touch.record.record_id
         }
+        places = known | {(self.link.link_id, touch.record.marker or "")}
         recent = [
             row.intent
             for row in self.tables.intents
