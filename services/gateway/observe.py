@@ -95,23 +95,32 @@ def is_wipe(known: int, missing: int) -> bool:
 def echoed(
     shadow: Shadow, intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
 ) -> list[str]:
-    """Return the intents that the vendor shows as carried out.
+    """Return the intents that the vendor shows as carried out, the newest first.
 
-    A record stands for one create: another that was never answered may still land, as one more record.
+    Only what was not shown before proves anything: of two writes of one value, one of which was answered,
+    the other may still land. A create leaves a record alone that another one has made.
     """
     if record is None:
         return [intent.intent_id for intent in intents if intent.kind is IntentKind.DELETE]
-    done = [intent for intent in intents if _carried_out(intent, record, rules)]
-    creates = [intent for intent in done if intent.kind is IntentKind.CREATE]
-    others = creates if shadow.present else creates[:-1]
-    return [intent.intent_id for intent in done if intent not in others]
+    done: list[Intent] = []
+    for intent in reversed(intents):
+        proven = {path for each in done for path in each.values}
+        if _carried_out(intent, shadow, record, rules) and not proven & intent.values.keys():
+            done.append(intent)
+    return [intent.intent_id for intent in done]
 
 
-def _carried_out(intent: Intent, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:
-    return intent.kind is not IntentKind.DELETE and all(
-        path in rules and path in record.fields and rules[path].equivalent(shown.value, record.fields[path])
-        for path, shown in intent.values.items()
-    )
+def _carried_out(
+    intent: Intent, shadow: Shadow, record: VendorRecord, rules: Mapping[str, FieldRule]
+) -> bool:
+    if intent.kind is IntentKind.DELETE or (intent.kind is IntentKind.CREATE and shadow.present):
+        return False
+    known, shown = shadow.fields if shadow.present else {}, record.fields
+    if not all(path in rules and path in shown for path in intent.values):
+        return False
+    ours = {path: each.value for path, each in intent.values.items()}
+    news = [p for p, value in ours.items() if p not in known or not rules[p].equivalent(known[p].value, value)]
+    return bool(news or not ours) and all(rules[p].equivalent(shown[p], value) for p, value in ours.items())
 
 
 class _Comparison:
