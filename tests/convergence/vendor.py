@@ -143,7 +143,7 @@ class VendorSystem:
         self._require_sense(values)
         made = [kept for kept in self.records.values() if kept.made_by == marker]
         if made and self.habits.creates_once:
-            return self._shown(made[0])
+            return replace(self._shown(made[0]), existed=True)
         fields = {**dict.fromkeys(self.rules(kind).fields), **self.filled_in(kind), **self._held(kind, values)}
         kept = Kept(self._name(), kind, fields, marker, made_by=marker)
         self._put(kept, by_people=False, sent=values)

@@ -57,10 +57,14 @@ class Witness:
 
     def asked(self, change: Change) -> None:
         """See a change on its way: what only we have written at a vendor is nobody's edit there."""
-        if change.source.link_id != self.link.link_id or change.kind is not ChangeKind.UPDATE:
+        if change.source.link_id != self.link.link_id:
             return
         for path, value in change.values.items():
             place = (change.source.record_id or "", path)
+            if (written := self._written.get(place)) is not None:
+                written.known = value
+            if change.kind is not ChangeKind.UPDATE:
+                continue
             ours, theirs = self._by_us.get(place, []), self._by_people.get(place, [])
             if value in ours and value not in theirs:
                 self.wrong.append(f"{self.system.name}: our own {path} of {place[0]} came back as an edit: {value!r}")
@@ -88,6 +92,8 @@ class Witness:
         shown = [*self._since(record_id, self.canon.committed_at[state.revision], path)]
         if (written := self._written.get((record_id, path))) is not None:
             shown.append(written.known)
+        if state.value is None and self.system.filled_in(kind).get(path) in shown:
+            return
         if not any(alike(rule, wanted, nearest(kind, path, value)) for value in shown):
             said = f"{path} of {record_id} became {result.proposed!r} in place of {state.value!r}"
             self.wrong.append(f"{self.system.name}: {said}, which it had never shown")
@@ -115,10 +121,11 @@ class Witness:
     def _note_ours(self, touch: Touch) -> None:
         """Keep what the vendor took as it was sent; what it made of the rest may look like anybody's."""
         for path, value in touch.sent.items():
-            after = (touch.after or {}).get(path)
-            if path in (touch.after or {}) and self._same(touch, path, value, after):
+            if path in (touch.after or {}):
+                after = (touch.after or {})[path]
+                kept = self._by_us if self._same(touch, path, value, after) else self._by_people
                 shown = nearest(touch.record.kind, path, after)
-                self._by_us.setdefault((touch.record.record_id, path), []).append(shown)
+                kept.setdefault((touch.record.record_id, path), []).append(shown)
 
     def _note_field(self, touch: Touch, path: str, value: FieldValue) -> None:
         key, before = (touch.record.record_id, path), self._before(touch).get(path)
@@ -138,6 +145,8 @@ class Witness:
             written = self._written.pop((touch.record.record_id, path), None) if after != before else None
             if written is None or self._same(touch, path, before, after):
                 continue
+            if self._same(touch, path, before, written.known):
+                continue  # it was told, or it is as it was when it was
             unseen = touch.seen is not None and touch.seen < written.version
             if not (unseen or self._told(touch, path, written) or self._looks_like_ours(touch, path, written)):
                 yield f"what people wrote is lost: {path} of {touch.record.record_id} was {before!r}"

@@ -1,4 +1,4 @@
-"""What a vendor's record shows otherwise than the truth although nothing is left to be written, and why. Pure.
+"""What a vendor's record shows otherwise than the truth although nothing is left to write, and why. Pure.
 
 It says which field and never what stands in it: these words are kept where values are not.
 """

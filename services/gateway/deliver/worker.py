@@ -19,7 +19,7 @@ from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import KindRule
-from services.gateway.vendors.port import RecordGone, VendorError, VendorPort, VendorRecord
+from services.gateway.vendors.port import RecordGone, VendorError, VendorPort, VendorRecord, VersionMismatch
 from wedsync.clock import Clock
 from wedsync.model.changes import ItemState
 from wedsync.model.ids import new_id
@@ -196,7 +196,10 @@ def _newer(shadow: Shadow, held: Held) -> Shadow:
 async def _call(job: _Job, write: Write, record: VendorRecord | None) -> VendorRecord | None:
     if record is None:
         if write.kind is IntentKind.CREATE:
-            return await job.port.create(job.item.kind, job.item.item_id, write.plain)
+            made = await job.port.create(job.item.kind, job.item.item_id, write.plain)
+            if made.existed:
+                raise VersionMismatch("an earlier attempt had made it: what became of it is looked at first")
+            return made
         raise RecordGone("the record is no more")
     if write.kind is IntentKind.DELETE:
         await job.port.delete(record)
