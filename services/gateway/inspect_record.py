@@ -144,8 +144,8 @@ class Inspector:
         taken = await self._links.record_of(link, marker)
         if taken is not None and taken.present and taken.record_id != record.record_id:
             raise VendorRejected(
-                f"{record.record_id} carries our mark like {taken.record_id}: it is a copy, or was made twice "
-                "because the vendor did not answer. If twice, delete it; if a copy, retry in ten minutes"
+                f"{record.record_id} carries our mark, like {taken.record_id}: it is a copy, or was made "
+                "twice for want of an answer. If twice, delete it; if a copy, retry in ten minutes"
             )
 
     async def _name(self, link: Link, record: VendorRecord) -> str:

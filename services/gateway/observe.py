@@ -119,7 +119,9 @@ def _carried_out(
     if not all(path in rules and path in shown for path in intent.values):
         return False
     ours = {path: each.value for path, each in intent.values.items()}
-    news = [p for p, value in ours.items() if p not in known or not rules[p].equivalent(known[p].value, value)]
+    news = [
+        p for p, value in ours.items() if p not in known or not rules[p].equivalent(known[p].value, value)
+    ]
     return bool(news or not ours) and all(rules[p].equivalent(shown[p], value) for p, value in ours.items())
 
 

@@ -76,7 +76,7 @@ class Canon:
             self.around.note(None, f"refused: {refused}")
 
     def collisions(self) -> list[tuple[ItemState, str, FieldState]]:
-        """Return every field that two sides disagree about; of an item that is deleted, only its life counts."""
+        """Return every field in dispute; of an item that is deleted, only its life counts."""
         return [
             (item, path, state)
             for item in self.wedding.items.values()
@@ -100,7 +100,9 @@ class Canon:
         self.committed_at[entry.result.sequence] = self.around.loop.time()
         change = entry.change
         who = change.source.vendor or change.source.actor
-        said = f"{entry.result.sequence}: {change.kind} by {who} {dict(change.values)} is {entry.result.outcome}"
+        said = (
+            f"{entry.result.sequence}: {change.kind} by {who} {dict(change.values)} is {entry.result.outcome}"
+        )
         self.around.note(None, said)
         for tell in self.on_log:
             tell(entry)

@@ -1,4 +1,4 @@
-"""How a vendor behaves beyond what its manifest says: what it makes of values, how it lists, what it checks."""
+"""How a vendor behaves beyond what its manifest says: what it makes of values, lists and checks."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ def untold(canon: Canon, tables: Tables, link: Link, system: VendorSystem) -> It
         if kept.in_scope and kept.record_id not in known and not said:
             yield f"nobody heard of {kept.record_id}"
     for shadow in tables.shadows.values():
-        if shadow.link_id == link.link_id and shadow.present and shadow.item_id not in canon.wedding.items:
-            if not _is_refused(tables, shadow):
-                yield f"{shadow.record_id} has no item"
+        unborn = shadow.present and shadow.item_id not in canon.wedding.items
+        if shadow.link_id == link.link_id and unborn and not _is_refused(tables, shadow):
+            yield f"{shadow.record_id} has no item"
 
 
 def _is_refused(tables: Tables, shadow: Shadow) -> bool:

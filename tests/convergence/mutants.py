@@ -112,7 +112,9 @@ MUTANTS = (
     Mutant("an old answer is believed", FieldRule, "goes_back", _no),
     Mutant("a write that landed late is left", inspect_record.Inspector, "_landed_late", _no),
     Mutant("a create is repeated blindly", worker, "_create_unheard_of", _no),
-    Mutant("a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing),
+    Mutant(
+        "a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing
+    ),
     Mutant("a vendor's edit is written over", inspect_record.Inspector, "settle", _blind_write()),
     Mutant("what a vendor does not show is gone", poll.Poller, "_differs", _no),
     Mutant("what a record lacks is not said", worker, "shortfall", lambda *_: ""),

@@ -108,7 +108,9 @@ class People:
 
     def _needed(self, kind: ItemKind) -> dict[str, FieldValue]:
         """Return what nothing of the kind can be without, which people forget now and then all the same."""
-        needed = {path: values.typed(self.random, kind, path) for path, s in CATALOGUE[kind].items() if s.required}
+        needed = {
+            path: values.typed(self.random, kind, path) for path, s in CATALOGUE[kind].items() if s.required
+        }
         return {} if self.random.random() < _FORGOTTEN else needed
 
     def _call(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from services.gateway.records import Link
 from services.gateway.store.deliveries import Commit
@@ -25,12 +25,15 @@ _REPEATED = 0.1
 class Post:
     """Brings webhooks to whichever gateway listens."""
 
-    def __init__(self, around: Surroundings, gateways: Sequence[Gateway], *, lost: float, late: float) -> None:
+    def __init__(
+        self, around: Surroundings, gateways: Sequence[Gateway], *, lost: float, late: float
+    ) -> None:
         self._around, self._gateways = around, gateways
         self.lost, self.late = lost, late
         self.very_late: list[Arrival] = []
         """What comes days later, when all is long quiet."""
         self.under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, link: Link, manifest: Manifest, record_ids: Sequence[str]) -> None:
         """Have a vendor send a webhook, if its kind does."""
@@ -54,7 +57,9 @@ class Post:
         self._around.later(self._around.random() * _DELAY_SECONDS, lambda: self._start(arrival))
 
     def _start(self, arrival: Arrival) -> None:
-        asyncio.ensure_future(self._deliver(arrival), loop=self._around.loop)
+        task = self._around.loop.create_task(self._deliver(arrival))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, arrival: Arrival) -> None:
         """Try until it is answered, or too often."""
@@ -112,14 +117,3 @@ class Courier:
 
     def _some(self, waiting: int) -> int:
         return 1 + self._around.chance.randrange(waiting)
-
-
-def every(seconds: Callable[[], float], act: Callable[[], object]) -> asyncio.Task[None]:
-    """Do something again and again."""
-
-    async def work() -> None:
-        while True:
-            await asyncio.sleep(seconds())
-            act()
-
-    return asyncio.create_task(work())

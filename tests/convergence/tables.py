@@ -98,7 +98,9 @@ class TimedLeases(MemoryLeases):
             raise StaleRevision("The lease of the vendor record ran out.")
         await super().intend(held, intent)
         self._tables.intended_at[intent.intent_id] = now
-        self._tables.complaints += [f"a write of {path}, which is held back" for path in _held_back(held, intent)]
+        self._tables.complaints += [
+            f"a write of {path}, which is held back" for path in _held_back(held, intent)
+        ]
 
 
 def _held_back(held: Held, intent: Intent) -> list[str]:
@@ -237,4 +239,3 @@ class TimedLinks(MemoryLinks):
         self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""
     ) -> None:
         """Nobody reads it."""
-

@@ -79,7 +79,9 @@ class VendorSystem:
 
     def add(self, kind: ItemKind, values: Mapping[str, FieldValue], *, writable: bool = True) -> str:
         """Make a record; return its id."""
-        kept = Kept(self._name(), kind, {**dict.fromkeys(self.rules(kind).fields), **self._held(kind, values)})
+        kept = Kept(
+            self._name(), kind, {**dict.fromkeys(self.rules(kind).fields), **self._held(kind, values)}
+        )
         kept.writable = writable
         self._put(kept, by_people=True)
         return kept.record_id
@@ -144,7 +146,11 @@ class VendorSystem:
         made = [kept for kept in self.records.values() if kept.made_by == marker]
         if made and self.habits.creates_once:
             return replace(self._shown(made[0]), existed=True)
-        fields = {**dict.fromkeys(self.rules(kind).fields), **self.filled_in(kind), **self._held(kind, values)}
+        fields = {
+            **dict.fromkeys(self.rules(kind).fields),
+            **self.filled_in(kind),
+            **self._held(kind, values),
+        }
         kept = Kept(self._name(), kind, fields, marker, made_by=marker)
         self._put(kept, by_people=False, sent=values)
         self.writes[f"create {marker}"] += 1
@@ -194,7 +200,11 @@ class VendorSystem:
         return self.writes.total()
 
     def _page_of_all(self, cursor: Mapping[str, Any]) -> Scan:
-        after, began, seen = cursor.get("after", ""), cursor.get("at", len(self._journal)), cursor.get("seen", [])
+        after, began, seen = (
+            cursor.get("after", ""),
+            cursor.get("at", len(self._journal)),
+            cursor.get("seen", []),
+        )
         rest = sorted((k for k in self._shared() if k.record_id > after), key=lambda kept: kept.record_id)
         page, more = rest[: self.habits.page], len(rest) > self.habits.page
         listed = [*seen, *(kept.record_id for kept in page)]
@@ -253,9 +263,7 @@ class VendorSystem:
     def _drop(self, kept: Kept, *, by_people: bool, seen: int | None = None) -> None:
         del self.records[kept.record_id]
         self._number()
-        self._tell(
-            Touch(by_people=by_people, record=kept, before=dict(kept.fields), after=None, seen=seen)
-        )
+        self._tell(Touch(by_people=by_people, record=kept, before=dict(kept.fields), after=None, seen=seen))
 
     def _tell(self, touch: Touch) -> None:
         self._journal.append(touch.record.record_id)

@@ -67,7 +67,9 @@ class Witness:
                 continue
             ours, theirs = self._by_us.get(place, []), self._by_people.get(place, [])
             if value in ours and value not in theirs:
-                self.wrong.append(f"{self.system.name}: our own {path} of {place[0]} came back as an edit: {value!r}")
+                self.wrong.append(
+                    f"{self.system.name}: our own {path} of {place[0]} came back as an edit: {value!r}"
+                )
 
     def logged(self, entry: LoggedChange) -> None:
         """See what became of a change."""
@@ -86,7 +88,9 @@ class Witness:
         rule = self.system.rules(kind).fields[path]
         if state.source.same_record(entry.change.source):
             if is_before(rule, result.proposed, state.value):
-                self.wrong.append(f"{self.system.name}: {path} of {record_id} went back to {result.proposed!r}")
+                self.wrong.append(
+                    f"{self.system.name}: {path} of {record_id} went back to {result.proposed!r}"
+                )
             return
         wanted = self.system.habits.hold(kind, path, rule, state.value)
         shown = [*self._since(record_id, self.canon.committed_at[state.revision], path)]
@@ -114,7 +118,7 @@ class Witness:
                 self._note_field(touch, path, value)
 
     def _before(self, touch: Touch) -> Mapping[str, FieldValue]:
-        """Return what stood there before; of what comes back from the bin that is what it was when it went."""
+        """Return what stood there before; back from the bin, that is what stood there when it went."""
         history = self._shown.get(touch.record.record_id)
         return touch.before or (history[-1][1] if history else {})
 
@@ -148,7 +152,9 @@ class Witness:
             if self._same(touch, path, before, written.known):
                 continue  # it was told, or it is as it was when it was
             unseen = touch.seen is not None and touch.seen < written.version
-            if not (unseen or self._told(touch, path, written) or self._looks_like_ours(touch, path, written)):
+            if not (
+                unseen or self._told(touch, path, written) or self._looks_like_ours(touch, path, written)
+            ):
                 yield f"what people wrote is lost: {path} of {touch.record.record_id} was {before!r}"
 
     def _told(self, touch: Touch, path: str, written: _Written) -> bool:
@@ -165,7 +171,9 @@ class Witness:
         """Say whether nobody could tell it from a write of ours whose answer was never heard."""
         since = self.canon.around.loop.time() - INTENT_SECONDS
         known = {
-            place for place, shadow in self.tables.shadows.items() if shadow.record_id == touch.record.record_id
+            place
+            for place, shadow in self.tables.shadows.items()
+            if shadow.record_id == touch.record.record_id
         }
         places = known | {(self.link.link_id, touch.record.marker or "")}
         recent = [
