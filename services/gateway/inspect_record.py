@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
@@ -33,6 +33,20 @@ class Seen:
     change_id: str | None = None
     echo: bool = False
     """A write of ours was recognised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a look at a record would bring to light; nothing was written."""
+
+    record_id: str
+    item_id: str = ""
+    kind: ItemKind = ItemKind.TIMELINE_EVENT
+    change: ChangeKind | None = None
+    fields: Mapping[str, tuple[FieldValue, FieldValue]] = field(default_factory=dict)
+    """The wedding's value and the vendor's, of each field that would change."""
+    note: str = ""
+    """Why nothing would change, or nothing can be said."""
 
 
 class RecordBusy(VendorUnavailable):
@@ -73,6 +87,22 @@ class Inspector:
             return await self._compare(held, link, port, record_id, cause)
         finally:
             await self._leases.release(held)
+
+    async def preview(self, link: Link, record_id: str) -> Preview:
+        """Say what a look would bring to light. Raises `VendorError`."""
+        port = await self._ports.open(link)
+        record = await port.read(record_id)
+        known = await self._links.item_of(link, record_id)
+        if known is None and record is None:
+            return Preview(record_id=record_id, note="the vendor has no such record, and we know of none")
+        item = known or await self._name(link, record) if record else known
+        kind = record.kind if record else ItemKind.TIMELINE_EVENT
+        held = await self._leases.peek(self._key(link, item or ""), kind)
+        if held.shadow.present and held.shadow.record_id != record_id:
+            return Preview(
+                record_id=record_id, item_id=item or "", note="its item lives in another record now"
+            )
+        return _previewed(held, record_id, self._observed(held, link, record))
 
     async def settle(
         self, held: Held, link: Link, record: VendorRecord | None, cause: Cause
@@ -116,12 +146,9 @@ class Inspector:
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
         rules = self._rules(link, held, record)
-        observation = observe(held.shadow, held.intents, record, rules)
-        if record is None or not observation.learned or held.item is not None:
+        observation = observe(held.shadow, held.intents, record, rules, held.item)
+        if record is None or not observation.learned or held.item is not None or held.pending:
             return observation
-        if held.pending:
-            # Whether this is an edit, or a birth once more, depends on what becomes of the first one.
-            raise RecordBusy("whether the wedding takes the record is not known yet", retry_after=0.0)
         # The wedding refused it as it was: whatever its people have mended since, it is yet to be born.
         return observe(replace(held.shadow, gone=True, fields={}), held.intents, record, rules)
 
@@ -151,9 +178,13 @@ class Inspector:
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.
 
+        What people said when they linked comes first.
+
         Our marker in it counts only while that item has no other record here: people copy events, and
         the copy carries the marker too.
         """
+        if (said := await self._links.item_expecting(link, record.record_id)) is not None:
+            return said
         own = item_id(link.link_id, record.record_id)
         first = await self._links.record_of(link, own)
         if first is not None and first.present:
@@ -197,6 +228,20 @@ def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:
     required = [path for path, spec in CATALOGUE[held.item.kind].items() if spec.required]
     silent = [path for path in required if observation.values.get(path) is None]
     return {path: held.item.value(path) for path in silent}
+
+
+def _previewed(held: Held, record_id: str, observation: Observation) -> Preview:
+    item = held.item
+    fields = {path: (item.value(path) if item else None, value) for path, value in observation.values.items()}
+    note = "" if observation.learned else "it shows what is known already"
+    return Preview(
+        record_id=record_id,
+        item_id=held.key.item_id,
+        kind=observation.shadow.kind,
+        change=observation.change,
+        fields=fields,
+        note="an edit of it is on its way" if held.pending else note,
+    )
 
 
 def _change(

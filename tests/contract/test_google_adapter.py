@@ -26,6 +26,7 @@ from services.gateway.vendors.port import (
     VendorUnavailable,
     VersionMismatch,
 )
+from tests.support.guarded import guarded
 from wedsync.clock import SystemClock
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue, ItemKind
@@ -101,7 +102,7 @@ class World:
 async def _world() -> AsyncIterator[World]:
     sandbox = Sandbox(SystemClock())
     async with running(sandbox) as url, VendorHttp(limits=Limits(allow_private=True)) as http:
-        yield World(url, http, sandbox)
+        yield World(url, guarded(http, MANIFEST.with_rate(1000)), sandbox)
 
 
 async def test_check_accepts_a_calendar_that_may_be_written(world: World) -> None:
@@ -420,13 +421,6 @@ async def test_failures_are_told_apart(world: World, fault: dict[str, Any], erro
     if "retry_after" in fault:
         assert getattr(raised.value, "retry_after", None) == 7
     assert TOKEN not in str(raised.value)
-
-
-async def test_the_reasons_to_slow_down_are_a_setting(world: World) -> None:
-    """Which words mean a rate limit is an assumption, and can be changed per account."""
-    world.fault(status=403, reason="tooBusy")
-    with pytest.raises(VendorUnavailable):
-        await world.moved(rate_limit_reasons="tooBusy")
 
 
 async def test_an_expired_token_says_reconnect(world: World) -> None:

@@ -18,7 +18,7 @@ POINTS = {
     "inbound.commit_observation before": 40,
     "inbound.commit_observation after": 40,
     "inbound.finish before": 20,
-    "links.polled before": 20,
+    "polls.finish before": 20,
     # On its way to the sync service, and what that commits on its way back.
     "activities.claim after": 20,
     "sync.apply before": 20,

@@ -17,6 +17,7 @@ from services.gateway.store.deliveries import Commit
 from services.gateway.store.inbound import Arrival
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.manifest import Vendor
 from services.gateway.vendors.port import VendorPort
@@ -29,10 +30,13 @@ from tests.convergence.tables import (
     TimedInbound,
     TimedLeases,
     TimedLinks,
+    TimedPolls,
 )
 from tests.simulation.loop import Process
 from tests.simulation.surroundings import Surroundings, fail, succeed
-from tests.support.gateway_fakes import MemoryChannels, MemorySecrets
+from tests.support.gateway_channels import MemoryChannels
+from tests.support.gateway_fakes import MemorySecrets
+from tests.support.gateway_stuck import MemoryEndings, MemoryProjection, MemoryStuck
 from tests.support.gateway_world import FakeDecisions
 from wedsync.errors import Unavailable
 from wedsync.runtime.background import Background
@@ -108,9 +112,15 @@ class Gateway(Process):
             activities=self._behind("activities", TimedActivities(tables)),
             leases=self._behind("leases", TimedLeases(tables)),
             links=self._behind("links", TimedLinks(tables)),
+            polls=self._behind("polls", TimedPolls(tables)),
             deliveries=self._behind("deliveries", TimedDeliveries(tables)),
             secrets=MemorySecrets(),
             channels=MemoryChannels(tables),
+            projection=MemoryProjection(tables),
+            endings=MemoryEndings(tables),
+            stuck=MemoryStuck(tables),
+            # What only calls from outside and accounts with tokens need.
+            tokens=cast("TokenStore", None),
             journeys=cast("JourneyStore", None),
             latency=cast("LatencyStore", None),
         )

@@ -132,7 +132,7 @@ class Site:
     def _look_into(self, arrival: Arrival) -> None:
         """Have people delete what was made twice, and have everything else that is parked read again."""
         name = arrival.endpoint.vendor
-        records = [arrival.body.decode()] if arrival.parked else json.loads(arrival.body)["records"]
+        records = [arrival.record_id] if arrival.record_id else json.loads(arrival.body)["records"]
         for record_id in records:
             self.lines[name].system.discard_double(record_id)
         self.post.send(self.post.arrival(self.links[name], records))

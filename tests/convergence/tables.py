@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.gateway.records import Intent, IntentKind, Link, RecordKey
+from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, Owner, RecordKey
 from services.gateway.store.deliveries import Claimed
-from services.gateway.store.inbound import Activity, Arrival, Received
+from services.gateway.store.inbound import Activity, Arrival, Endpoint, Received
 from services.gateway.store.leases import INTENT_SECONDS, LEASE_SECONDS, Held
-from services.gateway.store.links import DueLink
+from services.gateway.store.polls import DueLink, LinkTaken, Progress
 from services.gateway.store.sql import CLAIM_SECONDS
 from tests.support.gateway_fakes import (
     MemoryActivities,
@@ -22,7 +22,8 @@ from tests.support.gateway_fakes import (
     MemoryLinks,
     received,
 )
-from tests.support.gateway_memory import Memory, Place, place_of
+from tests.support.gateway_memory import DueRow, Memory, Place, place_of
+from tests.support.gateway_polls import MemoryPolls
 from wedsync.clock import Clock, FakeClock
 from wedsync.errors import StaleRevision
 from wedsync.model.items import LIFE, ItemKind
@@ -66,10 +67,15 @@ class Tables(Memory):
         turn.leased_until, turn.attempts = self.clock.monotonic() + CLAIM_SECONDS, turn.attempts + 1
         return turn.attempts
 
-    def later(self, row: str, seconds: float) -> None:
+    def later(self, row: str, seconds: float, *, untried: bool = False) -> None:
         """Let a row be claimed again after so many seconds."""
         turn = self.turns.setdefault(row, Turn())
         turn.not_before, turn.leased_until = self.clock.monotonic() + seconds, 0.0
+        turn.attempts -= untried
+
+    def give_back(self, row: str) -> None:
+        """Undo a claim."""
+        self.later(row, 0.0, untried=True)
 
 
 class TimedLeases(MemoryLeases):
@@ -122,26 +128,47 @@ class TimedInbound(MemoryInbound):
 
     def _known_as(self, arrival: Arrival) -> str:
         known = super()._known_as(arrival)
-        if known == arrival.webhook_id:
-            if arrival.parked:
-                self._tables.finished[known] = ("parked", arrival.parked)
-            elif not arrival.ignored:
-                self._tables.waiting[known] = arrival
+        if known == arrival.webhook_id and known not in self._tables.finished:
+            self._tables.waiting[known] = arrival
+            self._tables.later(known, arrival.wait_seconds)
         return known
 
-    async def claim(self, limit: int) -> list[Received]:
-        """Claim webhooks that wait."""
-        free = [row for row in self._tables.waiting if self._tables.is_free(row)][:limit]
-        return [received(self._tables.waiting[row], attempts=self._tables.claim(row)) for row in free]
+    async def set_apart(
+        self, arrivals: Sequence[Arrival], *, done: Received | None = None, reason: str = ""
+    ) -> None:
+        """Have records worked on by themselves; that each was tried once is how they came here."""
+        await super().set_apart(arrivals, done=done, reason=reason)
+        for arrival in arrivals:
+            if arrival.webhook_id in self._tables.waiting:
+                self._tables.turns[arrival.webhook_id].attempts = 1
 
-    async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
+    def _same(self, arrival: Arrival, known: Arrival) -> bool:
+        # What somebody works on just now may have been read before it moved.
+        turn = self._tables.turns.get(known.webhook_id, Turn())
+        return turn.leased_until <= self._tables.clock.monotonic() and super()._same(arrival, known)
+
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
+        """Claim webhooks that wait."""
+        waiting = self._tables.waiting
+        theirs = [row for row, arrival in waiting.items() if not _is_busy(arrival.endpoint, busy)]
+        free = [row for row in theirs if self._tables.is_free(row)][:limit]
+        return [received(waiting[row], attempts=self._tables.claim(row)) for row in free]
+
+    async def give_back(self, webhooks: Sequence[Received]) -> None:
+        """Let webhooks be claimed again at once."""
+        for webhook in webhooks:
+            self._tables.give_back(webhook.webhook_id)
+
+    async def finish(self, webhook: Received, **outcome: Any) -> None:
         """Say what became of a webhook."""
         self._tables.waiting.pop(webhook.webhook_id, None)
-        await super().finish(webhook, state=state, reason=reason)
+        await super().finish(webhook, **outcome)
 
-    async def postpone(self, webhook: Received, *, seconds: float, reason: str) -> None:
+    async def postpone(
+        self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False
+    ) -> None:
         """Work on it later."""
-        self._tables.later(webhook.webhook_id, seconds)
+        self._tables.later(webhook.webhook_id, seconds, untried=untried)
 
 
 class TimedActivities(MemoryActivities):
@@ -170,60 +197,51 @@ class TimedDeliveries(MemoryDeliveries):
         super().__init__(tables)
         self._tables = tables
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries."""
-        due = {row.delivery_id: row for row in self._tables.deliveries.values() if row.state == "due"}
-        free = [row for name, row in due.items() if self._tables.is_free(name)][:limit]
-        for row in free:
+        due = [row for row in self._tables.deliveries.values() if row.state == "due"]
+        free = [row for row in due if self._tables.is_free(row.delivery_id) and not self._is_busy(row, busy)]
+        for row in free[:limit]:
             self._tables.claim(row.delivery_id)
-        return [Claimed(key=key, kind=kind) for key, kind in {row.key: row.kind for row in free}.items()]
+        records = {row.key: row.kind for row in free[:limit]}
+        return [Claimed(key=key, kind=kind, owner=self._owner(key)) for key, kind in records.items()]
+
+    async def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Let records be claimed again at once."""
+        for row in (row for each in claimed for row in self._tables.due(each.key)):
+            self._tables.give_back(row.delivery_id)
 
     async def close(self, held: Held, *, state: str, reason: str = "", **outcome: Any) -> None:
         """Record the outcome, and release the record."""
         await super().close(held, state=state, reason=reason, **outcome)
         self._tables.listed[place_of(held.key)] = reason
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
+    async def postpone(
+        self, key: RecordKey, *, seconds: float, reason: str, cause: str = "", untried: bool = False
+    ) -> None:
         """Try again later."""
+        await super().postpone(key, seconds=seconds, reason=reason, cause=cause, untried=untried)
         for row in self._tables.due(key):
-            row.reason = reason
             self._tables.later(row.delivery_id, seconds)
 
-    async def park(self, key: RecordKey, *, reason: str) -> None:
+    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
         """Stop trying."""
-        await super().park(key, reason=reason)
+        await super().stop(key, state=state, reason=reason, cause=cause)
         self._tables.listed[place_of(key)] = reason
+
+    def _owner(self, key: RecordKey) -> Owner:
+        return self._tables.links[key.link_id].owner
+
+    def _is_busy(self, row: DueRow, busy: Busy) -> bool:
+        return _is_busy(self._owner(row.key), busy)
 
 
 class TimedLinks(MemoryLinks):
-    """Links are scanned by one at a time, when their time has come."""
+    """A create that was never answered may land for a while only."""
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
         self._tables = tables
-
-    async def claim_polls(self, limit: int) -> list[DueLink]:
-        """Claim links to look at."""
-        due = await super().claim_polls(len(self._tables.links))
-        free = [one for one in due if self._tables.is_free(one.link.link_id)][:limit]
-        return [replace(one, failures=self._tables.claim(one.link.link_id) - 1) for one in free]
-
-    async def polled(self, link: Link, *, seconds: float, **scan: Any) -> None:
-        """Keep where the scan ended."""
-        await super().polled(link, seconds=seconds, **scan)
-        self._tables.turns[link.link_id].attempts = 0
-        self._tables.later(link.link_id, seconds)
-        self._tables.scans[link.link_id] += 1
-
-    async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
-        """Look again later."""
-        await super().poll_failed(link, seconds=seconds, cursor_lost=cursor_lost)
-        self._tables.later(link.link_id, seconds)
-
-    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
-        """Pause a link or let it go on, at once."""
-        await super().set_state(link, active=active, reason=reason)
-        self._tables.later(link.link_id, 0.0)
 
     async def awaits_create(self, link: Link, item_id: str) -> bool:
         """Say whether a create of ours for the item may still land."""
@@ -235,7 +253,69 @@ class TimedLinks(MemoryLinks):
             for row in open_ones
         )
 
-    async def log_scan(
+    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
+        """Pause a link or let it go on, at once."""
+        await super().set_state(link, active=active, reason=reason)
+        self._tables.later(link.link_id, 0.0)
+
+
+class TimedPolls(MemoryPolls):
+    """Links are scanned by one at a time, when their time has come."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables)
+        self._tables = tables
+
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
+        """Claim links to look at."""
+        due = await super().claim(len(self._tables.links))
+        theirs = [one for one in due if not _is_busy(one.owner, busy)]
+        return [self._claimed(one) for one in theirs if self._tables.is_free(one.link.link_id)][:limit]
+
+    async def give_back(self, due: Sequence[DueLink]) -> None:
+        """Let links be claimed again at once."""
+        for each in due:
+            self._tables.give_back(each.link.link_id)
+
+    async def extend(self, due: DueLink) -> None:
+        """Go on being the link's only poller."""
+        turn = self._tables.turns[due.link.link_id]
+        if str(turn.attempts) != due.token:
+            raise LinkTaken
+        turn.leased_until = self._tables.clock.monotonic() + CLAIM_SECONDS
+
+    async def keep(self, due: DueLink, progress: Progress, *, rest: bool = False) -> None:
+        """Keep where the next page begins."""
+        await super().keep(due, progress, rest=rest)
+        if rest:
+            self._tables.later(due.link.link_id, 0.0)
+
+    async def finish(self, due: DueLink, progress: Progress, *, pause: float, seconds: float) -> None:
+        """Keep where the look ended."""
+        await super().finish(due, progress, pause=pause, seconds=seconds)
+        self._tables.scans[due.link.link_id] += 1
+        self._tables.later(due.link.link_id, seconds)
+
+    async def later(self, due: DueLink, *, seconds: float) -> None:
+        """Look again later, although nothing was wrong."""
+        await self.extend(due)
+        self._tables.later(due.link.link_id, seconds)
+
+    async def fail(self, due: DueLink, *, seconds: float, lost: bool) -> None:
+        """Look again later."""
+        await self.extend(due)
+        await super().fail(due, seconds=seconds, lost=lost)
+        self._tables.later(due.link.link_id, seconds)
+
+    async def log(
         self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""
     ) -> None:
         """Nobody reads it."""
+
+    def _claimed(self, due: DueLink) -> DueLink:
+        """Return a link with what only its present poller knows: how often it was claimed."""
+        return replace(due, token=str(self._tables.claim(due.link.link_id)))
+
+
+def _is_busy(owner: Endpoint | Owner, busy: Busy) -> bool:
+    return owner.integration_id in busy.integrations or owner.vendor in busy.vendors

@@ -46,6 +46,9 @@ def _confirmed(ours: Shown, value: object, rule: FieldRule | None) -> Shown:
     return Shown(value=shown, revision=ours.revision, sent=NOTHING if ours.value is None else ours.value)
 
 
+UNKNOWN_ITEM = "UNKNOWN_ITEM"
+"""How the sync service refuses an edit of what it does not have."""
+
 # A merged value is not the one the vendor shows: its base advances when the vendor has been told.
 _TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.DUPLICATE}
 
@@ -53,8 +56,11 @@ _TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.DUPLICATE}
 def settled(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:
     """Return the shown fields with the base of every value that was taken advanced to its revision.
 
-    Only where the vendor still shows what was proposed then: a base is what the vendor has seen.
+    Only where the vendor still shows what was proposed then: a base is what the vendor has seen. Of a
+    record whose birth was refused before this edit of it came, nothing counts as seen: it is looked at anew.
     """
+    if result.reason == UNKNOWN_ITEM:
+        return {}
     taken = {field.path: field for field in result.fields if field.outcome in _TAKEN}
     return {path: _based(shown, taken.get(path)) for path, shown in fields.items()}
 

@@ -64,6 +64,9 @@ class ChannelPlaces:
     """Pointer to the list of notices in one body; the JSON places are then those of an entry."""
     greeting: str = ""
     """The event that only says that a channel works; empty where there is none."""
+    ends: Place | None = None
+    """Where a notice tells of the channel's own life; by one of `ending` it tells of its end."""
+    ending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,8 @@ class Notice:
     channel_id: str
     secret: str
     resource: str
+    ends: bool = False
+    """It says that the channel ends before its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +111,14 @@ class Inbound:
 def pointed(event: Any, pointer: str) -> Any:
     """Return the value a JSON pointer leads to, None where there is none."""
     for key in pointer.removeprefix("/").split("/"):
-        event = event.get(key) if isinstance(event, Mapping) else None
+        event = _within(event, key)
     return event
+
+
+def _within(event: Any, key: str) -> Any:
+    if isinstance(event, list):
+        return event[int(key)] if key.isdecimal() and int(key) < len(event) else None
+    return event.get(key) if isinstance(event, Mapping) else None
 
 
 def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:
@@ -142,6 +153,7 @@ def notices(
             channel_id=said(places.channel_id, entry),
             secret=said(places.secret, entry),
             resource=said(places.resource, entry),
+            ends=said(places.ends, entry) in places.ending,
         )
         for entry in (found if isinstance(found, list) else [])
     ]
@@ -215,6 +227,8 @@ def _channel(data: Mapping[str, Any]) -> ChannelPlaces:
         resource=_place(data["resource"]) if "resource" in data else None,
         each=data.get("each", ""),
         greeting=data.get("greeting", ""),
+        ends=_place(data["ends"]["at"]) if "ends" in data else None,
+        ending=frozenset(data["ends"]["values"]) if "ends" in data else frozenset(),
     )
 
 

@@ -20,7 +20,8 @@ from services.gateway.vendors.port import (
     VendorRejected,
     VendorUnavailable,
 )
-from tests.support.gateway_fakes import MemoryChannels, MemoryLinks
+from tests.support.gateway_channels import MemoryChannels
+from tests.support.gateway_fakes import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor
 from tests.support.gateway_world import World, finish
@@ -190,6 +191,17 @@ def test_what_cannot_be_closed_ends_by_itself(error: VendorError, left: list[str
     assert desk.names() == left
 
 
+async def test_who_takes_leave_closes_what_can_be_closed() -> None:
+    """Channels of a vendor that is away end by themselves; of one that answers they are forgotten."""
+    desk = Desk()
+    desk.tend()
+    desk.vendor.failures = [VendorUnavailable("503")]
+    await desk.keeper.take_leave([desk.link])
+    assert desk.names() == ["granted 1"]
+    await desk.keeper.take_leave([desk.link])
+    assert desk.names() == []
+
+
 def test_only_links_of_vendors_that_push_are_looked_at() -> None:
     """The others have no channels to tend."""
     desk = Desk()
@@ -205,5 +217,6 @@ def test_while_a_channel_works_its_link_is_polled_rarely() -> None:
     pushing = desk.keeper._ports._vendors
     world.ports._vendors = pushing
     for until, least, most in [(None, 9, 11), (now + WEEK, 810, 990), (now - DAY, 9, 11)]:
-        world.poll(replace(desk.link, pushed_until=until))
+        world.memory.links[desk.link.link_id] = replace(desk.link, pushed_until=until)
+        world.poll(desk.link)
         assert least <= world.memory.polls[-1]["seconds"] <= most
