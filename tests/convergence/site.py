@@ -9,7 +9,6 @@ from functools import cache, partial
 from random import Random
 
 from services.gateway.records import Link
-from services.gateway.store.inbound import Arrival
 from services.gateway.store.links import Integration
 from services.gateway.vendors.manifest import Manifest, load_vendors
 from services.gateway.vendors.port import Account
@@ -88,9 +87,9 @@ class Site:
             self.tables.later(link.link_id, 0.0)
         for row in self.tables.deliveries.values():
             row.state = "due" if row.state == "parked" else row.state
-        for arrival in [*self.tables.webhooks]:
-            if self.tables.finished.get(arrival.webhook_id, ("",))[0] == "parked":
-                self._look_into(arrival)
+        for name, record_id in self._parked():
+            self.lines[name].system.discard_double(record_id)
+            self.post.send(self.post.arrival(self.links[name], [record_id]))
 
     def repeat(self) -> None:
         """Have everything come once more: what is days late, hints at every record, every delivery."""
@@ -129,13 +128,15 @@ class Site:
         ):
             yield f"{name}: {words}"
 
-    def _look_into(self, arrival: Arrival) -> None:
-        """Have people delete what was made twice, and have everything else that is parked read again."""
-        name = arrival.endpoint.vendor
-        records = [arrival.record_id] if arrival.record_id else json.loads(arrival.body)["records"]
-        for record_id in records:
-            self.lines[name].system.discard_double(record_id)
-        self.post.send(self.post.arrival(self.links[name], records))
+    def _parked(self) -> list[tuple[str, str]]:
+        """Return the records that are parked, each once; they are read again."""
+        parked: dict[tuple[str, str], None] = {}
+        for arrival in self.tables.webhooks:
+            if self.tables.finished.get(arrival.webhook_id, ("",))[0] == "parked":
+                self.tables.finished[arrival.webhook_id] = ("replayed", "")
+                of = [arrival.record_id] if arrival.record_id else json.loads(arrival.body)["records"]
+                parked |= {(arrival.endpoint.vendor, record_id): None for record_id in of}
+        return list(parked)
 
     def _draw_lines(self, vendor: str) -> Iterator[Line]:
         wanted = manifests()[vendor]

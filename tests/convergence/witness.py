@@ -14,7 +14,7 @@ from tests.convergence.habits import alike, is_before
 from tests.convergence.tables import Tables
 from tests.convergence.vendor import Touch, VendorSystem
 from wedsync.model.changes import Change, ChangeKind, FieldResult, FieldState, Outcome
-from wedsync.model.items import FieldValue
+from wedsync.model.items import CATALOGUE, FieldValue
 from wedsync.model.values import nearest
 
 
@@ -137,7 +137,8 @@ class Witness:
             return
         earlier = self._written.pop(key, None)
         known = earlier.known if earlier and not self._told(touch, path, earlier) else before
-        if not self._same(touch, path, known, value):  # else it is as it was when last it was looked at
+        required = value is None and CATALOGUE[touch.record.kind][path].required  # nobody can keep that
+        if not required and not self._same(touch, path, known, value):  # else it is as it was known to be
             self._written[key] = _Written(
                 value=value, known=known, asked=len(self.canon.asked), version=touch.record.version
             )
