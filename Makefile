@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate bench coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate converge bench coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -39,7 +39,7 @@ setup: $(STAMP) ## make the virtual environment and install everything into it
 test: test-fast test-integration test-e2e test-faults-short ## all tests, the quick ones first
 
 test-fast: $(STAMP) ## unit, contract, property, architecture and simulation tests: no process, no network
-	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation)
+	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation tests/convergence)
 
 test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC
 	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) tests/integration)
@@ -57,6 +57,9 @@ test-faults-short: $(STAMP) ## the quick ones of them, which `make test` runs
 SEEDS ?= 1000
 simulate: $(STAMP) ## live through SEEDS=1000 seeds of the core under faults; 10,000 take some 15 minutes
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+converge: $(STAMP) ## live through SEEDS=1000 seeds of the two-way engine for every vendor; 1,000 take some 10 minutes
+	$(BIN)/python -m tests.convergence --seeds $(SEEDS)
 
 bench: $(STAMP) ## latency, CPU and memory in both placements, by scenario: SCENARIOS="cost watchers", JSON=--json
 	$(BIN)/python -m tests.bench $(JSON) $(SCENARIOS)

@@ -14,12 +14,12 @@ from services.gateway.store.inbound import Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import FieldRule
-from services.gateway.vendors.port import VendorPort, VendorRecord, VendorUnavailable
+from services.gateway.vendors.port import VendorPort, VendorRecord, VendorRejected, VendorUnavailable
 from wedsync import errors
 from wedsync.clock import Clock
 from wedsync.model.changes import Change, ChangeKind, Source
 from wedsync.model.ids import change_id, is_id, item_id
-from wedsync.model.items import FieldValue, ItemKind
+from wedsync.model.items import CATALOGUE, FieldValue, ItemKind
 from wedsync.runtime.telemetry import Telemetry
 
 # A record is leased for about one vendor call; who waits longer than this comes back later.
@@ -78,12 +78,12 @@ class Inspector:
             first_sight = await port.read(record_id)
             if first_sight is None:
                 return Seen()
+            await self._require_single(link, first_sight)
             known, kind = await self._name(link, first_sight), first_sight.kind
         held = await self._take(self._key(link, known), kind)
         try:
             if held.shadow.present and held.shadow.record_id != record_id:
-                # The item was made anew under another record meanwhile: this one says nothing about it.
-                return Seen()
+                raise RecordBusy("its item was made anew under another record meanwhile", retry_after=0.0)
             return await self._compare(held, link, port, record_id, cause)
         finally:
             await self._leases.release(held)
@@ -125,7 +125,7 @@ class Inspector:
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
         record = await port.read(record_id)
         observation = self._observed(held, link, record)
-        ours = echoed(held.intents, record, self._rules(link, held, record))
+        ours = echoed(held.shadow, held.intents, record, self._rules(link, held, record))
         change_id = await self._commit(held, link, observation, record, cause)
         return Seen(change_id=change_id, echo=bool(ours))
 
@@ -133,7 +133,7 @@ class Inspector:
         self, held: Held, link: Link, observation: Observation, record: VendorRecord | None, cause: Cause
     ) -> str | None:
         rules = self._rules(link, held, record)
-        ours = echoed(held.intents, record, rules)
+        ours = echoed(held.shadow, held.intents, record, rules)
         if not observation.learned:
             again = self._landed_late(held, link, observation)
             await self._inbound.commit_observation(held, observation, None, cause, ours, again=again)
@@ -144,6 +144,14 @@ class Inspector:
             await self._inbound.commit_observation(held, observation, change, cause, ours)
         return change.change_id
 
+    def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
+        rules = self._rules(link, held, record)
+        observation = observe(held.shadow, held.intents, record, rules, held.item)
+        if record is None or not observation.learned or held.item is not None or held.pending:
+            return observation
+        # The wedding refused it as it was: whatever its people have mended since, it is yet to be born.
+        return observe(replace(held.shadow, gone=True, fields={}), held.intents, record, rules)
+
     def _landed_late(self, held: Held, link: Link, observation: Observation) -> bool:
         """Say whether an echo is of an older write of ours, over which the truth must be written again."""
         before, after = held.shadow, observation.shadow
@@ -152,9 +160,20 @@ class Inspector:
         rules = self._ports.rules(link.vendor, held.item.kind)
         return isinstance(plan_delivery(held.item, after, rules), Write)
 
-    def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
-        rules = self._rules(link, held, record)
-        return observe(held.shadow, held.intents, record, rules, held.item)
+    async def _require_single(self, link: Link, record: VendorRecord) -> None:
+        """Refuse a record that may be one more of ours: a create that landed after we had made another one.
+
+        It may as well be a copy that people made, so it is for them to say. Raises `VendorRejected`.
+        """
+        marker = record.marker
+        if marker is None or not is_id(marker) or not await self._links.awaits_create(link, marker):
+            return
+        taken = await self._links.record_of(link, marker)
+        if taken is not None and taken.present and taken.record_id != record.record_id:
+            raise VendorRejected(
+                f"{record.record_id} carries our mark, like {taken.record_id}: it is a copy, or was made "
+                "twice for want of an answer. If twice, delete it; if a copy, retry in ten minutes"
+            )
 
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.
@@ -202,6 +221,15 @@ class Inspector:
         return rules.fields if rules else {}
 
 
+def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:
+    """Return what no item can be created without, as the wedding has it: back from the bin it is no news."""
+    if observation.change is not ChangeKind.CREATE or held.item is None:
+        return {}
+    required = [path for path, spec in CATALOGUE[held.item.kind].items() if spec.required]
+    silent = [path for path in required if observation.values.get(path) is None]
+    return {path: held.item.value(path) for path in silent}
+
+
 def _previewed(held: Held, record_id: str, observation: Observation) -> Preview:
     item = held.item
     fields = {path: (item.value(path) if item else None, value) for path, value in observation.values.items()}
@@ -242,7 +270,7 @@ def _change(
             category=category,
             event_id=event_id,
         ),
-        values=observation.values,
+        values={**observation.values, **_needed(held, observation)},
         base=observation.base,
         base_values=observation.base_values,
         # A delete names the base of everything this vendor is told; what it never sees cannot collide.

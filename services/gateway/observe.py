@@ -55,7 +55,12 @@ def observe(
     """
     if record is None:
         return _gone(shadow, intents, rules)
-    first = not shadow.present and not any(intent.kind is IntentKind.CREATE for intent in intents)
+    if shadow.present:
+        # A create that was never answered may make one more record; this one it leaves alone.
+        intents = [intent for intent in intents if intent.kind is not IntentKind.CREATE]
+    # What we made is no birth, unless it comes back from the bin.
+    ours = any(intent.kind is IntentKind.CREATE for intent in intents)
+    first = not shadow.present and (not ours or shadow.record_id == record.record_id)
     joins = first and shadow.record_id is None and item is not None and not item.deleted
     if joins and item is not None:
         shadow = replace(shadow, fields=_agreed(item, record, rules))
@@ -108,19 +113,36 @@ def is_wipe(known: int, missing: int) -> bool:
 
 
 def echoed(
-    intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
+    shadow: Shadow, intents: Sequence[Intent], record: VendorRecord | None, rules: Mapping[str, FieldRule]
 ) -> list[str]:
-    """Return the intents that the vendor shows as carried out."""
+    """Return the intents that the vendor shows as carried out, the newest first.
+
+    Only what was not shown before proves anything: of two writes of one value, one of which was answered,
+    the other may still land. A create leaves a record alone that another one has made.
+    """
     if record is None:
         return [intent.intent_id for intent in intents if intent.kind is IntentKind.DELETE]
-    return [intent.intent_id for intent in intents if _carried_out(intent, record, rules)]
+    done: list[Intent] = []
+    for intent in reversed(intents):
+        proven = {path for each in done for path in each.values}
+        if _carried_out(intent, shadow, record, rules) and not proven & intent.values.keys():
+            done.append(intent)
+    return [intent.intent_id for intent in done]
 
 
-def _carried_out(intent: Intent, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:
-    return intent.kind is not IntentKind.DELETE and all(
-        path in rules and path in record.fields and rules[path].equivalent(shown.value, record.fields[path])
-        for path, shown in intent.values.items()
-    )
+def _carried_out(
+    intent: Intent, shadow: Shadow, record: VendorRecord, rules: Mapping[str, FieldRule]
+) -> bool:
+    if intent.kind is IntentKind.DELETE or (intent.kind is IntentKind.CREATE and shadow.present):
+        return False
+    known, shown = shadow.fields if shadow.present else {}, record.fields
+    if not all(path in rules and path in shown for path in intent.values):
+        return False
+    ours = {path: each.value for path, each in intent.values.items()}
+    news = [
+        p for p, value in ours.items() if p not in known or not rules[p].equivalent(known[p].value, value)
+    ]
+    return bool(news or not ours) and all(rules[p].equivalent(shown[p], value) for p, value in ours.items())
 
 
 class _Comparison:
@@ -172,7 +194,9 @@ class _Comparison:
         if first:
             life = self.fields.pop(LIFE, None)
             base = {**self._base, **({LIFE: life.revision} if life else {})}
-            told = {path: value for path, value in self._values.items() if value is not None}
+            # What a new record leaves empty is nobody's word; what was emptied since it was last seen is.
+            known = self._shadow.fields
+            told = {path: v for path, v in self._values.items() if v is not None or path in known}
             fields = replace(after, fields=self.fields)
             return Observation(shadow=fields, change=ChangeKind.CREATE, values=told, base=base)
         if not self._values:

@@ -66,17 +66,26 @@ class Link:
         return "ended" if self.ended else "active" if self.active else "paused"
 
 
+NOTHING = ""
+"""What stands for an empty field where None has another meaning; no canonical value is empty text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """One field as a vendor last showed or confirmed it, and the revision that corresponds to it.
 
     `sent`, where it is set, is the value we wrote and the vendor turned into `value` without a word:
-    writing it again would change nothing, so it counts as delivered.
+    writing it again would change nothing, so it counts as delivered. It is NOTHING where we emptied the
+    field and the vendor filled it in.
     """
 
     value: FieldValue
     revision: int
     sent: FieldValue = None
+
+    def stands_for(self, value: FieldValue) -> bool:
+        """Say whether this is what the vendor made of the value when we wrote it."""
+        return self.sent is not None and self.sent == (NOTHING if value is None else value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

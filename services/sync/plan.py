@@ -98,13 +98,21 @@ def _update(item: ItemState, change: Change, sequence: int, *, revived: bool = F
 def _delete(item: ItemState, change: Change, sequence: int) -> Plan:
     if item.deleted:
         return _life_stays(item, change, sequence)
-    newer = sorted(path for path, state in item.fields.items() if collides(state, path, change))
+    newer = sorted(path for path, state in item.fields.items() if _is_newer(item, path, state, change))
     if newer or _life_collides(item, change):
         reason = f"newer edits of {', '.join(newer)}" if newer else "restored since"
         return _life_collision(item, change, sequence, proposed=True, reason=reason)
     life = FieldState(value=True, revision=sequence, source=change.source)
     result = result_of(LIFE, Outcome.APPLIED, sequence, None, True)
     return Plan(outcome=Outcome.APPLIED, fields=(result,), item=replace(item, life=life))
+
+
+def _is_newer(item: ItemState, path: str, state: FieldState, change: Change) -> bool:
+    """Say whether a field stands against the delete; who decides about its life has seen what stood in it."""
+    collision, base = item.life.collision, change.base_of(path)
+    if collision is None or change.source.link_id is not None or base is None or base < collision.sequence:
+        return collides(state, path, change)
+    return state.revision > base
 
 
 def _restore(item: ItemState, change: Change, sequence: int) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from services.gateway.deliver.plan import Write
-from services.gateway.records import IntentKind, Shadow, Shown
+from services.gateway.records import NOTHING, IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
@@ -22,7 +22,7 @@ def written(
         return replace(shadow, gone=True, fields=fields, generation=shadow.generation + 1)
     known = {} if write.kind is IntentKind.CREATE else dict(shadow.fields)
     for path, value in record.fields.items():
-        ours = write.values.get(path)
+        ours = write.values.get(path) or write.unsaid.get(path)
         if ours is not None:
             known[path] = _confirmed(ours, value, rules.get(path))
         elif write.kind is IntentKind.CREATE:
@@ -41,9 +41,13 @@ def written(
 
 def _confirmed(ours: Shown, value: object, rule: FieldRule | None) -> Shown:
     shown = value if isinstance(value, str | int | bool | tuple) else None
-    faithful = rule is not None and rule.equivalent(ours.value, shown)
-    return Shown(value=shown, revision=ours.revision, sent=None if faithful else ours.value)
+    if rule is not None and rule.equivalent(ours.value, shown):
+        return Shown(value=shown, revision=ours.revision)
+    return Shown(value=shown, revision=ours.revision, sent=NOTHING if ours.value is None else ours.value)
 
+
+UNKNOWN_ITEM = "UNKNOWN_ITEM"
+"""How the sync service refuses an edit of what it does not have."""
 
 # A merged value is not the one the vendor shows: its base advances when the vendor has been told.
 _TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.DUPLICATE}
@@ -52,8 +56,11 @@ _TAKEN = {Outcome.APPLIED, Outcome.UNCHANGED, Outcome.DUPLICATE}
 def settled(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:
     """Return the shown fields with the base of every value that was taken advanced to its revision.
 
-    Only where the vendor still shows what was proposed then: a base is what the vendor has seen.
+    Only where the vendor still shows what was proposed then: a base is what the vendor has seen. Of a
+    record whose birth was refused before this edit of it came, nothing counts as seen: it is looked at anew.
     """
+    if result.reason == UNKNOWN_ITEM:
+        return {}
     taken = {field.path: field for field in result.fields if field.outcome in _TAKEN}
     return {path: _based(shown, taken.get(path)) for path, shown in fields.items()}
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from services.gateway.deliver.shortfall import is_held, shortfall, untellable
 from services.gateway.records import IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule, KindRule
-from wedsync.model.changes import FieldState, ItemState
+from wedsync.model.changes import ItemState
 from wedsync.model.items import LIFE, FieldValue
 
 NOTHING_TO_DO, HELD, DELIVERED, PARKED = "nothing_to_do", "held", "delivered", "parked"
@@ -23,6 +24,8 @@ class Write:
 
     kind: IntentKind
     values: Mapping[str, Shown] = field(default_factory=dict)
+    unsaid: Mapping[str, Shown] = field(default_factory=dict)
+    """What a create leaves out because it is empty: whatever the vendor puts there was asked for."""
 
     @property
     def plain(self) -> dict[str, FieldValue]:
@@ -42,7 +45,7 @@ def plan_delivery(item: ItemState, shadow: Shadow, rules: KindRule | None) -> Wr
     """Decide what the vendor's record needs, given what this vendor can do with its kind."""
     if rules is None:
         return Rest(state=NOTHING_TO_DO, reason=f"this vendor does not keep a {item.kind}")
-    if _held(item.life, shadow.link_id):
+    if is_held(item.life, shadow.link_id):
         return Rest(state=HELD, reason=f"{LIFE} is in conflict")
     if item.deleted:
         return _deletion(item, shadow, rules)
@@ -76,51 +79,37 @@ def _deletion(item: ItemState, shadow: Shadow, rules: KindRule) -> Write | Rest:
 def _creation(item: ItemState, rules: KindRule) -> Write | Rest:
     if not rules.create:
         return Rest(state=NOTHING_TO_DO, reason=f"this vendor's {item.kind} cannot be created from outside")
-    values = {
+    told = {
         path: Shown(value=state.value, revision=state.revision)
         for path, state in item.fields.items()
-        if state.value is not None and path in rules.fields and rules.fields[path].writable
+        if path in rules.fields and rules.fields[path].writable
     }
+    values = {path: shown for path, shown in told.items() if shown.value is not None}
     if untold := [path for path, shown in values.items() if not rules.fields[path].takes(shown.value)]:
-        return Rest(state=NOTHING_TO_DO, reason=_untold(item, untold))
-    return Write(kind=IntentKind.CREATE, values=values)
+        said = (f"{path} {untellable(values[path].value)}" for path in untold)
+        return Rest(state=NOTHING_TO_DO, reason="; ".join(said))
+    unsaid = {path: shown for path, shown in told.items() if shown.value is None}
+    return Write(kind=IntentKind.CREATE, values=values, unsaid=unsaid)
 
 
 def _update(item: ItemState, shadow: Shadow, rules: KindRule) -> Write | Rest:
-    due, held, untold = {}, [], []
+    due, held = {}, False
     for path, state in item.fields.items():
         rule = rules.fields.get(path)
         if rule is None or not rule.writable or _shows(shadow.fields.get(path), state.value, rule):
             continue
-        if _held(state, shadow.link_id):
-            held.append(path)
-        elif not rule.takes(state.value):
-            untold.append(path)
-        else:
+        if is_held(state, shadow.link_id):
+            held = True
+        elif rule.takes(state.value):
             due[path] = Shown(value=state.value, revision=state.revision)
     if not due:
-        return Rest(state=NOTHING_TO_DO, reason=_untold(item, untold)) if untold else _rest(held)
+        return Rest(state=HELD if held else NOTHING_TO_DO, reason=shortfall(item, shadow, rules))
     if not rules.update:
         return Rest(state=NOTHING_TO_DO, reason=f"this vendor's {item.kind} cannot be changed from outside")
     return Write(kind=IntentKind.UPDATE, values=due)
 
 
-def _untold(item: ItemState, paths: list[str]) -> str:
-    said = ", ".join(f"{path} is {item.value(path)}" for path in paths)
-    return f"{said}, which this vendor can only be told by its own people"
-
-
-def _rest(held: list[str]) -> Rest:
-    if held:
-        return Rest(state=HELD, reason=f"{', '.join(sorted(held))}: in conflict, held until it is decided")
-    return Rest(state=NOTHING_TO_DO)
-
-
 def _shows(shown: Shown | None, value: FieldValue, rule: FieldRule) -> bool:
     if shown is None:
         return rule.holds(value) is None
-    return rule.equivalent(shown.value, value) or (shown.sent is not None and shown.sent == value)
-
-
-def _held(state: FieldState, link_id: str) -> bool:
-    return state.collision is not None and link_id in state.collision.held_links
+    return rule.equivalent(shown.value, value) or shown.stands_for(value)

@@ -18,6 +18,7 @@ from services.gateway.deliver.plan import (
     plan_delivery,
 )
 from services.gateway.deliver.retry import Park, after_failure, cause_of
+from services.gateway.deliver.shortfall import shortfall
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
 from services.gateway.poison import contained
@@ -28,7 +29,14 @@ from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import KindRule
-from services.gateway.vendors.port import NotCalled, RecordGone, VendorError, VendorPort, VendorRecord
+from services.gateway.vendors.port import (
+    NotCalled,
+    RecordGone,
+    VendorError,
+    VendorPort,
+    VendorRecord,
+    VersionMismatch,
+)
 from wedsync.clock import Clock
 from wedsync.model.changes import ItemState
 from wedsync.model.ids import new_id
@@ -108,13 +116,14 @@ class Deliverer:
         if held.pending:
             await self._later(held.key, "an edit of the vendor's is on its way")
             return
-        if held.item is None:
-            await self._store.close(held, state=NOTHING_TO_DO, reason="nothing is known of the item")
+        if held.item is None and (held.shadow.fields or not held.shadow.present):
+            await self._unknown(held)
             return
-        plan = plan_delivery(held.item, held.shadow, self._ports.rules(link.vendor, held.item.kind))
-        if isinstance(plan, Rest) and not _create_unheard_of(held) and held.shadow.expected is None:
-            await self._rest(held, link, held.item, plan)
-            return
+        if held.item is not None:
+            plan = plan_delivery(held.item, held.shadow, self._ports.rules(link.vendor, held.item.kind))
+            if isinstance(plan, Rest) and not _create_unheard_of(held) and held.shadow.expected is None:
+                await self._rest(held, link, held.item, plan)
+                return
         attempt = await self._store.begin(held.key)
         with (
             self._telemetry.span("deliver", attempt.trace_parent, vendor=link.vendor) as span,
@@ -129,16 +138,19 @@ class Deliverer:
             else:
                 self._report(link, None)
 
+    async def _unknown(self, held: Held) -> None:
+        await self._store.close(held, state=NOTHING_TO_DO, reason="nothing is known of the item")
+
     async def _rest(self, held: Held, link: Link, item: ItemState, rest: Rest) -> None:
         shadow = confirmed(item, held.shadow, self._ports.rules(link.vendor, item.kind))
         after = _newer(shadow, held) if shadow.fields != held.shadow.fields else None
         await self._store.close(held, state=rest.state, reason=rest.reason, shadow=after)
 
-    async def _write(self, held: Held, link: Link, item: ItemState, trace_parent: str) -> None:
+    async def _write(self, held: Held, link: Link, item: ItemState | None, trace_parent: str) -> None:
         """Read, compare, write: never over a record that moved since its shadow."""
         port = await self._ports.open(link)
-        record = await self._read(held, port)
-        rules = self._ports.rules(link.vendor, item.kind)
+        record = await self._read(held, link, port)
+        rules = self._ports.rules(link.vendor, item.kind if item else held.shadow.kind)
         shadow, seen = held.shadow, list[str]()
         if record is not None or shadow.present:
             cause = Cause(trace_parent=trace_parent, detected_at=self._clock.now())
@@ -147,7 +159,11 @@ class Deliverer:
                 self._on_change()
                 await self._later(held.key, "the vendor's record moved; its edit goes first")
                 return
-            shadow, seen = settled.shadow, echoed(held.intents, record, rules.fields if rules else {})
+            fields = rules.fields if rules else {}
+            shadow, seen = settled.shadow, echoed(held.shadow, held.intents, record, fields)
+        if item is None:
+            await self._unknown(held)
+            return
         plan = plan_delivery(item, shadow, rules)
         if isinstance(plan, Rest):
             arrived = shadow.present != held.shadow.present or held.intents
@@ -163,25 +179,30 @@ class Deliverer:
             job = _Job(held=held, item=item, port=port, rules=rules, echoed=seen)
             await self._carry_out(job, plan, record, shadow)
 
-    async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
+    async def _read(self, held: Held, link: Link, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:
             return await port.read(held.shadow.record_id)
         if held.shadow.expected is not None:
             return await port.read(held.shadow.expected)
-        if _create_unheard_of(held):
-            return await port.find(held.shadow.kind, held.key.item_id)
-        return None
+        found = await port.find(held.shadow.kind, held.key.item_id) if _create_unheard_of(held) else None
+        if found is None:
+            return None
+        # People copy events, marker and all: what is known as an item of its own is not what we look for.
+        stands_for = await self._links.item_of(link, found.record_id)
+        return found if stands_for in (None, held.key.item_id) else None
 
     async def _carry_out(self, job: _Job, write: Write, record: VendorRecord | None, shadow: Shadow) -> None:
         intent = Intent(intent_id=new_id(), kind=write.kind, values=write.values)
         await self._leases.intend(job.held, intent)
         called_at = self._clock.now()
         shown = await _call(job, write, record)
-        after = written(shadow, write, shown, job.rules.fields if job.rules else {})
+        taken = written(shadow, write, shown, job.rules.fields if job.rules else {})
+        after = confirmed(job.item, taken, job.rules)
         await self._store.close(
             job.held,
             state=DELIVERED,
-            shadow=confirmed(job.item, after, job.rules),
+            reason=shortfall(job.item, after, job.rules),
+            shadow=after,
             intent_id=intent.intent_id,
             echoed=job.echoed,
             called_at=called_at,
@@ -217,7 +238,10 @@ def _newer(shadow: Shadow, held: Held) -> Shadow:
 async def _call(job: _Job, write: Write, record: VendorRecord | None) -> VendorRecord | None:
     if record is None:
         if write.kind is IntentKind.CREATE:
-            return await job.port.create(job.item.kind, job.item.item_id, write.plain)
+            made = await job.port.create(job.item.kind, job.item.item_id, write.plain)
+            if made.existed:
+                raise VersionMismatch("an earlier attempt had made it: what became of it is looked at first")
+            return made
         raise RecordGone("the record is no more")
     if write.kind is IntentKind.DELETE:
         await job.port.delete(record)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.deliver.confirm import settled
+from services.gateway.deliver.confirm import UNKNOWN_ITEM, settled
 from services.gateway.records import RecordKey
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
 from services.gateway.store.deliveries import deliver_again
@@ -106,7 +106,7 @@ class ActivityStore:
 
 async def _advance(conn: AsyncConnection, activity: Activity, result: ChangeResult) -> None:
     names = {"link_id": activity.link_id, "item_id": activity.item_id}
-    row = await first(conn, _SHOWN, names) if result.fields else None
+    row = await first(conn, _SHOWN, names) if result.fields or result.reason == UNKNOWN_ITEM else None
     if row is not None:
         fields = settled(unpack_fields(row["fields"]), result)
         await conn.execute(_ADVANCE, {**names, "fields": pack_fields(fields)})

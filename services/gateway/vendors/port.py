@@ -41,6 +41,8 @@ class VendorRecord:
     writable: bool = True
     native: Any = None
     """The vendor's own object, kept so that a full-object write preserves what we do not map."""
+    existed: bool = field(default=False, compare=False)
+    """Of what a create returns: an earlier attempt had made it, and people may have edited it since."""
 
     def __post_init__(self) -> None:
         kept = {path: nearest(self.kind, path, value) for path, value in self.fields.items()}
@@ -169,7 +171,10 @@ class VendorPort(Protocol):
         ...
 
     async def create(self, kind: ItemKind, item_id: str, values: Mapping[str, FieldValue]) -> VendorRecord:
-        """Create a record carrying our marker; return it as the vendor now shows it."""
+        """Create a record carrying our marker; return it as the vendor now shows it.
+
+        Where an earlier attempt has made it already, that is returned as it is, with `existed`.
+        """
         ...
 
     async def update(self, record: VendorRecord, values: Mapping[str, FieldValue]) -> VendorRecord:

@@ -7,6 +7,7 @@ create of ours is found again by its address even where a client has dropped our
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -104,7 +105,7 @@ class CalDavCalendar:
         text = _rendered(new_event, item_id, self._held(kind, values), self._zone, self._clock.now())
         response = await self._put(path, text, {"If-None-Match": "*"})
         if response.status == 412 and (existing := await self.read(path)):
-            return existing
+            return replace(existing, existed=True)
         if response.status not in _WRITTEN:
             raise VendorRejected(f"the calendar server refused the event ({refusal(response)})")
         return await self._after_write(path, response, text)

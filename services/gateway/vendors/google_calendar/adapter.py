@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,7 +135,7 @@ class GoogleCalendar:
                 if refused.status != _DUPLICATE:
                     raise
             if (existing := await self.read(named["id"])) is not None:
-                return existing
+                return replace(existing, existed=True)
         raise VendorRejected(f"its event was deleted and restored {MAX_LIVES} times: make a new item")
 
     async def update(self, record: VendorRecord, values: Values) -> VendorRecord:

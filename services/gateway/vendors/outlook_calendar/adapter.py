@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -149,8 +150,9 @@ class OutlookCalendar:
             if refused.status != 409:
                 raise
         # Outlook remembers what was created by an id, also when it was changed or deleted since.
-        existing = await self.find(kind, item_id)
-        return existing or await self._created({**body, "transactionId": new_id()})
+        if (existing := await self.find(kind, item_id)) is not None:
+            return replace(existing, existed=True)
+        return await self._created({**body, "transactionId": new_id()})
 
     async def update(self, record: VendorRecord, values: Values) -> VendorRecord:
         """Write what differs into the event just read. Raises `VersionMismatch`, `RecordGone`."""
