@@ -25,6 +25,8 @@ class _Written:
     value: FieldValue
     known: FieldValue
     """What stood there before, as far as anybody had been told."""
+    instead_of: FieldValue
+    """What its author had before their eyes."""
     asked: int
     """How many changes had been proposed by then."""
     version: int
@@ -95,7 +97,7 @@ class Witness:
         wanted = self.system.habits.hold(kind, path, rule, state.value)
         shown = [*self._since(record_id, self.canon.committed_at[state.revision], path)]
         if (written := self._written.get((record_id, path))) is not None:
-            shown.append(written.known)
+            shown.append(written.instead_of)
         if state.value is None and self.system.filled_in(kind).get(path) in shown:
             return
         if not any(alike(rule, wanted, nearest(kind, path, value)) for value in shown):
@@ -120,7 +122,8 @@ class Witness:
     def _before(self, touch: Touch) -> Mapping[str, FieldValue]:
         """Return what stood there before; back from the bin, that is what stood there when it went."""
         history = self._shown.get(touch.record.record_id)
-        return touch.before or (history[-1][1] if history else {})
+        copied = touch.after if touch.record.marker else {}  # nobody wrote what is in a copy
+        return touch.before or (history[-1][1] if history else copied) or {}
 
     def _note_ours(self, touch: Touch) -> None:
         """Keep what the vendor took as it was sent; what it made of the rest may look like anybody's."""
@@ -140,7 +143,11 @@ class Witness:
         required = value is None and CATALOGUE[touch.record.kind][path].required  # nobody can keep that
         if not required and not self._same(touch, path, known, value):  # else it is as it was known to be
             self._written[key] = _Written(
-                value=value, known=known, asked=len(self.canon.asked), version=touch.record.version
+                value=value,
+                known=known,
+                instead_of=known,
+                asked=len(self.canon.asked),
+                version=touch.record.version,
             )
 
     def _lost(self, touch: Touch) -> Iterator[str]:
