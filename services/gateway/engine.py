@@ -6,33 +6,42 @@ wake each other when something has become due there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from services.gateway.apart import Apart
+from services.gateway.calls.bulkhead import Bulkhead
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.inspect_record import Inspector
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
-from services.gateway.records import Link
+from services.gateway.push import ChannelKeeper
+from services.gateway.records import Busy, Link
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import RecordLeases
 from services.gateway.store.links import LinkStore
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.translate import Decisions, Translator
-from services.gateway.vendors.port import VendorError
+from services.gateway.vendors.port import BudgetSpent, VendorError
 from wedsync.client import SyncClient
 from wedsync.clock import Clock
 from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
-from wedsync.runtime.pump import Pump
+from wedsync.runtime.pump import IDLE_SECONDS, Pump
 from wedsync.runtime.telemetry import Telemetry
 from wedsync.runtime.vault import Vault
 
@@ -49,7 +58,13 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     secrets: SecretStore
+    channels: ChannelStore
+    tokens: TokenStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
@@ -57,12 +72,19 @@ class Stores:
     @classmethod
     def of(cls, database: Database, worker: Database, vault: Vault, clock: Clock) -> Self:
         """Return the stores on these connections."""
+        links = LinkStore(database, vault)
         return cls(
             inbound=InboundStore(database, worker),
             activities=ActivityStore(database, worker, clock),
             leases=RecordLeases(database),
-            links=LinkStore(database, worker, vault),
+            links=links,
+            polls=PollStore(database, worker),
+            projection=ProjectionStore(database),
+            endings=EndingStore(database, vault),
+            stuck=StuckStore(database),
             secrets=SecretStore(database, vault),
+            channels=ChannelStore(database, worker, links, vault),
+            tokens=TokenStore(database, vault),
             deliveries=DeliveryStore(database, worker),
             journeys=JourneyStore(database),
             latency=LatencyStore(database),
@@ -70,7 +92,7 @@ class Stores:
 
 
 class Engine:
-    """The four loops, and who wakes whom."""
+    """The loops, and who wakes whom."""
 
     def __init__(
         self,
@@ -87,7 +109,8 @@ class Engine:
         self._settings, self._stores, self._ports = settings, stores, ports
         self._telemetry, self._clock, self._report = telemetry, clock, report
         self._decisions = decisions
-        self._inspector = Inspector(
+        self._apart = Apart(stores.inbound)
+        self.inspector = Inspector(
             ports=ports,
             links=stores.links,
             leases=stores.leases,
@@ -95,13 +118,22 @@ class Engine:
             telemetry=telemetry,
             clock=clock,
         )
+        self.keeper = ChannelKeeper(
+            store=stores.channels,
+            links=stores.links,
+            ports=ports,
+            clock=clock,
+            public_url=settings.public_url,
+            on_opened=self._wake_poll,
+        )
         self._sender = Dispatcher(store=stores.activities, sync=sync, on_resolved=self.wake_deliveries)
         self._translate, self._poll = self._translating(), self._polling()
         self._send, self._deliver = self._sending(), self._delivering()
+        self._push = self._pushing()
 
     def start(self, background: Background) -> None:
         """Start all loops; at the end let what is being handled finish."""
-        pumps: tuple[Pump[Any], ...] = (self._deliver, self._send, self._translate, self._poll)
+        pumps: tuple[Pump[Any], ...] = (self._deliver, self._send, self._translate, self._poll, self._push)
         for pump in pumps:
             background.at_the_end(pump.drain, _DRAIN_SECONDS)
             background.start(pump.run(), pump.name)
@@ -122,43 +154,40 @@ class Engine:
         """Something was linked: look at the vendor, and bring it what is there already."""
         self._poll.wake()
         self._deliver.wake()
+        self._push.wake()
 
     def _translating(self) -> Pump[Any]:
         translator = Translator(
             inbound=self._stores.inbound,
             links=self._stores.links,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             decisions=self._decisions,
             on_change=self.wake_sending,
+            on_wake=self._wake_poll,
         )
-        return Pump(
-            "translate",
-            claim=translator.claim,
-            handle=translator.translate,
-            slots=self._settings.translate_slots,
-            clock=self._clock,
+        give_back = self._stores.inbound.give_back
+        return self._guarded(
+            "translate", self._settings.translate_slots, translator.claim, translator.translate, give_back
         )
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(
+            polls=self._stores.polls,
             links=self._stores.links,
-            inbound=self._stores.inbound,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
-        return Pump(
-            "poll",
-            claim=poller.claim,
-            handle=poller.poll,
-            slots=self._settings.poll_slots,
-            clock=self._clock,
-            idle_seconds=_TIMED_IDLE_SECONDS,
+        give_back = self._stores.polls.give_back
+        return self._guarded(
+            "poll", self._settings.poll_slots, poller.claim, poller.poll, give_back, _TIMED_IDLE_SECONDS
         )
 
     def _sending(self) -> Pump[Any]:
@@ -176,20 +205,44 @@ class Engine:
             leases=self._stores.leases,
             links=self._stores.links,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,
             report=self._seen(Operation.WRITE),
         )
-        return Pump(
-            "deliver",
-            claim=deliverer.claim,
-            handle=deliverer.deliver,
-            slots=self._settings.deliver_slots,
-            clock=self._clock,
-            idle_seconds=_TIMED_IDLE_SECONDS,
+        give_back = self._stores.deliveries.give_back
+        slots = self._settings.deliver_slots
+        return self._guarded(
+            "deliver", slots, deliverer.claim, deliverer.deliver, give_back, _TIMED_IDLE_SECONDS
         )
+
+    def _pushing(self) -> Pump[Any]:
+        keeper, give_back = self.keeper, self._stores.channels.give_back
+        return self._guarded("push", self._settings.push_slots, keeper.claim, keeper.tend, give_back)
+
+    def _guarded(
+        self,
+        name: str,
+        slots: int,
+        claim: Callable[[int, Busy], Awaitable[Sequence[Any]]],
+        handle: Callable[[Any], Awaitable[None]],
+        give_back: Callable[[Sequence[Any]], Awaitable[None]],
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> Pump[Any]:
+        """Return the pump of work that calls vendors: none of them takes all its places."""
+        bulkhead: Bulkhead[Any] = Bulkhead(slots=slots, claim=claim, give_back=give_back, handle=handle)
+        return Pump(
+            name,
+            claim=bulkhead.claim,
+            handle=bulkhead.handle,
+            slots=slots,
+            clock=self._clock,
+            idle_seconds=idle_seconds,
+        )
+
+    def _wake_poll(self) -> None:
+        self._poll.wake()
 
     def _missed(self, link: Link) -> None:
         # A vendor whose bridge are webhooks should have told; of others we never expect it.
@@ -198,6 +251,8 @@ class Engine:
 
     def _seen(self, operation: Operation) -> Callable[[Link, VendorError | None], None]:
         def saw(link: Link, error: VendorError | None) -> None:
+            if isinstance(error, BudgetSpent):  # our own patience: it says nothing of the vendor
+                return
             self._report.saw(
                 organization_id=link.organization_id,
                 integration_id=link.integration_id,

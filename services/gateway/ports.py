@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import cast
 
+from services.gateway.calls.calls import Calls
 from services.gateway.records import Link
 from services.gateway.store.links import LinkStore
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.manifest import Manifest, Vendor
-from services.gateway.vendors.port import VendorPort, VendorRejected
+from services.gateway.vendors.port import PushPort, VendorPort, VendorRejected, VendorResting
 from wedsync.model.items import ItemKind
 
 _KEPT = 512
@@ -18,11 +20,18 @@ _KEPT = 512
 
 
 class Ports:
-    """Builds and keeps adapters."""
+    """Builds and keeps adapters. Without `calls` they call through the bare door."""
 
-    def __init__(self, *, vendors: Mapping[str, Vendor], links: LinkStore, http: VendorHttp) -> None:
-        self._vendors, self._links, self._http = vendors, links, http
-        self._open: OrderedDict[str, VendorPort] = OrderedDict()
+    def __init__(
+        self,
+        *,
+        vendors: Mapping[str, Vendor],
+        links: LinkStore,
+        http: VendorHttp,
+        calls: Calls | None = None,
+    ) -> None:
+        self._vendors, self._links, self._http, self._calls = vendors, links, http, calls
+        self._open: OrderedDict[tuple[str, int], VendorPort] = OrderedDict()
 
     def manifest(self, vendor: str) -> Manifest:
         """Return the vendor's manifest."""
@@ -32,25 +41,52 @@ class Ports:
         """Return what the vendor can do with a kind of item, None for nothing."""
         return self.manifest(vendor).kinds.get(kind)
 
+    def rest(self, link: Link) -> VendorResting | None:
+        """Return why calling the link's account is not worth it now, None where it is."""
+        return self._calls.rest(link.integration_id) if self._calls else None
+
     async def open(self, link: Link) -> VendorPort:
         """Return the adapter of a link. Raises `VendorRejected` if its integration is gone."""
-        port = self._open.get(link.link_id)
+        # One that was built with credentials of before is not asked for any more, and ages out.
+        key = link.link_id, link.account_version
+        port = self._open.get(key)
         if port is None:
-            port = self._open[link.link_id] = await self.build(link)
+            port = self._open[key] = await self.build(link)
             if len(self._open) > _KEPT:
                 _, oldest = self._open.popitem(last=False)
                 await oldest.aclose()
-        self._open.move_to_end(link.link_id)
+        self._open.move_to_end(key)
         return port
+
+    async def try_out(self, link: Link) -> None:
+        """Return if the vendor lets us in and knows the link's scope. Raises `VendorError`."""
+        port = await self.build(link)
+        try:
+            await port.check()
+        finally:
+            await port.aclose()
+
+    def pushing(self) -> frozenset[str]:
+        """Return the vendors that have push channels."""
+        return frozenset(name for name, vendor in self._vendors.items() if vendor.manifest.push)
+
+    async def pusher(self, link: Link) -> PushPort:
+        """Return the adapter of a link whose vendor has push channels: then it is a `PushPort` too."""
+        return cast("PushPort", await self.open(link))
 
     async def build(self, link: Link) -> VendorPort:
         """Return a new adapter for a link that may not exist yet."""
         integration = await self._links.integration([link.organization_id], link.integration_id)
-        if integration is None:
+        if integration is None or integration.disconnected_at is not None:
             raise VendorRejected("the integration is no longer connected")
-        vendor, account = self._vendors[link.vendor], self._links.account(integration)
+        vendor, account, http = self._vendors[link.vendor], self._links.account(integration), self._http
+        if self._calls:
+            account = self._calls.account(
+                link.organization_id, account, vendor.manifest, version=integration.version
+            )
+            http = self._calls.door(account, vendor.manifest)
         scope = {**link.scope, "time_zone": link.time_zone}
-        return vendor.create_adapter(self._http, vendor.manifest, account, scope)
+        return vendor.create_adapter(http, vendor.manifest, account, scope)
 
     async def aclose(self) -> None:
         """Let go of every adapter."""

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from wedsync.model.items import FieldValue, ItemKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """How far a look at everything a vendor has, has come; `expected` is 0 where nobody knows."""
+
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    records: int = 0
+    pages: int = 0
+    expected: int = 0
+
+    def remaining_seconds(self, now: datetime) -> int:
+        """Return how long it goes on if it goes on like this; 0 where nobody knows or it is over."""
+        if self.ended_at is not None or self.started_at is None or not self.records:
+            return 0
+        a_record = (now - self.started_at).total_seconds() / self.records
+        return max(0, round((self.expected - self.records) * a_record))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +40,30 @@ class Link:
     scope: Mapping[str, str]
     time_zone: str
     active: bool = True
+    ended: bool = False
+    """Unlinked, or its vendor disconnected: kept for its history only."""
     reason: str = ""
     created_at: datetime | None = None
     scanned_at: datetime | None = None
+    push_reason: str = ""
+    """Why the vendor does not tell us that something moved, where it could."""
+    pushed_until: datetime | None = None
+    """When the last of its push channels ends."""
+    poll_seconds: float | None = None
+    """The pause between two looks at present; None before the first."""
+    backfill: Backfill = Backfill()
+    account_version: int = 1
+    """Rises with every change of the account's credentials or address."""
+
+    @property
+    def owner(self) -> Owner:
+        """Whose work it is."""
+        return Owner(integration_id=self.integration_id, vendor=self.vendor)
+
+    @property
+    def state(self) -> str:
+        """Return how it is doing, in a word."""
+        return "ended" if self.ended else "active" if self.active else "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +91,8 @@ class Shadow:
     generation: int = 0
     gone: bool = False
     fields: Mapping[str, Shown] = field(default_factory=dict)
+    expected: str | None = None
+    """The record that people said the item is there already; None once any record was seen, too."""
 
     @property
     def present(self) -> bool:
@@ -84,3 +125,24 @@ class RecordKey:
     wedding_id: str
     link_id: str
     item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose work a task is."""
+
+    integration_id: str
+    vendor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """Who has as much work under way as it may; nothing more of theirs is to be claimed."""
+
+    integrations: Sequence[str] = ()
+    vendors: Sequence[str] = ()
+
+
+NOBODY = Busy()
+NO_OWNER = Owner(integration_id="00000000-0000-0000-0000-000000000000", vendor="")
+"""Whose work it is that has lost its link."""

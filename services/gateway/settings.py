@@ -30,6 +30,12 @@ class GatewaySettings(ServerSettings):
     http_port: int = Field(
         HTTP_PORT, ge=0, le=65535, description="TCP port of webhooks, REST and SSE. Default 8080."
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
+        description="Where vendors reach this gateway over HTTPS. Default: none, so no vendor is asked to "
+        "open a push channel.",
+    )
     vault_keys_file: Path = Field(description="JSON file of the master keys that seal vendors' credentials.")
     vendor_private_addresses: bool = Field(
         default=False,
@@ -38,9 +44,17 @@ class GatewaySettings(ServerSettings):
     vendor_poll_seconds: float | None = Field(
         None, gt=0, description="Poll interval for every vendor instead of its manifest's. Default: none."
     )
+    vendor_requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Rate limit of every vendor instead of its manifest's: sandbox only. Default: none.",
+    )
     translate_slots: int = Field(16, ge=1, le=1000, description="Webhooks read at once. Default 16.")
     deliver_slots: int = Field(32, ge=1, le=1000, description="Vendor records written at once. Default 32.")
     poll_slots: int = Field(16, ge=1, le=1000, description="Links scanned at once. Default 16.")
+    push_slots: int = Field(
+        4, ge=1, le=1000, description="Links whose push channels are tended at once. Default 4."
+    )
     send_slots: int = Field(16, ge=1, le=1000, description="Weddings sent changes at once. Default 16.")
     max_webhooks: int = Field(
         2000, ge=1, description="Webhook requests at once; more are refused with a retry time. Default 2000."

@@ -1,7 +1,7 @@
-"""Whether a webhook was signed by the vendor: an HMAC over its raw bytes (RFC 2104), fail closed.
+"""Whether a webhook is the vendor's: an HMAC over its raw bytes (RFC 2104), or a secret in it; fail closed.
 
-The forms are those of Stripe (`t=..,v1=..` over `t.body`) and Slack (`v0=..` over `v0:t:body`); which
-form a vendor has is data in its manifest.
+The forms of the HMAC are those of Stripe (`t=..,v1=..` over `t.body`) and Slack (`v0=..` over
+`v0:t:body`); which form a vendor has is data in its manifest.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import binascii
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from services.gateway.vendors.inbound import Signature
 
@@ -40,8 +41,7 @@ def verify(
     if not header:
         raise SignatureRefused("SIGNATURE_MISSING", f"The header {scheme.header} is missing.")
     if not secrets:
-        detail = "No webhook secret is kept for this address; give it with RotateWebhookSecret."
-        raise SignatureRefused("SIGNATURE_NOT_CONFIGURED", detail)
+        raise _no_secret()
     timestamp, given = _parts(scheme, header, headers)
     signed = _signed(scheme, timestamp, body)
     expected = [hmac.digest(secret.encode(), signed, scheme.algorithm) for secret in secrets]
@@ -51,6 +51,18 @@ def verify(
         detail = "No valid secret signed these bytes; check the secret, and that nothing rewrites the body."
         raise SignatureRefused("SIGNATURE_MISMATCH", detail)
     _check_age(scheme, timestamp, now)
+
+
+def verify_token(given: Sequence[Any], secrets: Sequence[str]) -> None:
+    """Return if every item of a webhook carries one of the secrets. Raises `SignatureRefused`."""
+    if not given or not all(isinstance(token, str) and token for token in given):
+        raise SignatureRefused("SIGNATURE_MISSING", "It does not carry its token, or not in every item.")
+    if not secrets:
+        raise _no_secret()
+    # Every pair is compared, so that the time taken tells nothing of which secret was near.
+    known = [[hmac.compare_digest(token.encode(), one.encode()) for one in secrets] for token in given]
+    if not all(map(any, known)):
+        raise SignatureRefused("SIGNATURE_MISMATCH", "It carries a token that is none of this address.")
 
 
 def _parts(scheme: Signature, header: str, headers: Mapping[str, str]) -> tuple[str, list[bytes]]:
@@ -101,6 +113,11 @@ def _check_age(scheme: Signature, timestamp: str, now: datetime) -> None:
 
 def _is_timed(scheme: Signature) -> bool:
     return "{timestamp}" in scheme.signed
+
+
+def _no_secret() -> SignatureRefused:
+    detail = "No webhook secret is kept for this address; give it with RotateWebhookSecret."
+    return SignatureRefused("SIGNATURE_NOT_CONFIGURED", detail)
 
 
 def _malformed(what: str) -> SignatureRefused:

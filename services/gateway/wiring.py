@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from services.gateway.accounts import Accounts
 from services.gateway.arrivals import Arrivals
+from services.gateway.calls.calls import Calls
 from services.gateway.engine import Engine, Stores
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.http.app import build_app
@@ -19,16 +20,20 @@ from services.gateway.http.events import EventStream
 from services.gateway.http.rest import Rest
 from services.gateway.http.server import serving_http
 from services.gateway.http.webhooks import Webhooks
+from services.gateway.link_plan import LinkPlanner
 from services.gateway.metrics import observe_vendor_call
 from services.gateway.ports import Ports
-from services.gateway.rpc.accounts import IntegrationRpc, LinkRpc
+from services.gateway.replay import Replays
+from services.gateway.rpc.accounts import IntegrationRpc
 from services.gateway.rpc.commits import CommitRpc
 from services.gateway.rpc.decisions import ConflictDecisions
 from services.gateway.rpc.deliveries import DeliveryRpc
+from services.gateway.rpc.links import LinkRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.links import Integration
+from services.gateway.upkeep import Upkeep
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import Vendor, load_vendors
 from wedsync.api.gateway.v1 import commit_pb2_grpc, delivery_pb2_grpc, integration_pb2_grpc, link_pb2_grpc
@@ -36,6 +41,8 @@ from wedsync.client import ConflictsClient, HealthClient, SyncClient, open_chann
 from wedsync.clock import Clock, SystemClock
 from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
+from wedsync.runtime.hints import Hints
+from wedsync.runtime.limiter import SharedLimiter
 from wedsync.runtime.principal import KeyRing
 from wedsync.runtime.server import AddServicer, GrpcServer
 from wedsync.runtime.telemetry import Telemetry
@@ -115,7 +122,11 @@ async def _parts(
     sync = SyncClient(peers["sync"])
     report = HealthReport(reports=HealthReports(HealthClient(peers["health"])), clock=clock)
     vendors = _vendors(settings)
-    ports = Ports(vendors=vendors, links=stores.links, http=_vendor_http(settings, telemetry, stack))
+    http = _vendor_http(settings, telemetry, stack)
+    hints = Hints(settings.redis_url)
+    stack.push_async_callback(hints.aclose)
+    calls = Calls(http=http, limiter=SharedLimiter(hints, clock), tokens=stores.tokens, clock=clock)
+    ports = Ports(vendors=vendors, links=stores.links, http=http, calls=calls)
     stack.push_async_callback(ports.aclose)
     engine = Engine(
         settings,
@@ -155,16 +166,27 @@ async def _parts(
 
 
 def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
-    links, stores = parts.stores.links, parts.stores
+    accounts, stores = parts.accounts, parts.stores
+    upkeep = Upkeep(
+        accounts=accounts,
+        links=stores.links,
+        endings=stores.endings,
+        ports=parts.ports,
+        keeper=parts.engine.keeper,
+    )
+    planner = LinkPlanner(accounts=accounts, ports=parts.ports, projection=stores.projection)
     return [
         (
             integration_pb2_grpc.add_IntegrationServiceServicer_to_server,
-            IntegrationRpc(accounts=parts.accounts, links=links, vendors=parts.vendors),
+            IntegrationRpc(accounts=accounts, upkeep=upkeep, links=stores.links, vendors=parts.vendors),
         ),
-        (link_pb2_grpc.add_LinkServiceServicer_to_server, LinkRpc(accounts=parts.accounts, links=links)),
+        (
+            link_pb2_grpc.add_LinkServiceServicer_to_server,
+            LinkRpc(accounts=accounts, upkeep=upkeep, planner=planner, links=stores.links, clock=parts.clock),
+        ),
         (
             delivery_pb2_grpc.add_DeliveryServiceServicer_to_server,
-            DeliveryRpc(store=stores.journeys, latency=stores.latency),
+            DeliveryRpc(store=stores.journeys, latency=stores.latency, replays=_replays(parts)),
         ),
         (
             commit_pb2_grpc.add_CommitServiceServicer_to_server,
@@ -173,12 +195,26 @@ def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
     ]
 
 
+def _replays(parts: _Parts) -> Replays:
+    return Replays(
+        store=parts.stores.stuck,
+        links=parts.stores.links,
+        ports=parts.ports,
+        inspector=parts.engine.inspector,
+        telemetry=parts.telemetry,
+        clock=parts.clock,
+        on_replay=parts.engine.wake_translation,
+        on_retry=parts.engine.wake_deliveries,
+    )
+
+
 def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Starlette:
     stores = parts.stores
     return build_app(
         webhooks=Webhooks(
             store=stores.inbound,
             secrets=stores.secrets,
+            channels=stores.channels,
             links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
@@ -195,7 +231,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             slow_reader_seconds=parts.settings.slow_reader_seconds,
         ),
         ready=ready,
-        degraded=_degraded(parts.peers),
+        degraded=_degraded(parts.peers, parts.settings.public_url),
     )
 
 
@@ -240,12 +276,14 @@ def _vendor_http(
     return http
 
 
-def _degraded(peers: Mapping[str, grpc.aio.Channel]) -> Callable[[], dict[str, str]]:
-    """Return which peers are away: edits wait for them, but none is lost."""
+def _degraded(peers: Mapping[str, grpc.aio.Channel], public_url: str | None) -> Callable[[], dict[str, str]]:
+    """Return what is away, peers above all: edits wait for them, but none is lost."""
+    unset = "WEDSYNC_PUBLIC_URL is not set, so vendors with push channels are only polled"
+    lasting = {} if public_url else {"public address": unset}
 
     def away() -> dict[str, str]:
         failing = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-        return {
+        return lasting | {
             name: "not reachable"
             for name, channel in peers.items()
             if channel.get_state(try_to_connect=True) is failing
@@ -255,13 +293,16 @@ def _degraded(peers: Mapping[str, grpc.aio.Channel]) -> Callable[[], dict[str, s
 
 
 def _vendors(settings: GatewaySettings) -> Mapping[str, Vendor]:
-    seconds, vendors = settings.vendor_poll_seconds, load_vendors()
-    if seconds is None:
-        return vendors
-    return {
-        name: replace(vendor, manifest=vendor.manifest.with_poll_interval(seconds))
-        for name, vendor in vendors.items()
-    }
+    return {name: _adjusted(vendor, settings) for name, vendor in load_vendors().items()}
+
+
+def _adjusted(vendor: Vendor, settings: GatewaySettings) -> Vendor:
+    manifest = vendor.manifest
+    if settings.vendor_poll_seconds is not None:
+        manifest = manifest.with_poll_interval(settings.vendor_poll_seconds)
+    if settings.vendor_requests_per_second is not None:
+        manifest = manifest.with_rate(settings.vendor_requests_per_second)
+    return replace(vendor, manifest=manifest)
 
 
 def _reporting(report: HealthReport, operation: Operation) -> Callable[[Endpoint | Integration], None]:

@@ -74,9 +74,11 @@ def service_environment(
         environment["WEDSYNC_WORKER_DATABASE_URL"] = credentials.worker_urls[name]
     if name == "gateway":
         environment["WEDSYNC_HTTP_PORT"] = str(settings.http_port)
+        environment["WEDSYNC_PUBLIC_URL"] = f"http://127.0.0.1:{settings.http_port}"
         environment["WEDSYNC_VAULT_KEYS_FILE"] = str(credentials.vault_keys_file)
         environment["WEDSYNC_VENDOR_PRIVATE_ADDRESSES"] = "true"  # the sandbox is on this machine
         environment["WEDSYNC_VENDOR_POLL_SECONDS"] = str(settings.vendor_poll_seconds)
+        environment["WEDSYNC_VENDOR_REQUESTS_PER_SECOND"] = "1000"
     if name == "sync":
         environment |= {"WEDSYNC_RAY_ADDRESS": servers.ray_address, **servers.ray_environment}
     return environment
@@ -108,11 +110,15 @@ def sandbox_programs(settings: StackSettings) -> list[Unit]:
     tave = ["wedsync.testing.tave", "--data", str(data / "tave.json")]
     slack = ["wedsync.testing.slack", "--data", str(data / "slack.json")]
     stripe = ["wedsync.testing.localstripe", "--data", str(data / "stripe.pickle")]
+    google = ["wedsync.testing.google_calendar", "--data", str(data / "google.json")]
+    outlook = ["wedsync.testing.outlook", "--data", str(data / "outlook.json")]
     return [
         _sandbox_program("tave", tave, settings.sandbox_tave_port, settings),
         _sandbox_program("radicale", radicale, settings.sandbox_radicale_port, settings),
         _sandbox_program("slack", slack, settings.sandbox_slack_port, settings),
         _sandbox_program("stripe", stripe, settings.sandbox_stripe_port, settings),
+        _sandbox_program("google", google, settings.sandbox_google_port, settings),
+        _sandbox_program("outlook", outlook, settings.sandbox_outlook_port, settings),
     ]
 
 

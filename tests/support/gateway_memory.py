@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.gateway.channels import Kept
 from services.gateway.records import Intent, Link, RecordKey, Shadow
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint
 from services.gateway.store.leases import Held
@@ -74,6 +75,9 @@ class Memory:
     webhooks: list[Arrival] = field(default_factory=list)
     finished: dict[str, tuple[str, str]] = field(default_factory=dict)
     cursors: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    channels: dict[str, Kept] = field(default_factory=dict)
+    midway: dict[str, bool] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     polls: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, held: Held, shadow: Shadow) -> None:

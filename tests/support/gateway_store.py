@@ -14,13 +14,19 @@ from psycopg.rows import dict_row
 from services.gateway.observe import Observation
 from services.gateway.records import Link, RecordKey, Shadow, Shown
 from services.gateway.store.activities import ActivityStore
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import Commit, DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from wedsync.clock import FakeClock
@@ -49,10 +55,16 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
     secrets: SecretStore
+    channels: ChannelStore
+    tokens: TokenStore
 
     def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement that row level security does not bind; return its rows."""
@@ -105,7 +117,11 @@ def leases_end(admin_url: str) -> None:
     """Let the time of every claim and lease be over."""
     for table in _LEASED:
         run_sql(admin_url, f"UPDATE gateway.{table} SET lease_until = '-infinity'")
-    run_sql(admin_url, "UPDATE gateway.wedding_vendor_integrations SET poll_lease_until = '-infinity'")
+    run_sql(
+        admin_url,
+        "UPDATE gateway.wedding_vendor_integrations"
+        " SET poll_lease_until = '-infinity', push_lease_until = '-infinity'",
+    )
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +130,7 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
     app = Database(database.app_url("gateway"), pool)
     worker = Database(database.worker_url("gateway"), pool)
     vault = Vault({"m1": bytes(range(32))}, "m1")
+    links = LinkStore(app, vault)
     try:
         yield Stores(
             admin_url=database.admin_url,
@@ -122,11 +139,17 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             inbound=InboundStore(app, worker),
             activities=ActivityStore(app, worker, FakeClock()),
             leases=RecordLeases(app),
-            links=LinkStore(app, worker, vault),
+            links=links,
+            polls=PollStore(app, worker),
+            projection=ProjectionStore(app),
+            endings=EndingStore(app, vault),
+            stuck=StuckStore(app),
             deliveries=DeliveryStore(app, worker),
             journeys=JourneyStore(app),
             latency=LatencyStore(app),
             secrets=SecretStore(app, vault),
+            channels=ChannelStore(app, worker, links, vault),
+            tokens=TokenStore(app, vault),
         )
     finally:
         await app.dispose()

@@ -12,6 +12,8 @@ from services.gateway.vendors.inbound import Inbound, first_of, pointed
 
 MAX_DELIVERY_KEY = 255
 """Characters of a vendor's own id of a delivery."""
+MAX_WORD = 1024
+"""Characters of what a vendor wants to see back when it tries the address out."""
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 100
 
@@ -47,6 +49,16 @@ def answer_to(event: Mapping[str, Any], inbound: Inbound) -> dict[str, str] | No
     if not isinstance(word, str):
         raise Problem(400, "WRONG_SHAPE", f"The handshake must hold text at {handshake.echo}.")
     return {handshake.echo.rpartition("/")[2]: word}
+
+
+def text_answer(query: Mapping[str, str], inbound: Inbound) -> str | None:
+    """Return the text that answers a vendor that only tries the address out, None for a real event."""
+    word = query.get(inbound.echoed_parameter) if inbound.echoed_parameter else None
+    # The vendor's word comes back to whoever sends it here: it must be none that a browser would run.
+    if word is not None and (len(word) > MAX_WORD or not word.isprintable() or "<" in word):
+        detail = f"{inbound.echoed_parameter} must be at most {MAX_WORD} printable characters without <."
+        raise Problem(400, "WRONG_SHAPE", detail)
+    return word
 
 
 def read_asked(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.arrivals import Arrivals
+from services.gateway.channels import Kept, proves
 from services.gateway.http.bodies import json_object, read_body
-from services.gateway.http.hooks import Asked, answer_to, payload, read_asked
+from services.gateway.http.hooks import Asked, answer_to, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
+from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
-from services.gateway.signatures import SignatureRefused, verify
+from services.gateway.signatures import SignatureRefused, verify, verify_token
+from services.gateway.store.channels import ChannelStore
 from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore, endpoint_hash
 from services.gateway.store.secrets import SecretStore
-from services.gateway.vendors.inbound import Inbound
+from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, every, notices
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
 from wedsync.clock import Clock
@@ -30,6 +34,9 @@ from wedsync.runtime.telemetry import Telemetry
 
 _UNKNOWN = Problem(404, "UNKNOWN_ENDPOINT", "There is no such webhook address; connect the vendor again.")
 
+_AS_IT_IS = {"X-Content-Type-Options": "nosniff"}
+"""No browser takes a text for something else."""
+
 
 class Webhooks:
     """`POST /api/integrations/webhooks/{vendor}/{endpoint_key}`."""
@@ -39,6 +46,7 @@ class Webhooks:
         *,
         store: InboundStore,
         secrets: SecretStore,
+        channels: ChannelStore,
         links: LinkStore,
         ports: Ports,
         arrivals: Arrivals,
@@ -49,11 +57,11 @@ class Webhooks:
         saw: Callable[[Endpoint], None],
     ) -> None:
         self._store, self._secrets, self._arrivals = store, secrets, arrivals
-        self._links, self._ports = links, ports
+        self._channels, self._links, self._ports = channels, links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._free = max_at_once
 
-    async def receive(self, request: Request) -> JSONResponse:
+    async def receive(self, request: Request) -> Response:
         """Accept one webhook, or say what is wrong with it."""
         vendor = request.path_params["vendor"]
         label = vendor if vendor in self._vendors else "unknown"
@@ -68,7 +76,7 @@ class Webhooks:
         webhooks_total.labels(label, outcome).inc()
         return answer
 
-    async def _bounded(self, request: Request, label: str) -> tuple[JSONResponse, str]:
+    async def _bounded(self, request: Request, label: str) -> tuple[Response, str]:
         if self._free == 0:
             raise Overloaded("Too many webhooks at once.", retry_after=1.0)
         self._free -= 1
@@ -78,19 +86,70 @@ class Webhooks:
         finally:
             self._free += 1
 
-    async def _accept(self, request: Request) -> tuple[JSONResponse, str]:
+    async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
         endpoint = await self._endpoint(request)
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
+        if (word := text_answer(request.query_params, inbound)) is not None:
+            self._saw(endpoint)
+            return PlainTextResponse(word, headers=_AS_IT_IS), "handshake"
+        if inbound.channel is not None:
+            return await self._told(request, endpoint, inbound, inbound.channel, body, detected_at)
         content_type = _content_type(request, inbound)
         await self._believe(request, endpoint, inbound, body)
         content = payload(body, content_type, inbound)
         event = json_object(content)
+        await self._believe_token(request, endpoint, inbound, event)
         if (greeting := answer_to(event, inbound)) is not None:
             self._saw(endpoint)
             return JSONResponse(greeting, 200), "handshake"
         asked = await self._asked(request, endpoint, event, inbound)
         return await self._keep(endpoint, inbound, content, detected_at, asked)
+
+    async def _told(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        inbound: Inbound,
+        places: ChannelPlaces,
+        body: bytes,
+        detected_at: datetime,
+    ) -> tuple[JSONResponse, str]:
+        """Take a notification: it says by which channels it came, and mostly nothing else."""
+        content = body or b"{}"
+        if body:
+            _content_type(request, inbound)
+        event = json_object(content)
+        asked = read_asked(request.headers, request.query_params, event, inbound)
+        greeting = bool(places.greeting) and asked.event_name == places.greeting
+        told = notices(places, request.headers, request.query_params, event)
+        kept = await self._come_by(endpoint, told, greeting=greeting)
+        await self._end(endpoint, kept, told)
+        if greeting:
+            self._saw(endpoint)
+            return JSONResponse({"acknowledged": True}, inbound.accepted_status), "handshake"
+        if asked.delivery_key is not None:
+            # The vendor numbers the notifications of each channel.
+            asked = replace(asked, delivery_key=f"{kept[0].channel.channel_id}:{asked.delivery_key}")
+        links = sorted({each.link_id for each in kept})
+        return await self._keep(endpoint, inbound, content, detected_at, asked, wakes=links)
+
+    async def _come_by(self, endpoint: Endpoint, told: Sequence[Notice], *, greeting: bool) -> list[Kept]:
+        """Return the channels it came by; refuse what came by none of ours."""
+        names = {notice.channel_id for notice in told}
+        kept = await self._channels.find(endpoint.organization_id, endpoint.integration_id, names)
+        proved = [k for k in kept for notice in told if proves(k, notice, greeting=greeting)]
+        if not proved:
+            detail = "No open channel of this address has this id, secret and resource."
+            raise Problem(401, "CHANNEL_UNKNOWN", detail)
+        return proved
+
+    async def _end(self, endpoint: Endpoint, kept: Sequence[Kept], told: Sequence[Notice]) -> None:
+        """Have the next channel opened where one says that it ends."""
+        ending = {notice.channel_id for notice in told if notice.ends}
+        for each in kept:
+            if each.channel.channel_id in ending:
+                await self._channels.end_soon(endpoint.organization_id, each)
 
     async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
         """Refuse what the vendor did not sign, over the bytes as they came."""
@@ -99,6 +158,19 @@ class Webhooks:
         valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
         try:
             verify(inbound.signature, valid, request.headers, body, self._clock.now())
+        except SignatureRefused as refused:
+            raise Problem(401, refused.code, str(refused)) from refused
+
+    async def _believe_token(
+        self, request: Request, endpoint: Endpoint, inbound: Inbound, event: Mapping[str, Any]
+    ) -> None:
+        """Refuse what does not carry the secret, in each item of a batch."""
+        if inbound.token is None:
+            return
+        valid = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
+        given = every(inbound.token, request.headers, request.query_params, event)
+        try:
+            verify_token(given, valid)
         except SignatureRefused as refused:
             raise Problem(401, refused.code, str(refused)) from refused
 
@@ -111,7 +183,13 @@ class Webhooks:
         return asked
 
     async def _keep(
-        self, endpoint: Endpoint, inbound: Inbound, content: bytes, detected_at: datetime, asked: Asked
+        self,
+        endpoint: Endpoint,
+        inbound: Inbound,
+        content: bytes,
+        detected_at: datetime,
+        asked: Asked,
+        wakes: Sequence[str] = (),
     ) -> tuple[JSONResponse, str]:
         with self._telemetry.span("accept", new_trace=True, vendor=endpoint.vendor) as span:
             arrival = Arrival(
@@ -123,6 +201,7 @@ class Webhooks:
                 delivery_key=asked.delivery_key,
                 event_name=asked.event_name,
                 ignored=asked.ignored,
+                wakes=wakes,
             )
             known_as = await self._arrivals.accept(arrival)
         self._saw(endpoint)
@@ -141,9 +220,12 @@ class Webhooks:
         links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
         for link in links[:1]:
             try:
-                port = await self._ports.open(link)
-                port.hints(event)
-                port.decisions(event)
+                with contained():
+                    port = await self._ports.open(link)
+                    port.hints(event)
+                    port.decisions(event)
+            except Unexpected:
+                return  # nobody is at fault yet: it is kept, and parked where a person sees it
             except VendorGarbage as error:
                 raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
             except VendorError:

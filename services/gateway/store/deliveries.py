@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.records import RecordKey, Shadow
+from services.gateway.records import NO_OWNER, NOBODY, Busy, Owner, RecordKey, Shadow
 from services.gateway.store.blobs import pack
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import CLAIM_SECONDS, rows
+from services.gateway.store.sql import CLAIM_SECONDS, passed_by, rows
 from wedsync.model.changes import ItemState, Priority
 from wedsync.model.codec import dump_item
 from wedsync.model.ids import delivery_id
@@ -25,7 +25,7 @@ LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Prio
 
 _LINKS = text("""
     SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
-    WHERE wedding_id = ANY(:weddings)
+    WHERE wedding_id = ANY(:weddings) AND state <> 'ended'
 """)
 _PROJECT = text("""
     INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
@@ -62,12 +62,23 @@ _EVERYTHING = text("""
 """)
 _CLAIM = text("""
     WITH due AS (
-        SELECT id, created_at FROM gateway.vendor_deliveries
+        SELECT id, created_at, organization_id, link_id FROM gateway.vendor_deliveries w
         WHERE state = 'due' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+          AND NOT EXISTS (SELECT 1 FROM gateway.wedding_vendor_integrations l
+                          WHERE l.organization_id = w.organization_id AND l.id = w.link_id
+                            AND (l.integration_id = ANY(CAST(:integrations AS uuid[]))
+                                 OR l.vendor = ANY(CAST(:vendors AS text[]))))
         ORDER BY lane, created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE gateway.vendor_deliveries d SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM due WHERE d.id = due.id AND d.created_at = due.created_at
-    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind
+    FROM due LEFT JOIN gateway.wedding_vendor_integrations l
+      ON l.organization_id = due.organization_id AND l.id = due.link_id
+    WHERE d.id = due.id AND d.created_at = due.created_at
+    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane,
+              l.integration_id, l.vendor
+""")
+_GIVE_BACK = text("""
+    UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
 _ATTEMPT = text("""
     UPDATE gateway.vendor_deliveries
@@ -75,22 +86,24 @@ _ATTEMPT = text("""
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
     RETURNING attempts, trace_parent, created_at
 """)
+# What was parked for the record before is settled with it.
 _CLOSE = text("""
     UPDATE gateway.vendor_deliveries
-    SET state = :state, reason = :reason, called_at = :called_at, lease_until = '-infinity',
+    SET state = :state, reason = :reason, cause = '', called_at = :called_at, lease_until = '-infinity',
         confirmed_at = CASE WHEN CAST(:called_at AS timestamptz) IS NULL THEN NULL ELSE clock_timestamp() END,
         closed_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due' AND sequence <= :sequence
+    WHERE link_id = :link_id AND item_id = :item_id AND state IN ('due', 'parked') AND sequence <= :sequence
 """)
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
-    SET reason = :reason, lease_until = '-infinity',
+    SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
-_PARK = text("""
+_STOP = text("""
     UPDATE gateway.vendor_deliveries
-    SET state = 'parked', reason = :reason, lease_until = '-infinity', closed_at = clock_timestamp()
+    SET state = :state, reason = :reason, cause = :cause, lease_until = '-infinity',
+        closed_at = clock_timestamp()
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
 
@@ -119,6 +132,9 @@ class Claimed:
 
     key: RecordKey
     kind: ItemKind
+    lane: Priority = Priority.NORMAL
+    """The most urgent of what is due for it."""
+    owner: Owner = NO_OWNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +166,18 @@ class DeliveryStore:
                 await conn.execute(_PROJECT, _projection(commit))
             return await _make_due(conn, commits, links)
 
-    async def claim(self, limit: int) -> list[Claimed]:
-        """Claim records with due deliveries, the most urgent lane first."""
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
+        """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
+        values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
         async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
-        unique = {(row["link_id"], row["item_id"]): row for row in claimed}
-        return [Claimed(key=_key(row), kind=ItemKind(row["item_kind"])) for row in unique.values()]
+            claimed = await rows(conn, _CLAIM, values)
+        urgent = sorted(claimed, key=lambda row: row["lane"], reverse=True)
+        return [_claimed(row) for row in {(row["link_id"], row["item_id"]): row for row in urgent}.values()]
+
+    async def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Let records be claimed again at once."""
+        async with self._worker.transaction() as conn:
+            await conn.execute(_GIVE_BACK, [_names(each.key) for each in claimed])
 
     async def begin(self, key: RecordKey) -> Attempt:
         """Count one more try of everything due for the record; its trace is the newest commit's."""
@@ -187,15 +209,18 @@ class DeliveryStore:
             await conn.execute(_CLOSE, {**_names(held.key), **outcome})
             await release(conn, held)
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
-        """Try again later."""
+    async def postpone(
+        self, key: RecordKey, *, seconds: float, reason: str, cause: str = "", untried: bool = False
+    ) -> None:
+        """Try again later; `untried` says that the try which was begun does not count."""
+        later = {"seconds": seconds, "reason": reason, "cause": cause, "untried": int(untried)}
         async with self._scope(key) as conn:
-            await conn.execute(_POSTPONE, {**_names(key), "seconds": seconds, "reason": reason})
+            await conn.execute(_POSTPONE, {**_names(key), **later})
 
-    async def park(self, key: RecordKey, *, reason: str) -> None:
-        """Stop trying until a human looks."""
+    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
+        """Stop trying: until a human looks (`parked`), or for good."""
         async with self._scope(key) as conn:
-            await conn.execute(_PARK, {**_names(key), "reason": reason})
+            await conn.execute(_STOP, {**_names(key), "state": state, "reason": reason, "cause": cause})
 
     def _scope(self, key: RecordKey) -> Any:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
@@ -220,7 +245,8 @@ async def deliver_everything(
     What was said before the link is not said again.
     """
     items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id, "said_once": ItemKind.MESSAGE})
-    due = [_due_again(row, organization_id, wedding_id, link_id, trace_parent) for row in items]
+    names = (organization_id, wedding_id, link_id, trace_parent, Priority.BULK)
+    due = [_due_again(row, *names) for row in items]
     if due:
         await conn.execute(_DUE, due)
 
@@ -230,12 +256,13 @@ async def deliver_again(
 ) -> None:
     """Make one record due although nothing was committed: its vendor must be corrected."""
     row = {"item_id": key.item_id, "kind": kind, "sequence": 0, "updated_at": at}
-    due = _due_again(row, key.organization_id, key.wedding_id, key.link_id, trace_parent)
+    names = (key.organization_id, key.wedding_id, key.link_id, trace_parent, Priority.NORMAL)
+    due = _due_again(row, *names)
     await conn.execute(_DUE, [{**due, "id": delivery_id(key.link_id, cause), "change_id": cause}])
 
 
 def _due_again(
-    row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str
+    row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str, lane: Priority
 ) -> dict[str, Any]:
     return {
         "id": delivery_id(link_id, str(row["item_id"])),
@@ -247,7 +274,7 @@ def _due_again(
         "item_kind": row["kind"],
         "change_id": None,
         "sequence": row["sequence"],
-        "lane": LANES[Priority.NORMAL],
+        "lane": LANES[lane],
         "trace_parent": trace_parent,
     }
 
@@ -280,6 +307,13 @@ def _due(commit: Commit, link: Any) -> dict[str, Any]:
         "lane": LANES[commit.priority],
         "trace_parent": commit.trace_parent,
     }
+
+
+def _claimed(row: Any) -> Claimed:
+    known = row["integration_id"] is not None
+    owner = Owner(integration_id=str(row["integration_id"]), vendor=row["vendor"]) if known else NO_OWNER
+    lane = list(LANES)[row["lane"]]
+    return Claimed(key=_key(row), kind=ItemKind(row["item_kind"]), lane=lane, owner=owner)
 
 
 def _key(row: Any) -> RecordKey:

@@ -53,6 +53,34 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPlaces:
+    """Where a notification says which channel it came by, and what proves that it did."""
+
+    channel_id: Place
+    secret: Place
+    resource: Place | None = None
+    """Where it names what is watched; that must be the channel's own native `resource_id`."""
+    each: str = ""
+    """Pointer to the list of notices in one body; the JSON places are then those of an entry."""
+    greeting: str = ""
+    """The event that only says that a channel works; empty where there is none."""
+    ends: Place | None = None
+    """Where a notice tells of the channel's own life; by one of `ending` it tells of its end."""
+    ending: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One notice: the channel it claims to come by, with its proofs; empty for what it does not say."""
+
+    channel_id: str
+    secret: str
+    resource: str
+    ends: bool = False
+    """It says that the channel ends before its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """The vendor's webhooks: what authenticates them and what they may contain."""
 
@@ -64,15 +92,42 @@ class Inbound:
     accepted_status: int = 202
     form_field: str = ""
     signature: Signature | None = None
-    """None where the unguessable key in the address is all the proof there is."""
+    """None where the vendor signs nothing."""
+    channel: ChannelPlaces | None = None
+    """None where webhooks come by no channel."""
+    token: Place | None = None
+    """Where the secret stands as it is. Without any of the three, the unguessable key in the address is all
+    the proof there is."""
     handshake: Handshake | None = None
+    echoed_parameter: str = ""
+    """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a secret proves who sends."""
+        return self.signature is not None or self.token is not None
 
 
 def pointed(event: Any, pointer: str) -> Any:
     """Return the value a JSON pointer leads to, None where there is none."""
     for key in pointer.removeprefix("/").split("/"):
-        event = event.get(key) if isinstance(event, Mapping) else None
+        event = _within(event, key)
     return event
+
+
+def _within(event: Any, key: str) -> Any:
+    if isinstance(event, list):
+        return event[int(key)] if key.isdecimal() and int(key) < len(event) else None
+    return event.get(key) if isinstance(event, Mapping) else None
+
+
+def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:
+    """Return what stands at a place, of a batch (`*` in the pointer) for each item: None where it lacks."""
+    before, star, after = place.name.partition("/*")
+    if place.part != "json" or not star:
+        return [place.read(headers, query, event)]
+    items = pointed(event, before)
+    return [pointed(item, after) for item in items] if isinstance(items, list) else []
 
 
 def first_of(
@@ -83,8 +138,30 @@ def first_of(
     return next((value for value in found if value is not None and value != ""), None)
 
 
+def notices(
+    places: ChannelPlaces, headers: Mapping[str, str], query: Mapping[str, str], event: Any
+) -> list[Notice]:
+    """Return the notices in a webhook."""
+    found = pointed(event, places.each) if places.each else [event]
+
+    def said(place: Place | None, entry: Any) -> str:
+        value = place.read(headers, query, entry) if place else ""
+        return value if isinstance(value, str) else ""
+
+    return [
+        Notice(
+            channel_id=said(places.channel_id, entry),
+            secret=said(places.secret, entry),
+            resource=said(places.resource, entry),
+            ends=said(places.ends, entry) in places.ending,
+        )
+        for entry in (found if isinstance(found, list) else [])
+    ]
+
+
 def read_inbound(data: Mapping[str, Any]) -> Inbound:
     """Return the manifest's section, which the schema has found valid."""
+    greeting = data.get("handshake", {})
     return Inbound(
         content_types=frozenset(data["content_types"]),
         events=frozenset(data["events"]),
@@ -94,7 +171,10 @@ def read_inbound(data: Mapping[str, Any]) -> Inbound:
         accepted_status=data.get("accepted_status", 202),
         form_field=data.get("form_field", ""),
         signature=_signature(data["signature"]) if "signature" in data else None,
-        handshake=Handshake(**data["handshake"]) if "handshake" in data else None,
+        channel=_channel(data["channel"]) if "channel" in data else None,
+        token=_place(data["token"]) if "token" in data else None,
+        handshake=Handshake(**greeting) if greeting.keys() - {"query"} else None,
+        echoed_parameter=greeting.get("query", ""),
     )
 
 
@@ -107,6 +187,15 @@ def inbound_contradictions(document: Document) -> Iterator[str]:
     if (data["scheme"] == "hmac") != (signature is not None):
         cure = "describe how the vendor signs" if signature is None else "write hmac as the scheme"
         yield document.problem(where, f"has the scheme {data['scheme']} and signature must suit it: {cure}")
+    channel = data.get("channel")
+    if (data["scheme"] == "channel") != (channel is not None):
+        cure = (
+            "say where a notification names its channel" if channel is None else "write channel as the scheme"
+        )
+        yield document.problem(where, f"has the scheme {data['scheme']} and channel must suit it: {cure}")
+    if (data["scheme"] == "token") != ("token" in data):
+        cure = "write token as the scheme" if "token" in data else "say where the token stands"
+        yield document.problem(where, f"has the scheme {data['scheme']} and token must suit it: {cure}")
     if signature is not None:
         yield from _signature_contradictions(document, signature)
 
@@ -129,6 +218,18 @@ def _places(given: str | Sequence[str]) -> tuple[Place, ...]:
 def _place(text: str) -> Place:
     part, _, name = text.partition(":")
     return Place(part=part, name=name.lower() if part == "header" else name)
+
+
+def _channel(data: Mapping[str, Any]) -> ChannelPlaces:
+    return ChannelPlaces(
+        channel_id=_place(data["id"]),
+        secret=_place(data["secret"]),
+        resource=_place(data["resource"]) if "resource" in data else None,
+        each=data.get("each", ""),
+        greeting=data.get("greeting", ""),
+        ends=_place(data["ends"]["at"]) if "ends" in data else None,
+        ending=frozenset(data["ends"]["values"]) if "ends" in data else frozenset(),
+    )
 
 
 def _signature(data: Mapping[str, Any]) -> Signature:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from wedsync.model.items import FieldValue, ItemKind
@@ -71,6 +72,8 @@ class Scan:
     cursor: Mapping[str, Any] = field(default_factory=dict)
     more: bool = False
     """Another page follows at once with this cursor."""
+    total: int | None = None
+    """How many records all pages together will show, where the vendor says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,51 @@ class Account:
     credentials: Mapping[str, str] = field(repr=False, default_factory=dict)
     """Secrets by name, as the manifest's `auth.credentials` lists them. Never logged."""
     settings: Mapping[str, str] = field(default_factory=dict)
+    token_source: TokenSource | None = field(default=None, repr=False, compare=False)
+    """Where access tokens that end come from; None where a credential is the token."""
+
+    async def access_token(self) -> str:
+        """Return a token that is valid now. Raises `VendorAuthFailed`: the account must be reconnected."""
+        if self.token_source is not None:
+            return await self.token_source.access_token()
+        return self.credentials["access_token"]
+
+
+class TokenSource(Protocol):
+    """Keeps one account's access token valid."""
+
+    async def access_token(self) -> str:
+        """Return a token that is valid for a while. Raises `VendorAuthFailed`, `VendorUnavailable`."""
+        ...
+
+    async def renewed(self, refused: str) -> str:
+        """Return another token after the vendor refused this one; raises as `access_token`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A subscription by which a vendor tells us that something moved, until it ends."""
+
+    channel_id: str
+    """The vendor's id of it, or ours where we choose it."""
+    secret: str = field(repr=False)
+    """What its notifications carry to show that they are the vendor's."""
+    ends_at: datetime
+    native: Mapping[str, Any] = field(default_factory=dict)
+    """What the adapter needs to end it."""
+
+
+class PushPort(Protocol):
+    """What an adapter offers besides `VendorPort` where its manifest has a section `push`."""
+
+    async def open_channel(self, address: str, channel_id: str, secret: str) -> Channel:
+        """Have the vendor tell this address from now on; return what it granted."""
+        ...
+
+    async def close_channel(self, channel: Channel) -> None:
+        """End a channel. Ended already is success."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +217,18 @@ class VendorUnavailable(VendorError):
         self.retry_after = retry_after
         self.unknown_outcome = unknown_outcome
         """The request may have been carried out: look before repeating a create."""
+
+
+class NotCalled(VendorUnavailable):
+    """We did not call the vendor, for its sake or ours: that is no try, and nothing has happened."""
+
+
+class VendorResting(NotCalled):
+    """The vendor failed again and again, and is left alone for a while."""
+
+
+class BudgetSpent(NotCalled):
+    """What the vendor allows is used up for a while, or left for what is more urgent."""
 
 
 class VendorAuthFailed(VendorError):

@@ -12,8 +12,13 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from services.gateway.records import Intent, IntentKind
+from services.gateway.calls.oauth2 import Tokens
+from services.gateway.calls.renewal import Step
+from services.gateway.channels import Kept
+from services.gateway.records import Intent, IntentKind, Link
 from services.gateway.store.links import endpoint_hash
+from services.gateway.store.tokens import Place
+from services.gateway.vendors.port import Channel
 from tests.support.catalog import tenant_tables
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -31,6 +36,8 @@ from tests.support.gateway_store import (
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
 
+_TOKENS = Tokens(access_token="a", refresh_token="r", lifetime=60)
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -46,15 +53,23 @@ async def _fill(stores: Stores) -> Tenant:
     await stores.inbound.accept([tenant.arrival(delivery_key="d1")])
     await an_edit(stores, tenant, title="Vows")
     await stores.deliveries.accept([a_commit(tenant.link.wedding_id, an_item(tenant.item_id, title="V"), 1)])
-    await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=1, looked_at=1)
+    await stores.polls.log(tenant.link, started_at=SEEN_AT, records=1, looked_at=1)
     link = tenant.link
     await stores.secrets.rotate(
         link.organization_id, link.integration_id, request_id=new_id(), secret="whsec", overlap=0
     )
+    await stores.channels.keep(link, _a_channel(link))
+    place = Place(organization_id=link.organization_id, integration_id=link.integration_id)
+    await stores.tokens.decide(place, lambda: _TOKENS, lambda _: Step.USE)
     held = await stores.leases.take(tenant.key(), EVENT)
     assert held is not None
     await stores.leases.intend(held, Intent(intent_id=new_id(), kind=IntentKind.UPDATE, values={}))
     return tenant
+
+
+def _a_channel(link: Link) -> Kept:
+    channel = Channel(channel_id="watch", secret="s", ends_at=SEEN_AT)
+    return Kept(id=new_id(), link_id=link.link_id, channel=channel, address="", created_at=SEEN_AT)
 
 
 @pytest.fixture
@@ -174,6 +189,7 @@ async def test_a_scope_ends_with_its_transaction(
         ("canonical_items", "state"),
         ("vendor_activities", "change"),
         ("vendor_activities", "result"),
+        ("push_channels", "channel"),
         ("wedding_vendor_integrations", "cursor"),
         ("wedding_vendor_integrations", "scope"),
         ("vendor_deliveries", "reason"),

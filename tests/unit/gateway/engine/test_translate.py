@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from services.gateway.apart import Apart
 from services.gateway.inspect_record import Inspector
 from services.gateway.store.inbound import Received
 from services.gateway.translate import Translator
@@ -33,10 +34,12 @@ def translator(world: World, woken: list[int]) -> Translator:
     return Translator(
         inbound=inbound,
         links=links,
+        apart=Apart(inbound),
         ports=world.ports,
         inspector=inspector,
         decisions=world.decisions,
         on_change=lambda: woken.append(1),
+        on_wake=lambda: woken.append(2),
     )
 
 
@@ -145,3 +148,19 @@ def test_a_decision_that_cannot_be_handed_over_waits() -> None:
     became, reason = world.memory.finished["1"]
     assert became.startswith("again")
     assert reason == "the conflicts service is away"
+
+
+def test_what_came_by_a_channel_wakes_its_link_and_reads_nothing() -> None:
+    """The link is polled at once, other links of the account are not, and no record is looked at."""
+    world, woken = World(), list[int]()
+    link = world.links[0]
+    world.vendors["desk"].put(title="Cake")
+    told = replace(webhook(world), body=b"{}", wakes=(link.link_id,))
+    finish(translator(world, woken).translate(told))
+    assert world.memory.polls == [{"now": link.link_id}]
+    assert world.memory.finished == {"1": ("processed", "the vendor is asked at once what moved")}
+    assert world.memory.activities == []
+    assert 2 in woken
+    finish(translator(world, woken).translate(replace(told, wakes=("another",))))
+    assert world.memory.finished == {"1": ("processed", "no active link is concerned")}
+    assert len(world.memory.polls) == 1

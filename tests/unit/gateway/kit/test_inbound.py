@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.vendors.inbound import Handshake, Place, Signature, first_of
+from services.gateway.vendors.inbound import Handshake, Place, Signature, every, first_of
 from services.gateway.vendors.manifest import VENDORS, ManifestError, load_manifest
 
 _SIGNED = """\
@@ -103,3 +103,45 @@ def test_the_first_place_that_has_something_counts() -> None:
     assert first_of(places, {}, {}, {"meta": {"id": 7}}) == 7
     assert first_of(places, {}, {}, {"meta": []}) is None
     assert first_of(places, {}, {}, {"meta": {"id": ""}}) is None
+
+
+_CARRIED = "  scheme: token\n  token: json:/value/*/secret\n  handshake: {query: validationToken}\n"
+
+
+def test_a_token_in_the_webhook_is_data(tmp_path: Path) -> None:
+    """Where the secret stands, and which query parameter tries an address out, are read from the manifest."""
+    inbound = load_manifest(_folder(tmp_path, _CARRIED)).inbound
+    assert inbound is not None
+    assert (inbound.token, inbound.has_secret) == (Place(part="json", name="/value/*/secret"), True)
+    assert (inbound.echoed_parameter, inbound.handshake, inbound.signature) == ("validationToken", None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("scheme: token", "scheme: endpoint_key", "write token as the scheme"),
+        ("  token: json:/value/*/secret\n", "", "say where the token stands"),
+        ("json:/value/*/secret", "body", "Write header:"),
+        ("{query: validationToken}", "{pointer: /type}", "give pointer, equals and echo for JSON, or query"),
+        (
+            "{query: validationToken}",
+            "{query: t, pointer: /type, equals: a, echo: /b}",
+            "give pointer, equals and echo for JSON, or query",
+        ),
+    ],
+)
+def test_a_token_that_cannot_be_found_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """A scheme without its place, and a handshake that is half of one, are refused with the cure."""
+    assert old in _CARRIED
+    with pytest.raises(ManifestError) as refused:
+        load_manifest(_folder(tmp_path, _CARRIED.replace(old, new)))
+    assert says in str(refused.value)
+
+
+def test_every_item_of_a_batch_is_asked() -> None:
+    """A place in a batch stands for one value per item, missing ones included; elsewhere for one."""
+    batch = Place(part="json", name="/value/*/secret")
+    assert every(batch, {}, {}, {"value": [{"secret": "a"}, {}, 5]}) == ["a", None, None]
+    assert every(batch, {}, {}, {"value": {}}) == every(batch, {}, {}, []) == []
+    assert every(Place(part="header", name="x-token"), {"x-token": "a"}, {}, {}) == ["a"]
+    assert every(Place(part="json", name="/secret"), {}, {}, {}) == [None]

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from services.gateway.vendors.field_rules import Direction
-from services.gateway.vendors.inbound import Place
+from services.gateway.vendors.inbound import ChannelPlaces, Place
 from services.gateway.vendors.manifest import (
     VENDORS,
     Manifest,
     ManifestError,
+    Push,
     load_manifest,
     load_vendors,
 )
@@ -261,3 +262,119 @@ def test_the_calendar_manifest_is_valid() -> None:
     manifest = load_manifest(VENDORS / "apple_calendar")
     assert manifest.bridge_class == "caldav"
     assert len(manifest.kinds[ItemKind.TIMELINE_EVENT].fields) == 8
+
+
+@pytest.mark.parametrize(
+    ("bound", "problem"),
+    [
+        ("min_interval_seconds: 90", "min_interval_seconds is the longer one: write at most"),
+        ("max_interval_seconds: 10", "max_interval_seconds is the shorter one: write at least"),
+    ],
+)
+def test_the_bounds_of_the_poll_interval_lie_round_it(tmp_path: Path, bound: str, problem: str) -> None:
+    """Wrong ones are named with the cure; without bounds the interval is always the same."""
+    poll = _load(tmp_path).poll
+    assert (poll.fastest, poll.slowest) == (30, 30)
+    text = _GOOD.replace("interval_seconds: 30,", f"interval_seconds: 30, {bound},")
+    with pytest.raises(ManifestError) as refused:
+        load_manifest(_write(tmp_path, text))
+    assert problem in str(refused.value)
+
+
+_BY_CHANNEL = _GOOD.replace(
+    "  scheme: endpoint_key\n",
+    "  scheme: channel\n"
+    "  channel: {id: header:X-Channel, secret: json:/secret, each: /value, greeting: sync,"
+    " ends: {at: json:/life, values: [over]}}\n",
+).replace(
+    "rate_limit:",
+    "push: {lifetime_seconds: 3600, renew_before_seconds: 600, poll_interval_seconds: 900}\nrate_limit:",
+)
+
+
+def test_push_channels_are_data(tmp_path: Path) -> None:
+    """How channels live, and where a notification names its own and proves itself, is read whole."""
+    manifest = _load(tmp_path, _BY_CHANNEL)
+    assert manifest.push == Push(lifetime_seconds=3600, renew_before_seconds=600, poll_interval_seconds=900)
+    assert manifest.inbound is not None
+    assert manifest.inbound.channel == ChannelPlaces(
+        channel_id=Place(part="header", name="x-channel"),
+        secret=Place(part="json", name="/secret"),
+        each="/value",
+        greeting="sync",
+        ends=Place(part="json", name="/life"),
+        ending=frozenset({"over"}),
+    )
+    faster = manifest.with_poll_interval(1)
+    assert (faster.poll.interval_seconds, faster.push and faster.push.poll_interval_seconds) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("scheme: channel", "scheme: endpoint_key", "write channel as the scheme"),
+        ("  channel: {id: header:X-Channel, secret: json:/secret,", "  form_field: p #", "names its channel"),
+        ("push: {lifetime", "# push: {lifetime", "say how they live"),
+        ("renew_before_seconds: 600", "renew_before_seconds: 1801", "is over half the lifetime"),
+        ("poll_interval_seconds: 900", "poll_interval_seconds: 29", "write at least poll.interval_seconds"),
+        ("lifetime_seconds: 3600, ", "", "lacks lifetime_seconds: Write for how many seconds"),
+        ("secret: json:/secret", "secret: cookie:x", "Write header:<Header-Name>"),
+    ],
+)
+def test_push_channels_that_cannot_work_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """Parts that need or exclude each other, and numbers out of range, are shown with the cure."""
+    assert old in _BY_CHANNEL
+    problems = _problems(tmp_path, _BY_CHANNEL.replace(old, new))
+    assert any(says in problem for problem in problems), problems
+
+
+_OAUTH2 = """\
+  type: oauth2
+  token_url: https://id.petalworks.example/token
+  scopes: [jobs.write]
+  client_auth: basic
+  credentials:
+    - {name: client_id, description: The app., secret: false}
+    - {name: client_secret, description: Its secret., secret: true}
+    - {name: refresh_token, description: From the consent., secret: true}
+"""
+_API_KEY = """\
+  type: api_key
+  credentials:
+    - {name: api_key, description: The key., secret: true}
+"""
+_LIMITS = (
+    "rate_limit: {requests_per_second: 2.5, concurrency: 3, headers: {remaining: X-Left, reset: X-Reset,"
+    " reset_is: epoch}, disguised: [{status: 403, pointer: /error/errors/0/reason, values: [quota]}]}"
+)
+
+
+def test_an_oauth2_account_and_what_the_vendor_says_of_its_limits_are_read(tmp_path: Path) -> None:
+    """Where tokens come from, which headers say what is left, and what a 403 may mean, is data."""
+    text = _GOOD.replace(_API_KEY, _OAUTH2)
+    manifest = _load(
+        tmp_path, text.replace("rate_limit: {requests_per_second: 2.5, concurrency: 3}", _LIMITS)
+    )
+    assert manifest.auth.token_url == "https://id.petalworks.example/token"
+    assert (manifest.auth.scopes, manifest.auth.client_auth) == (("jobs.write",), "basic")
+    headers, [disguise] = manifest.rate_limit.headers, manifest.rate_limit.disguises
+    assert (headers.remaining, headers.reset, headers.reset_is) == ("x-left", "x-reset", "epoch")
+    assert (disguise.status, disguise.values) == (403, frozenset({"quota"}))
+    assert manifest.with_rate(9).rate_limit.requests_per_second == 9
+    assert manifest.with_rate(2.5) == manifest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  token_url: https://id.petalworks.example/token\n", "", "lacks token_url: write where"),
+        ("name: refresh_token", "name: token", "lacks refresh_token: an OAuth2 account needs it"),
+        ("  type: oauth2", "  type: bearer", "is of OAuth2 only"),
+    ],
+)
+def test_an_oauth2_section_that_is_not_whole_is_refused(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    """What a refresh needs must be there, and belongs to no other kind of account."""
+    problems = _problems(tmp_path, _GOOD.replace(_API_KEY, _OAUTH2.replace(old, new)))
+    assert any(says in problem for problem in problems)

@@ -1,0 +1,155 @@
+"""One event of Google's as a timeline event, and our values as what is written into it. Pure.
+
+A series is shown by its first event and is not writable: one item cannot say what a series and its
+exceptions say. What Google cannot hold of a time (the hour of an all-day event, an end that is missing
+or not after its start) is kept beside it in a private property, and counts as long as the time it stands
+for has not been changed by anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.gateway.vendors.google_calendar import times
+from services.gateway.vendors.google_calendar.times import BadTime, Moment
+from wedsync.model.items import FieldValue
+
+MARKER = "wedsync_id"
+_KEPT_START, _KEPT_END = "wedsync_starts_at", "wedsync_ends_at"
+_NO_END = "none"
+_TEXTS = {"title": "summary", "location": "location", "notes": "description"}
+_STATUSES = frozenset({"tentative", "confirmed"})
+_TIME_FIELDS = frozenset({"starts_at", "ends_at", "all_day"})
+# How often one item may be deleted and restored: each time its event needs another id.
+MAX_LIVES = 20
+
+
+def event_id(item_id: str, life: int = 0) -> str:
+    """Return the id under which a create of ours lies: an item's, and once that is deleted the next.
+
+    Ids are base32hex (0-9, a-v), which the digits of a UUID are; an id counts for ever.
+    """
+    return item_id.replace("-", "") + (f"v{life}" if life else "")
+
+
+def is_cancelled(event: Mapping[str, Any]) -> bool:
+    """Say whether the event is deleted."""
+    return event.get("status") == "cancelled"
+
+
+def is_instance(event: Mapping[str, Any]) -> bool:
+    """Say whether it is one instance of a series."""
+    return bool(event.get("recurringEventId"))
+
+
+def is_writable(event: Mapping[str, Any]) -> bool:
+    """Say whether we may change it: one event, of the default type, that this calendar organizes."""
+    organizer = event.get("organizer")
+    own = not isinstance(organizer, Mapping) or organizer.get("self") is True
+    return (
+        not event.get("recurrence")
+        and not is_instance(event)
+        and not event.get("locked")
+        and event.get("eventType", "default") == "default"
+        and (own or event.get("guestsCanModify") is True)
+    )
+
+
+def marker_of(event: Mapping[str, Any]) -> str | None:
+    """Return the item a create of ours made it for. A copy keeps our mark, but never the id."""
+    marker = _private(event).get(MARKER)
+    return marker if isinstance(marker, str) and event.get("id") in _lives(marker) else None
+
+
+def fields_of(event: Mapping[str, Any], wedding_zone: str) -> dict[str, FieldValue]:
+    """Return what the event says, in canonical values before any equivalence. Raises `BadTime`."""
+    status = event.get("status", "confirmed")
+    return {
+        **{path: _text(event.get(name)) for path, name in _TEXTS.items()},
+        **_times(event, wedding_zone),
+        "status": status if status in _STATUSES else None,
+    }
+
+
+def new_event(item_id: str, values: Mapping[str, FieldValue], wedding_zone: str) -> dict[str, Any]:
+    """Return what creates the item's event, without the id. Raises `BadTime`."""
+    written = changes({}, {"all_day": False, **values}, wedding_zone)
+    private = written.get("extendedProperties", {}).get("private", {})
+    plain = {name: _without_nulls(value) for name, value in written.items() if value is not None}
+    return {**plain, "extendedProperties": {"private": {MARKER: item_id, **_without_nulls(private)}}}
+
+
+def changes(event: Mapping[str, Any], values: Mapping[str, FieldValue], wedding_zone: str) -> dict[str, Any]:
+    """Return the patch that writes the values and leaves everything else. Raises `BadTime`."""
+    shown = fields_of(event, wedding_zone) if event else {}
+    changed = {path: value for path, value in values.items() if path not in shown or shown[path] != value}
+    patch: dict[str, Any] = {name: changed[path] for path, name in _TEXTS.items() if path in changed}
+    if "status" in changed:
+        patch["status"] = changed["status"] or "confirmed"
+    if _TIME_FIELDS & changed.keys():
+        patch |= _time_changes({**shown, **values}, wedding_zone)
+        patch |= {"endTimeUnspecified": None} if event.get("endTimeUnspecified") else {}
+    return patch
+
+
+def _times(event: Mapping[str, Any], wedding_zone: str) -> dict[str, FieldValue]:
+    start, all_day = times.read(event.get("start"), wedding_zone)
+    end: Moment | None = None
+    if not event.get("endTimeUnspecified"):
+        end = times.read(event.get("end"), wedding_zone)[0]
+    kept = _private(event)
+    wanted = _kept(kept.get(_KEPT_START))
+    if wanted and _back(times.start_of(wanted, all_day=all_day), wedding_zone) == start:
+        start = wanted
+        wanted, unended = _kept(kept.get(_KEPT_END)), kept.get(_KEPT_END) == _NO_END
+        if (wanted or unended) and _back(times.end_of(start, wanted, all_day=all_day), wedding_zone) == end:
+            end = wanted
+    return {"starts_at": start.canonical, "ends_at": end.canonical if end else None, "all_day": all_day}
+
+
+def _time_changes(wanted: Mapping[str, FieldValue], wedding_zone: str) -> dict[str, Any]:
+    starts_at, ends_at = wanted.get("starts_at"), wanted.get("ends_at")
+    if not isinstance(starts_at, str):
+        raise BadTime("a calendar event needs a time at which it starts")
+    start, all_day = times.moment(starts_at), wanted.get("all_day") is True
+    end = times.moment(ends_at) if isinstance(ends_at, str) else None
+    written_start = times.start_of(start, all_day=all_day)
+    written_end = times.end_of(start, end, all_day=all_day)
+    holds_start = _back(written_start, wedding_zone) == start
+    holds_end = _back(written_end, wedding_zone) == end
+    # An end that is kept stands for the one beside this very start.
+    kept = {
+        _KEPT_START: None if holds_start and holds_end else start.canonical,
+        _KEPT_END: None if holds_end else end.canonical if end else _NO_END,
+    }
+    return {"start": written_start, "end": written_end, "extendedProperties": {"private": kept}}
+
+
+def _back(written: Mapping[str, str | None], wedding_zone: str) -> Moment:
+    return times.read(written, wedding_zone)[0]
+
+
+def _kept(text: Any) -> Moment | None:
+    try:
+        return times.moment(text) if isinstance(text, str) else None
+    except BadTime:
+        return None
+
+
+def _lives(item_id: str) -> frozenset[str]:
+    return frozenset(event_id(item_id, life) for life in range(MAX_LIVES))
+
+
+def _private(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    extended = event.get("extendedProperties")
+    private = extended.get("private") if isinstance(extended, Mapping) else None
+    return private if isinstance(private, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _without_nulls(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
