@@ -111,7 +111,6 @@ MUTANTS = (
     Mutant("equivalences are ignored", FieldRule, "equivalent", _exactly),
     Mutant("an old answer is believed", FieldRule, "goes_back", _no),
     Mutant("a write that landed late is left", inspect_record.Inspector, "_landed_late", _no),
-    Mutant("a create is repeated blindly", worker, "_create_unheard_of", _no),
     Mutant(
         "a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing
     ),

@@ -86,8 +86,17 @@ def _of_life(item: ItemState, change: Change, *, unseen_life: bool) -> Allowed:
     wanted = True if change.kind is ChangeKind.DELETE else None
     if item.life.value is wanted:
         return _TAKEN if _ends(item.life.collision, LIFE, wanted, change) else _SAME
-    newer = any(_unseen(state, path, item.kind, change) for path, state in item.fields.items())
+    newer = any(_against_delete(item, path, change) for path in item.fields)
     return _KEPT_OUT if unseen_life or (wanted and newer) else _TAKEN
+
+
+def _against_delete(item: ItemState, path: str, change: Change) -> bool:
+    """Say whether a field stands against a delete: not if its author settles a dispute and has weighed it."""
+    state, dispute, seen = item.fields[path], item.life.collision, change.base_of(path)
+    decides = change.source.link_id is None and seen is not None
+    if decides and dispute is not None and (seen or 0) >= dispute.sequence:
+        return (seen or 0) < state.revision
+    return _unseen(state, path, item.kind, change)
 
 
 def _of_field(item: ItemState, path: str, change: Change) -> Allowed:
