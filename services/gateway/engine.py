@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from services.gateway.calls.bulkhead import Bulkhead
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
@@ -28,8 +29,9 @@ from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.translate import Decisions, Translator
-from services.gateway.vendors.port import VendorError
+from services.gateway.vendors.port import BudgetSpent, VendorError
 from wedsync.client import SyncClient
 from wedsync.clock import Clock
 from wedsync.runtime.background import Background
@@ -53,6 +55,7 @@ class Stores:
     links: LinkStore
     secrets: SecretStore
     channels: ChannelStore
+    tokens: TokenStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
@@ -68,6 +71,7 @@ class Stores:
             links=links,
             secrets=SecretStore(database, vault),
             channels=ChannelStore(database, worker, links, vault),
+            tokens=TokenStore(database, vault),
             deliveries=DeliveryStore(database, worker),
             journeys=JourneyStore(database),
             latency=LatencyStore(database),
@@ -140,11 +144,19 @@ class Engine:
             on_change=self.wake_sending,
             on_wake=self._wake_poll,
         )
+        slots, inbound = self._settings.translate_slots, self._stores.inbound
+        bulkhead = Bulkhead(
+            slots=slots,
+            owner=lambda webhook: webhook.owner,
+            claim=translator.claim,
+            give_back=inbound.give_back,
+            handle=translator.translate,
+        )
         return Pump(
             "translate",
-            claim=translator.claim,
-            handle=translator.translate,
-            slots=self._settings.translate_slots,
+            claim=bulkhead.claim,
+            handle=bulkhead.handle,
+            slots=slots,
             clock=self._clock,
         )
 
@@ -160,11 +172,19 @@ class Engine:
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
+        slots, links = self._settings.poll_slots, self._stores.links
+        bulkhead = Bulkhead(
+            slots=slots,
+            owner=lambda due: due.owner,
+            claim=poller.claim,
+            give_back=links.give_back_polls,
+            handle=poller.poll,
+        )
         return Pump(
             "poll",
-            claim=poller.claim,
-            handle=poller.poll,
-            slots=self._settings.poll_slots,
+            claim=bulkhead.claim,
+            handle=bulkhead.handle,
+            slots=slots,
             clock=self._clock,
             idle_seconds=_TIMED_IDLE_SECONDS,
         )
@@ -190,11 +210,19 @@ class Engine:
             on_change=self.wake_sending,
             report=self._seen(Operation.WRITE),
         )
+        slots, deliveries = self._settings.deliver_slots, self._stores.deliveries
+        bulkhead = Bulkhead(
+            slots=slots,
+            owner=lambda claimed: claimed.owner,
+            claim=deliverer.claim,
+            give_back=deliveries.give_back,
+            handle=deliverer.deliver,
+        )
         return Pump(
             "deliver",
-            claim=deliverer.claim,
-            handle=deliverer.deliver,
-            slots=self._settings.deliver_slots,
+            claim=bulkhead.claim,
+            handle=bulkhead.handle,
+            slots=slots,
             clock=self._clock,
             idle_seconds=_TIMED_IDLE_SECONDS,
         )
@@ -226,6 +254,8 @@ class Engine:
 
     def _seen(self, operation: Operation) -> Callable[[Link, VendorError | None], None]:
         def saw(link: Link, error: VendorError | None) -> None:
+            if isinstance(error, BudgetSpent):  # our own patience: it says nothing of the vendor
+                return
             self._report.saw(
                 organization_id=link.organization_id,
                 integration_id=link.integration_id,

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from services.gateway.calls.lanes import in_lane
 from services.gateway.channels import poll_seconds
 from services.gateway.deliver.retry import Park, after_failure, backoff
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import is_wipe, moved
 from services.gateway.ports import Ports
-from services.gateway.records import Link, Shadow
+from services.gateway.records import NOBODY, Busy, Link, Shadow
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.links import DueLink, LinkStore
 from services.gateway.vendors.port import (
     BadRecord,
     CursorLost,
+    NotCalled,
     OutOfScope,
     Scan,
     VendorAuthFailed,
@@ -30,6 +32,7 @@ from services.gateway.vendors.port import (
     VendorRejected,
 )
 from wedsync.clock import Clock
+from wedsync.model.changes import Priority
 from wedsync.model.ids import new_id
 from wedsync.runtime.telemetry import Telemetry
 
@@ -68,12 +71,17 @@ class Poller:
         self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
         self._on_change, self._report, self._missed = on_change, report, missed
 
-    async def claim(self, limit: int) -> list[DueLink]:
-        """Claim links that are due for a look."""
-        return await self._links.claim_polls(limit)
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
+        """Claim links that are due for a look; none of those who are busy."""
+        return await self._links.claim_polls(limit, busy)
 
     async def poll(self, due: DueLink) -> None:
         """Scan one link and look at everything that differs from what we know."""
+        # The first scan of all brings in what has been there for long: that can wait for people's edits.
+        with in_lane(Priority.BULK if due.cursor is None else Priority.NORMAL):
+            await self._poll(due)
+
+    async def _poll(self, due: DueLink) -> None:
         link, started = due.link, self._clock.now()
         try:
             port = await self._ports.open(link)
@@ -168,6 +176,9 @@ class Poller:
         link = due.link
         self._report(link, error)
         await self._links.log_scan(link, started_at=started, records=0, looked_at=0, error=str(error))
+        if isinstance(error, NotCalled):
+            await self._links.poll_later(link, seconds=_pause(error, 1))
+            return
         lost = isinstance(error, CursorLost)
         if isinstance(error, VendorAuthFailed):
             await self._links.set_state(link, active=False, reason=f"{error}. Connect the account again.")
@@ -189,8 +200,6 @@ def _pause(error: VendorError, failures: int) -> float:
     """Return how long to leave the vendor alone; a link is never given up, only asked less often."""
     dice = random.random()  # noqa: S311 - jitter
     verdict = after_failure(error, attempts=1, dice=dice)
-    return (
-        backoff(failures, dice)
-        if isinstance(verdict, Park)
-        else max(verdict.seconds, backoff(failures, dice))
-    )
+    if isinstance(verdict, Park):
+        return backoff(failures, dice)
+    return verdict.seconds if isinstance(error, NotCalled) else max(verdict.seconds, backoff(failures, dice))

@@ -6,12 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import cast
 
+from services.gateway.calls.calls import Calls
 from services.gateway.records import Link
 from services.gateway.store.links import LinkStore
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.manifest import Manifest, Vendor
-from services.gateway.vendors.port import PushPort, VendorPort, VendorRejected
+from services.gateway.vendors.port import PushPort, VendorPort, VendorRejected, VendorResting
 from wedsync.model.items import ItemKind
 
 _KEPT = 512
@@ -19,10 +20,17 @@ _KEPT = 512
 
 
 class Ports:
-    """Builds and keeps adapters."""
+    """Builds and keeps adapters. Without `calls` they call through the bare door."""
 
-    def __init__(self, *, vendors: Mapping[str, Vendor], links: LinkStore, http: VendorHttp) -> None:
-        self._vendors, self._links, self._http = vendors, links, http
+    def __init__(
+        self,
+        *,
+        vendors: Mapping[str, Vendor],
+        links: LinkStore,
+        http: VendorHttp,
+        calls: Calls | None = None,
+    ) -> None:
+        self._vendors, self._links, self._http, self._calls = vendors, links, http, calls
         self._open: OrderedDict[str, VendorPort] = OrderedDict()
 
     def manifest(self, vendor: str) -> Manifest:
@@ -32,6 +40,10 @@ class Ports:
     def rules(self, vendor: str, kind: ItemKind) -> KindRule | None:
         """Return what the vendor can do with a kind of item, None for nothing."""
         return self.manifest(vendor).kinds.get(kind)
+
+    def rest(self, link: Link) -> VendorResting | None:
+        """Return why calling the link's account is not worth it now, None where it is."""
+        return self._calls.rest(link.integration_id) if self._calls else None
 
     async def open(self, link: Link) -> VendorPort:
         """Return the adapter of a link. Raises `VendorRejected` if its integration is gone."""
@@ -57,9 +69,12 @@ class Ports:
         integration = await self._links.integration([link.organization_id], link.integration_id)
         if integration is None:
             raise VendorRejected("the integration is no longer connected")
-        vendor, account = self._vendors[link.vendor], self._links.account(integration)
+        vendor, account, http = self._vendors[link.vendor], self._links.account(integration), self._http
+        if self._calls:
+            account = self._calls.account(link.organization_id, account, vendor.manifest)
+            http = self._calls.door(account, vendor.manifest)
         scope = {**link.scope, "time_zone": link.time_zone}
-        return vendor.create_adapter(self._http, vendor.manifest, account, scope)
+        return vendor.create_adapter(http, vendor.manifest, account, scope)
 
     async def aclose(self) -> None:
         """Let go of every adapter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -88,3 +88,24 @@ class RecordKey:
     wedding_id: str
     link_id: str
     item_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose work a task is."""
+
+    integration_id: str
+    vendor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """Who has as much work under way as it may; nothing more of theirs is to be claimed."""
+
+    integrations: Sequence[str] = ()
+    vendors: Sequence[str] = ()
+
+
+NOBODY = Busy()
+NO_OWNER = Owner(integration_id="00000000-0000-0000-0000-000000000000", vendor="")
+"""Whose work it is that has lost its link."""

@@ -44,6 +44,11 @@ class GatewaySettings(ServerSettings):
     vendor_poll_seconds: float | None = Field(
         None, gt=0, description="Poll interval for every vendor instead of its manifest's. Default: none."
     )
+    vendor_requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Rate limit of every vendor instead of its manifest's: sandbox only. Default: none.",
+    )
     translate_slots: int = Field(16, ge=1, le=1000, description="Webhooks read at once. Default 16.")
     deliver_slots: int = Field(32, ge=1, le=1000, description="Vendor records written at once. Default 32.")
     poll_slots: int = Field(16, ge=1, le=1000, description="Links scanned at once. Default 16.")

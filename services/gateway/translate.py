@@ -11,10 +11,10 @@ import orjson
 from services.gateway.deliver.retry import Park, after_failure
 from services.gateway.inspect_record import Inspector, Seen
 from services.gateway.ports import Ports
-from services.gateway.records import Link
+from services.gateway.records import NOBODY, Busy, Link
 from services.gateway.store.inbound import Cause, InboundStore, Received
 from services.gateway.store.links import LinkStore
-from services.gateway.vendors.port import Decision, OutOfScope, VendorError
+from services.gateway.vendors.port import Decision, NotCalled, OutOfScope, VendorError
 from wedsync.runtime.traceparent import within
 
 
@@ -44,9 +44,9 @@ class Translator:
         self._inspector, self._decisions = inspector, decisions
         self._on_change, self._on_wake = on_change, on_wake
 
-    async def claim(self, limit: int) -> list[Received]:
-        """Claim webhooks that wait."""
-        return await self._inbound.claim(limit)
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
+        """Claim webhooks that wait; none of those who are busy."""
+        return await self._inbound.claim(limit, busy)
 
     async def translate(self, webhook: Received) -> None:
         """Look at everything the webhook points at; park it if that makes no sense."""
@@ -101,7 +101,8 @@ class Translator:
         if isinstance(verdict, Park):
             await self._inbound.finish(webhook, state="parked", reason=verdict.reason)
         else:
-            await self._inbound.postpone(webhook, seconds=verdict.seconds, reason=str(error))
+            untried = isinstance(error, NotCalled)
+            await self._inbound.postpone(webhook, seconds=verdict.seconds, reason=str(error), untried=untried)
 
 
 def _nothing(told: Sequence[Seen | str]) -> str:

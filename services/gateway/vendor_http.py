@@ -97,11 +97,23 @@ class VendorHttp:
         and 403, except for the statuses in `returns`. Raises `VendorRejected` for an address that must
         not be called, and `VendorGarbage` for an answer that is too large or not HTTP.
         """
+        response = await self.exchange(method, url, headers=headers, body=body, timeout=timeout)
+        raise_for(method, response, returns)
+        return response
+
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it bounds pool, connection and body as one
+    ) -> Response:
+        """Make one call and return its answer, whatever its status; raises as `request` where none came."""
         target = self._target(url)
         async with self._around(method, target.host or ""):
-            response = await self._exchange(method, target, headers or {}, body, timeout)
-        _raise_for(method, response, returns)
-        return response
+            return await self._exchange(method, target, headers or {}, body, timeout)
 
     def _target(self, url: str) -> URL:
         try:
@@ -200,7 +212,8 @@ def _lowered(answer: aiohttp.ClientResponse) -> dict[str, str]:
     return {name.lower(): ", ".join(answer.headers.getall(name)) for name in answer.headers}
 
 
-def _raise_for(method: str, response: Response, returns: frozenset[int]) -> None:
+def raise_for(method: str, response: Response, returns: frozenset[int]) -> None:
+    """Raise what the status means, as `VendorHttp.request` says, except for the statuses in `returns`."""
     status = response.status
     if status in returns:
         return

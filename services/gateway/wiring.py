@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from services.gateway.accounts import Accounts
 from services.gateway.arrivals import Arrivals
+from services.gateway.calls.calls import Calls
 from services.gateway.engine import Engine, Stores
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.http.app import build_app
@@ -36,6 +37,8 @@ from wedsync.client import ConflictsClient, HealthClient, SyncClient, open_chann
 from wedsync.clock import Clock, SystemClock
 from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
+from wedsync.runtime.hints import Hints
+from wedsync.runtime.limiter import SharedLimiter
 from wedsync.runtime.principal import KeyRing
 from wedsync.runtime.server import AddServicer, GrpcServer
 from wedsync.runtime.telemetry import Telemetry
@@ -115,7 +118,11 @@ async def _parts(
     sync = SyncClient(peers["sync"])
     report = HealthReport(reports=HealthReports(HealthClient(peers["health"])), clock=clock)
     vendors = _vendors(settings)
-    ports = Ports(vendors=vendors, links=stores.links, http=_vendor_http(settings, telemetry, stack))
+    http = _vendor_http(settings, telemetry, stack)
+    hints = Hints(settings.redis_url)
+    stack.push_async_callback(hints.aclose)
+    calls = Calls(http=http, limiter=SharedLimiter(hints, clock), tokens=stores.tokens, clock=clock)
+    ports = Ports(vendors=vendors, links=stores.links, http=http, calls=calls)
     stack.push_async_callback(ports.aclose)
     engine = Engine(
         settings,
@@ -258,13 +265,16 @@ def _degraded(peers: Mapping[str, grpc.aio.Channel], public_url: str | None) -> 
 
 
 def _vendors(settings: GatewaySettings) -> Mapping[str, Vendor]:
-    seconds, vendors = settings.vendor_poll_seconds, load_vendors()
-    if seconds is None:
-        return vendors
-    return {
-        name: replace(vendor, manifest=vendor.manifest.with_poll_interval(seconds))
-        for name, vendor in vendors.items()
-    }
+    return {name: _adjusted(vendor, settings) for name, vendor in load_vendors().items()}
+
+
+def _adjusted(vendor: Vendor, settings: GatewaySettings) -> Vendor:
+    manifest = vendor.manifest
+    if settings.vendor_poll_seconds is not None:
+        manifest = manifest.with_poll_interval(settings.vendor_poll_seconds)
+    if settings.vendor_requests_per_second is not None:
+        manifest = manifest.with_rate(settings.vendor_requests_per_second)
+    return replace(vendor, manifest=manifest)
 
 
 def _reporting(report: HealthReport, operation: Operation) -> Callable[[Endpoint | Integration], None]:

@@ -78,6 +78,7 @@ def service_environment(
         environment["WEDSYNC_VAULT_KEYS_FILE"] = str(credentials.vault_keys_file)
         environment["WEDSYNC_VENDOR_PRIVATE_ADDRESSES"] = "true"  # the sandbox is on this machine
         environment["WEDSYNC_VENDOR_POLL_SECONDS"] = str(settings.vendor_poll_seconds)
+        environment["WEDSYNC_VENDOR_REQUESTS_PER_SECOND"] = "1000"
     if name == "sync":
         environment |= {"WEDSYNC_RAY_ADDRESS": servers.ray_address, **servers.ray_environment}
     return environment

@@ -13,7 +13,7 @@ from typing import Any
 from services.gateway.channels import Kept
 from services.gateway.deliver.confirm import settled
 from services.gateway.observe import Observation
-from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore, DuePush
 from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
@@ -101,7 +101,7 @@ class MemoryInbound(InboundStore):
             self._memory.finished[arrival.webhook_id] = ("processed", arrival.ignored)
         return arrival.webhook_id
 
-    async def claim(self, limit: int) -> list[Received]:
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Return webhooks that wait."""
         waiting = [w for w in self._memory.webhooks if w.webhook_id not in self._memory.finished]
         return [received(arrival) for arrival in waiting[:limit]]
@@ -110,7 +110,9 @@ class MemoryInbound(InboundStore):
         """Say what became of a webhook."""
         self._memory.finished[webhook.webhook_id] = (state, reason)
 
-    async def postpone(self, webhook: Received, *, seconds: float, reason: str) -> None:
+    async def postpone(
+        self, webhook: Received, *, seconds: float, reason: str, untried: bool = False
+    ) -> None:
         """Work on it later."""
         self._memory.finished[webhook.webhook_id] = (f"again in {seconds:.1f}", reason)
 
@@ -295,7 +297,7 @@ class MemoryDeliveries(DeliveryStore):
                 self._memory.deliveries.setdefault(row.delivery_id, row)
         return len(self._memory.deliveries) - before
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Return records with due deliveries."""
         due = {row.key: row.kind for row in self._memory.deliveries.values() if row.state == "due"}
         return [Claimed(key=key, kind=kind) for key, kind in due.items()][:limit]
@@ -327,10 +329,11 @@ class MemoryDeliveries(DeliveryStore):
                 row.state, row.reason = state, reason
         self._memory.release(held)
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
+    async def postpone(self, key: RecordKey, *, seconds: float, reason: str, untried: bool = False) -> None:
         """Try again later."""
         for row in self._memory.due(key):
             row.seconds, row.reason = seconds, reason
+            row.attempts -= untried
 
     async def park(self, key: RecordKey, *, reason: str) -> None:
         """Stop trying."""
@@ -434,7 +437,7 @@ class MemoryLinks(LinkStore):
         """Make the link due."""
         self._memory.polls.append({"now": link.link_id})
 
-    async def claim_polls(self, limit: int) -> list[DueLink]:
+    async def claim_polls(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
         """Return links to look at."""
         active = [link for link in self._memory.links.values() if link.active][:limit]
         return [DueLink(link=link, cursor=self._memory.cursors.get(link.link_id)) for link in active]
@@ -445,6 +448,10 @@ class MemoryLinks(LinkStore):
         """Keep where the scan ended."""
         self._memory.cursors[link.link_id] = cursor
         self._memory.polls.append({"seconds": seconds})
+
+    async def poll_later(self, link: Link, *, seconds: float) -> None:
+        """Look again later."""
+        self._memory.polls.append({"later": seconds})
 
     async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
         """Look again later."""

@@ -210,6 +210,7 @@ def settings_of(database: MigratedDatabase, secrets: Secrets, sync: FakeSync, **
         "drain_seconds": 2,
         "vendor_private_addresses": True,
         "vendor_poll_seconds": POLL_SECONDS,
+        "vendor_requests_per_second": 1000,
         **but,
     }
 

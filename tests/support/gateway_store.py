@@ -22,6 +22,7 @@ from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.tokens import TokenStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from wedsync.clock import FakeClock
@@ -55,6 +56,7 @@ class Stores:
     latency: LatencyStore
     secrets: SecretStore
     channels: ChannelStore
+    tokens: TokenStore
 
     def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement that row level security does not bind; return its rows."""
@@ -135,6 +137,7 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             latency=LatencyStore(app),
             secrets=SecretStore(app, vault),
             channels=ChannelStore(app, worker, links, vault),
+            tokens=TokenStore(app, vault),
         )
     finally:
         await app.dispose()

@@ -1,6 +1,7 @@
 """Hints through Redis: "look again now". Every fact is in PostgreSQL, so a hint may be lost at any moment.
 
-Publishing never waits and never fails; a subscription survives Redis being absent, gone or back.
+Publishing never waits and never fails; a subscription survives Redis being absent, gone or back. What all
+processes count together, such as calls within a rate limit, a script counts; without Redis each counts alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
@@ -29,6 +30,9 @@ _SOCKET_SECONDS = 2.0
 _POLL_SECONDS = 5.0
 _BACKOFF_FIRST = 0.05
 _BACKOFF_CAP = 5.0
+# Whoever asks waits for the answer; what is lost with it is never more than a hint.
+_ANSWER_SECONDS = 0.25
+_MUTE_SECONDS = 1.0
 
 
 class Hints:
@@ -42,6 +46,9 @@ class Hints:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pubsub: Any = None
         self._closed = False
+        self._mute_until = 0.0
+        self.configured = plain is not None
+        """Whether there is a Redis at all, working or not."""
         self.connected = False
         """Whether the listening connection works now; for showing, not for deciding."""
 
@@ -67,6 +74,20 @@ class Hints:
                 yield payload
         finally:
             await self._forget(channel, inbox)
+
+    async def evaluate(self, script: str, keys: Sequence[str], values: Sequence[str | float]) -> Any:
+        """Return what a Lua script answers; None, soon, where Redis cannot be asked now."""
+        now = asyncio.get_running_loop().time()
+        if self._client is None or self._closed or now < self._mute_until:
+            return None
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._client.register_script(script)(keys=keys, args=values)
+        except (RedisError, OSError, TimeoutError) as error:
+            # A Redis that hangs must not cost every caller that long.
+            self._mute_until = now + _MUTE_SECONDS
+            _log.info("no answer for now: %s", type(error).__name__)
+            return None
 
     async def aclose(self) -> None:
         """End every subscription and let go of Redis."""

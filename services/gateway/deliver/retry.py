@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.gateway.vendors.port import (
+    NotCalled,
     RecordGone,
     VendorAuthFailed,
     VendorError,
@@ -42,6 +43,9 @@ def after_failure(error: VendorError, *, attempts: int, dice: float) -> Again | 
             return Park(reason=f"{error}. Connect the account again, then retry.")
         case VendorRejected():
             return Park(reason=f"{error}. Correct the record or the mapping, then retry.")
+        case NotCalled(retry_after=asked):
+            # No try, so none too many; spread, or all that waited would be there at once again.
+            return Again(seconds=(asked or FIRST_SECONDS) * (1 + dice / 4))
         case VersionMismatch() | RecordGone():
             return _again(attempts, MAX_ATTEMPTS, error, 0.05 * dice)
         case VendorGarbage():

@@ -6,19 +6,20 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from services.gateway.calls.lanes import in_lane
 from services.gateway.deliver.confirm import written
 from services.gateway.deliver.plan import DELIVERED, NOTHING_TO_DO, Rest, Write, confirmed, plan_delivery
 from services.gateway.deliver.retry import Park, after_failure
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
 from services.gateway.ports import Ports
-from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import KindRule
-from services.gateway.vendors.port import RecordGone, VendorError, VendorPort, VendorRecord
+from services.gateway.vendors.port import NotCalled, RecordGone, VendorError, VendorPort, VendorRecord
 from wedsync.clock import Clock
 from wedsync.model.changes import ItemState
 from wedsync.model.ids import new_id
@@ -63,16 +64,24 @@ class Deliverer:
         self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
         self._on_change, self._report = on_change, report
 
-    async def claim(self, limit: int) -> list[Claimed]:
-        """Claim records with due deliveries."""
-        return await self._store.claim(limit)
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
+        """Claim records with due deliveries; none of those who are busy."""
+        return await self._store.claim(limit, busy)
 
     async def deliver(self, claimed: Claimed) -> None:
         """Do what the record needs, or say when to try again."""
+        with in_lane(claimed.lane):
+            await self._deliver(claimed)
+
+    async def _deliver(self, claimed: Claimed) -> None:
         link = await self._links.find_link([claimed.key.organization_id], claimed.key.link_id)
         if link is None or not link.active:
             reason = f"the link is paused: {link.reason}" if link else "the link is gone"
             await self._store.postpone(claimed.key, seconds=_PAUSED_SECONDS, reason=reason)
+            return
+        if (rest := self._ports.rest(link)) is not None:
+            self._report(link, rest)
+            await self._put_off(claimed.key, rest, untried=False)  # none was begun
             return
         held = await self._leases.take(claimed.key, claimed.kind)
         if held is None:
@@ -165,12 +174,14 @@ class Deliverer:
 
     async def _failed(self, held: Held, link: Link, attempt: Attempt, error: VendorError) -> None:
         self._report(link, error)
-        dice = random.random()  # noqa: S311 - jitter
-        verdict = after_failure(error, attempts=attempt.number, dice=dice)
+        await self._put_off(held.key, error, attempts=attempt.number, untried=isinstance(error, NotCalled))
+
+    async def _put_off(self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1) -> None:
+        verdict = after_failure(error, attempts=attempts, dice=random.random())  # noqa: S311 - jitter
         if isinstance(verdict, Park):
-            await self._store.park(held.key, reason=verdict.reason)
+            await self._store.park(key, reason=verdict.reason)
         else:
-            await self._store.postpone(held.key, seconds=verdict.seconds, reason=str(error))
+            await self._store.postpone(key, seconds=verdict.seconds, reason=str(error), untried=untried)
 
     async def _later(self, key: RecordKey, reason: str) -> None:
         await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason)

@@ -166,6 +166,7 @@ def _integration(integration: Integration) -> integration_pb2.Integration:
         vendor=integration.vendor,
         base_url=integration.base_url,
         create_time=timestamp(integration.created_at),
+        reconnect_reason=integration.reconnect,
     )
 
 

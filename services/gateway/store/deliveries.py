@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.records import RecordKey, Shadow
+from services.gateway.records import NO_OWNER, NOBODY, Busy, Owner, RecordKey, Shadow
 from services.gateway.store.blobs import pack
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import CLAIM_SECONDS, rows
+from services.gateway.store.sql import CLAIM_SECONDS, passed_by, rows
 from wedsync.model.changes import ItemState, Priority
 from wedsync.model.codec import dump_item
 from wedsync.model.ids import delivery_id
@@ -62,12 +62,23 @@ _EVERYTHING = text("""
 """)
 _CLAIM = text("""
     WITH due AS (
-        SELECT id, created_at FROM gateway.vendor_deliveries
+        SELECT id, created_at, organization_id, link_id FROM gateway.vendor_deliveries w
         WHERE state = 'due' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+          AND NOT EXISTS (SELECT 1 FROM gateway.wedding_vendor_integrations l
+                          WHERE l.organization_id = w.organization_id AND l.id = w.link_id
+                            AND (l.integration_id = ANY(CAST(:integrations AS uuid[]))
+                                 OR l.vendor = ANY(CAST(:vendors AS text[]))))
         ORDER BY lane, created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE gateway.vendor_deliveries d SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM due WHERE d.id = due.id AND d.created_at = due.created_at
-    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind
+    FROM due LEFT JOIN gateway.wedding_vendor_integrations l
+      ON l.organization_id = due.organization_id AND l.id = due.link_id
+    WHERE d.id = due.id AND d.created_at = due.created_at
+    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane,
+              l.integration_id, l.vendor
+""")
+_GIVE_BACK = text("""
+    UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
 _ATTEMPT = text("""
     UPDATE gateway.vendor_deliveries
@@ -84,7 +95,7 @@ _CLOSE = text("""
 """)
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
-    SET reason = :reason, lease_until = '-infinity',
+    SET reason = :reason, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
@@ -119,6 +130,9 @@ class Claimed:
 
     key: RecordKey
     kind: ItemKind
+    lane: Priority = Priority.NORMAL
+    """The most urgent of what is due for it."""
+    owner: Owner = NO_OWNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +164,18 @@ class DeliveryStore:
                 await conn.execute(_PROJECT, _projection(commit))
             return await _make_due(conn, commits, links)
 
-    async def claim(self, limit: int) -> list[Claimed]:
-        """Claim records with due deliveries, the most urgent lane first."""
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
+        """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
+        values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
         async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
-        unique = {(row["link_id"], row["item_id"]): row for row in claimed}
-        return [Claimed(key=_key(row), kind=ItemKind(row["item_kind"])) for row in unique.values()]
+            claimed = await rows(conn, _CLAIM, values)
+        urgent = sorted(claimed, key=lambda row: row["lane"], reverse=True)
+        return [_claimed(row) for row in {(row["link_id"], row["item_id"]): row for row in urgent}.values()]
+
+    async def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Let records be claimed again at once."""
+        async with self._worker.transaction() as conn:
+            await conn.execute(_GIVE_BACK, [_names(each.key) for each in claimed])
 
     async def begin(self, key: RecordKey) -> Attempt:
         """Count one more try of everything due for the record; its trace is the newest commit's."""
@@ -187,10 +207,11 @@ class DeliveryStore:
             await conn.execute(_CLOSE, {**_names(held.key), **outcome})
             await release(conn, held)
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str) -> None:
-        """Try again later."""
+    async def postpone(self, key: RecordKey, *, seconds: float, reason: str, untried: bool = False) -> None:
+        """Try again later; `untried` says that the try which was begun does not count."""
+        values = {"seconds": seconds, "reason": reason, "untried": int(untried)}
         async with self._scope(key) as conn:
-            await conn.execute(_POSTPONE, {**_names(key), "seconds": seconds, "reason": reason})
+            await conn.execute(_POSTPONE, {**_names(key), **values})
 
     async def park(self, key: RecordKey, *, reason: str) -> None:
         """Stop trying until a human looks."""
@@ -280,6 +301,13 @@ def _due(commit: Commit, link: Any) -> dict[str, Any]:
         "lane": LANES[commit.priority],
         "trace_parent": commit.trace_parent,
     }
+
+
+def _claimed(row: Any) -> Claimed:
+    known = row["integration_id"] is not None
+    owner = Owner(integration_id=str(row["integration_id"]), vendor=row["vendor"]) if known else NO_OWNER
+    lane = list(LANES)[row["lane"]]
+    return Claimed(key=_key(row), kind=ItemKind(row["item_kind"]), lane=lane, owner=owner)
 
 
 def _key(row: Any) -> RecordKey:

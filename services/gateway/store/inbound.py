@@ -11,10 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.observe import Observation
+from services.gateway.records import NOBODY, Busy, Owner
 from services.gateway.store.blobs import pack
 from services.gateway.store.deliveries import deliver_again
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import CLAIM_SECONDS, first, rows
+from services.gateway.store.sql import CLAIM_SECONDS, first, passed_by, rows
 from wedsync.model.changes import Change
 from wedsync.model.codec import dump_change
 from wedsync.model.ids import change_id
@@ -41,9 +42,15 @@ _CLAIM = text("""
     SET lease_until = clock_timestamp() + make_interval(secs => :seconds), attempts = attempts + 1
     FROM (SELECT id, accepted_at FROM gateway.webhook_log
           WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+            AND integration_id <> ALL(CAST(:integrations AS uuid[]))
+            AND vendor <> ALL(CAST(:vendors AS text[]))
           ORDER BY accepted_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE w.id = due.id AND w.accepted_at = due.accepted_at
     RETURNING w.id, w.accepted_at, w.organization_id
+""")
+_GIVE_BACK = text("""
+    UPDATE gateway.webhook_log SET lease_until = '-infinity', attempts = attempts - 1
+    WHERE id = :id AND accepted_at = :accepted_at AND state = 'received'
 """)
 _LOAD = text("""
     SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent, wakes
@@ -56,7 +63,7 @@ _FINISH = text("""
 """)
 _POSTPONE = text("""
     UPDATE gateway.webhook_log
-    SET reason = :reason, lease_until = '-infinity',
+    SET reason = :reason, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id = :id AND accepted_at = :accepted_at
 """)
@@ -115,6 +122,11 @@ class Received:
     wakes: Sequence[str] = ()
     """The links to be scanned at once."""
 
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return Owner(integration_id=self.integration_id, vendor=self.vendor)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
@@ -169,10 +181,11 @@ class InboundStore:
                 await conn.execute(_ACCEPT, fresh)
         return known
 
-    async def claim(self, limit: int) -> list[Received]:
-        """Claim webhooks that wait for translation, oldest first."""
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
+        """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
+        values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
         async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
+            claimed = await rows(conn, _CLAIM, values)
         if not claimed:
             return []
         organizations = {str(row["organization_id"]) for row in claimed}
@@ -180,15 +193,23 @@ class InboundStore:
         async with self._database.transaction(organizations=organizations) as conn:
             return [_received(row) for row in await rows(conn, _LOAD, places)]
 
+    async def give_back(self, webhooks: Sequence[Received]) -> None:
+        """Let webhooks be claimed again at once."""
+        async with self._worker.transaction() as conn:
+            await conn.execute(_GIVE_BACK, [_place(webhook) for webhook in webhooks])
+
     async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
         """Say what became of a webhook."""
         async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
             await conn.execute(_FINISH, {**_place(webhook), "state": state, "reason": reason})
 
-    async def postpone(self, webhook: Received, *, seconds: float, reason: str) -> None:
-        """Try a webhook again later."""
+    async def postpone(
+        self, webhook: Received, *, seconds: float, reason: str, untried: bool = False
+    ) -> None:
+        """Try a webhook again later; `untried` says that this try does not count."""
+        values = {"seconds": seconds, "reason": reason, "untried": int(untried)}
         async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
-            await conn.execute(_POSTPONE, {**_place(webhook), "seconds": seconds, "reason": reason})
+            await conn.execute(_POSTPONE, {**_place(webhook), **values})
 
     async def commit_observation(
         self,

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping, TextClause, text
 
-from services.gateway.records import Link, Shadow
+from services.gateway.records import NOBODY, Busy, Link, Owner, Shadow
 from services.gateway.store.deliveries import deliver_everything
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
 from services.gateway.store.secrets import keep_secret
-from services.gateway.store.sql import first, rows
+from services.gateway.store.sql import first, passed_by, rows
 from services.gateway.vendors.port import Account
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
@@ -44,8 +44,10 @@ _ENDPOINT = text("""
     VALUES (:hash, :organization_id, :id, :vendor)
 """)
 _INTEGRATIONS = text("""
-    SELECT organization_id, id, vendor, base_url, credentials, request_id, created_at
-    FROM gateway.vendor_integrations
+    SELECT organization_id, id, vendor, base_url, credentials, request_id, created_at,
+           coalesce((SELECT reconnect FROM gateway.access_tokens t WHERE t.organization_id = i.organization_id
+                       AND t.integration_id = i.id), '') AS reconnect
+    FROM gateway.vendor_integrations i
     WHERE (CAST(:id AS uuid) IS NULL OR id = :id)
       AND (CAST(:request_id AS uuid) IS NULL OR request_id = :request_id)
       AND (CAST(:after AS uuid) IS NULL OR id > :after)
@@ -82,9 +84,20 @@ _CLAIM = text("""
     FROM (SELECT organization_id, id FROM gateway.wedding_vendor_integrations
           WHERE state = 'active' AND next_poll_at <= clock_timestamp()
             AND poll_lease_until < clock_timestamp()
+            AND integration_id <> ALL(CAST(:integrations AS uuid[]))
+            AND vendor <> ALL(CAST(:vendors AS text[]))
           ORDER BY next_poll_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE l.id = due.id AND l.organization_id = due.organization_id
     RETURNING l.organization_id, l.id
+""")
+_GIVE_BACK = text("""
+    UPDATE gateway.wedding_vendor_integrations SET poll_lease_until = '-infinity'
+    WHERE organization_id = :organization_id AND id = :id
+""")
+_LATER = text("""
+    UPDATE gateway.wedding_vendor_integrations
+    SET next_poll_at = clock_timestamp() + make_interval(secs => :seconds), poll_lease_until = '-infinity'
+    WHERE id = :id
 """)
 _CURSOR = text("""
     UPDATE gateway.wedding_vendor_integrations
@@ -135,6 +148,8 @@ class Integration:
     base_url: str
     created_at: datetime
     sealed: bytes
+    reconnect: str = ""
+    """Why the account must be connected again; empty while it works."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +162,11 @@ class DueLink:
     """How often in a row the scan has failed."""
     due_at: datetime = _NEVER
     """When it became due; whoever asks for a look after that gets one more."""
+
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return Owner(integration_id=self.link.integration_id, vendor=self.link.vendor)
 
 
 class LinkStore:
@@ -250,10 +270,11 @@ class LinkStore:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_POLL_NOW, {"id": link.link_id})
 
-    async def claim_polls(self, limit: int) -> list[DueLink]:
-        """Claim links that are due for a look."""
+    async def claim_polls(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
+        """Claim links that are due for a look; none of those who are busy."""
+        values = {"limit": limit, "seconds": POLL_LEASE_SECONDS, **passed_by(busy)}
         async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": POLL_LEASE_SECONDS})
+            claimed = await rows(conn, _CLAIM, values)
         organizations = {str(row["organization_id"]) for row in claimed}
         due = []
         if claimed:
@@ -262,6 +283,17 @@ class LinkStore:
                     [row] = await rows(conn, _LINKS, _link_filter(id=claim["id"]))
                     due.append(_due_link(row))
         return due
+
+    async def give_back_polls(self, due: Sequence[DueLink]) -> None:
+        """Let links be claimed again at once."""
+        places = [{"organization_id": d.link.organization_id, "id": d.link.link_id} for d in due]
+        async with self._worker.transaction() as conn:
+            await conn.execute(_GIVE_BACK, places)
+
+    async def poll_later(self, link: Link, *, seconds: float) -> None:
+        """Look again later, although nothing was wrong with the last look."""
+        async with self._database.transaction(organizations=[link.organization_id]) as conn:
+            await conn.execute(_LATER, {"id": link.link_id, "seconds": seconds})
 
     async def polled(
         self, link: Link, *, cursor: Mapping[str, Any], seconds: float, due_at: datetime = _NEVER
@@ -375,6 +407,7 @@ def _integration(row: RowMapping) -> Integration:
         base_url=row["base_url"],
         created_at=row["created_at"],
         sealed=bytes(row["credentials"]),
+        reconnect=row["reconnect"],
     )
 
 

@@ -8,8 +8,15 @@ from typing import Any
 from sqlalchemy import RowMapping, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.records import Busy
+
 CLAIM_SECONDS = 20
 """How long a claimed row is its worker's own; after a crash it is free again then."""
+
+
+def passed_by(busy: Busy) -> dict[str, list[str]]:
+    """Return the values of a claim by which nothing of the busy is claimed."""
+    return {"integrations": list(busy.integrations), "vendors": list(busy.vendors)}
 
 
 async def rows(

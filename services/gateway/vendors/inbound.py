@@ -106,8 +106,14 @@ class Inbound:
 def pointed(event: Any, pointer: str) -> Any:
     """Return the value a JSON pointer leads to, None where there is none."""
     for key in pointer.removeprefix("/").split("/"):
-        event = event.get(key) if isinstance(event, Mapping) else None
+        event = _within(event, key)
     return event
+
+
+def _within(event: Any, key: str) -> Any:
+    if isinstance(event, list):
+        return event[int(key)] if key.isdecimal() and int(key) < len(event) else None
+    return event.get(key) if isinstance(event, Mapping) else None
 
 
 def every(place: Place, headers: Mapping[str, str], query: Mapping[str, str], event: Any) -> list[Any]:

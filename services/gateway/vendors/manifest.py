@@ -13,9 +13,19 @@ from services.gateway.vendors.field_rules import Direction, Equivalence, FieldRu
 from services.gateway.vendors.inbound import Inbound, inbound_contradictions, read_inbound
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
+from services.gateway.vendors.rate_limit import RateLimit, read_rate_limit
 from wedsync.model.items import CATALOGUE, VENDOR_KINDS, FieldSpec, ItemKind
 
-__all__ = ["FieldRule", "KindRule", "Manifest", "ManifestError", "Vendor", "load_manifest", "load_vendors"]
+__all__ = [
+    "FieldRule",
+    "KindRule",
+    "Manifest",
+    "ManifestError",
+    "RateLimit",
+    "Vendor",
+    "load_manifest",
+    "load_vendors",
+]
 
 VENDORS = Path(__file__).parent
 """The folder that holds one folder per vendor."""
@@ -37,6 +47,12 @@ class Auth:
 
     type: str
     credentials: tuple[Credential, ...]
+    token_url: str = ""
+    """Of OAuth2: where a refresh token is traded in. A credential of that name comes before it."""
+    scopes: tuple[str, ...] = ()
+    """Of OAuth2: what an organization must have consented to."""
+    client_auth: str = "body"
+    """Of OAuth2: where the token endpoint wants our client's id and secret, `body` or `basic`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +71,6 @@ class Push:
     lifetime_seconds: float
     renew_before_seconds: float
     poll_interval_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
-    """How fast one account may be called."""
-
-    requests_per_second: float
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +115,10 @@ class Manifest:
         """Return the same manifest, polled at another interval, whether a channel works or not."""
         push = replace(self.push, poll_interval_seconds=seconds) if self.push else None
         return replace(self, poll=replace(self.poll, interval_seconds=seconds), push=push)
+
+    def with_rate(self, requests_per_second: float) -> Manifest:
+        """Return the same manifest, called at another rate."""
+        return replace(self, rate_limit=replace(self.rate_limit, requests_per_second=requests_per_second))
 
 
 class CreateAdapter(Protocol):
@@ -163,6 +175,7 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
     yield from _push_contradictions(document)
+    yield from _auth_contradictions(document, data["auth"])
     for kind, rules in data["kinds"].items():
         if kind not in VENDOR_KINDS:
             choice = ", ".join(VENDOR_KINDS)
@@ -189,6 +202,20 @@ def _push_contradictions(document: Document) -> Iterator[str]:
         yield document.problem(
             ["push", "poll_interval_seconds"], f"is shorter than without a channel: {cure}"
         )
+
+
+def _auth_contradictions(document: Document, auth: Mapping[str, Any]) -> Iterator[str]:
+    oauth2, where = auth["type"] == "oauth2", ["auth"]
+    for key in ("token_url", "scopes", "client_auth"):
+        if key in auth and not oauth2:
+            yield document.problem([*where, key], "is of OAuth2 only: leave it out, or write type oauth2")
+    if not oauth2:
+        return
+    if "token_url" not in auth:
+        yield document.problem(where, "lacks token_url: write where a refresh token is traded in")
+    missing = {"client_id", "refresh_token"} - {entry["name"] for entry in auth["credentials"]}
+    for name in sorted(missing):
+        yield document.problem([*where, "credentials"], f"lacks {name}: an OAuth2 account needs it")
 
 
 def _field_contradictions(
@@ -230,17 +257,23 @@ def _manifest(data: Mapping[str, Any]) -> Manifest:
     )
     return Manifest(
         **{name: data[name] for name in plain},
-        auth=Auth(
-            type=data["auth"]["type"],
-            credentials=tuple(Credential(**entry) for entry in data["auth"]["credentials"]),
-        ),
+        auth=_auth(data["auth"]),
         inbound=read_inbound(data["inbound"]) if "inbound" in data else None,
         poll=Poll(**data["poll"]),
         push=Push(**data["push"]) if "push" in data else None,
-        rate_limit=RateLimit(**data["rate_limit"]),
+        rate_limit=read_rate_limit(data["rate_limit"]),
         kinds={ItemKind(kind): _kind(rules) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),
         settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},
+    )
+
+
+def _auth(data: Mapping[str, Any]) -> Auth:
+    plain = {name: data[name] for name in ("type", "token_url", "client_auth") if name in data}
+    return Auth(
+        **plain,
+        credentials=tuple(Credential(**entry) for entry in data["credentials"]),
+        scopes=tuple(data.get("scopes", ())),
     )
 
 

@@ -100,6 +100,10 @@ class TokenSource(Protocol):
         """Return a token that is valid for a while. Raises `VendorAuthFailed`, `VendorUnavailable`."""
         ...
 
+    async def renewed(self, refused: str) -> str:
+        """Return another token after the vendor refused this one; raises as `access_token`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
@@ -211,6 +215,18 @@ class VendorUnavailable(VendorError):
         self.retry_after = retry_after
         self.unknown_outcome = unknown_outcome
         """The request may have been carried out: look before repeating a create."""
+
+
+class NotCalled(VendorUnavailable):
+    """We did not call the vendor, for its sake or ours: that is no try, and nothing has happened."""
+
+
+class VendorResting(NotCalled):
+    """The vendor failed again and again, and is left alone for a while."""
+
+
+class BudgetSpent(NotCalled):
+    """What the vendor allows is used up for a while, or left for what is more urgent."""
 
 
 class VendorAuthFailed(VendorError):

@@ -12,9 +12,12 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from services.gateway.calls.oauth2 import Tokens
+from services.gateway.calls.renewal import Step
 from services.gateway.channels import Kept
 from services.gateway.records import Intent, IntentKind, Link
 from services.gateway.store.links import endpoint_hash
+from services.gateway.store.tokens import Place
 from services.gateway.vendors.port import Channel
 from tests.support.catalog import tenant_tables
 from tests.support.database import MigratedDatabase
@@ -32,6 +35,8 @@ from tests.support.gateway_store import (
 )
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+
+_TOKENS = Tokens(access_token="a", refresh_token="r", lifetime=60)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ async def _fill(stores: Stores) -> Tenant:
         link.organization_id, link.integration_id, request_id=new_id(), secret="whsec", overlap=0
     )
     await stores.channels.keep(link, _a_channel(link))
+    place = Place(organization_id=link.organization_id, integration_id=link.integration_id)
+    await stores.tokens.decide(place, lambda: _TOKENS, lambda _: Step.USE)
     held = await stores.leases.take(tenant.key(), EVENT)
     assert held is not None
     await stores.leases.intend(held, Intent(intent_id=new_id(), kind=IntentKind.UPDATE, values={}))

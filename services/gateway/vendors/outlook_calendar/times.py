@@ -85,11 +85,16 @@ def span(start: Moment, end: Moment | None, *, all_day: bool) -> tuple[Moment, M
 
 
 def written(at: Moment, *, all_day: bool) -> dict[str, str]:
-    """Return a moment as Graph takes it; in UTC where Windows does not know the zone."""
+    """Return a moment as Graph takes it; in UTC where Windows does not know the zone, or its clock then."""
     name = zones.windows_name(at.zone)
-    if name is None and not all_day:
-        at = at.at("UTC")
+    if not all_day and (name is None or not _agree(at, name)):
+        at, name = at.at("UTC"), "UTC"
     return {"dateTime": f"{at.local.isoformat(timespec='seconds')}.0000000", "timeZone": name or "UTC"}
+
+
+def _agree(at: Moment, windows: str) -> bool:
+    """Say whether a zone of Windows, which stands for many places, shows the same moment by this clock."""
+    return at.same(Moment(at.local, zones.iana_name(windows, "UTC") or "UTC"), all_day=False)
 
 
 def shown(native: Mapping[str, Any], name: str, wedding_zone: str) -> Moment:

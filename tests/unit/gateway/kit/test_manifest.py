@@ -306,3 +306,55 @@ def test_push_channels_that_cannot_work_are_refused(tmp_path: Path, old: str, ne
     assert old in _BY_CHANNEL
     problems = _problems(tmp_path, _BY_CHANNEL.replace(old, new))
     assert any(says in problem for problem in problems), problems
+
+
+_OAUTH2 = """\
+  type: oauth2
+  token_url: https://id.petalworks.example/token
+  scopes: [jobs.write]
+  client_auth: basic
+  credentials:
+    - {name: client_id, description: The app., secret: false}
+    - {name: client_secret, description: Its secret., secret: true}
+    - {name: refresh_token, description: From the consent., secret: true}
+"""
+_API_KEY = """\
+  type: api_key
+  credentials:
+    - {name: api_key, description: The key., secret: true}
+"""
+_LIMITS = (
+    "rate_limit: {requests_per_second: 2.5, concurrency: 3, headers: {remaining: X-Left, reset: X-Reset,"
+    " reset_is: epoch}, disguised: [{status: 403, pointer: /error/errors/0/reason, values: [quota]}]}"
+)
+
+
+def test_an_oauth2_account_and_what_the_vendor_says_of_its_limits_are_read(tmp_path: Path) -> None:
+    """Where tokens come from, which headers say what is left, and what a 403 may mean, is data."""
+    text = _GOOD.replace(_API_KEY, _OAUTH2)
+    manifest = _load(
+        tmp_path, text.replace("rate_limit: {requests_per_second: 2.5, concurrency: 3}", _LIMITS)
+    )
+    assert manifest.auth.token_url == "https://id.petalworks.example/token"
+    assert (manifest.auth.scopes, manifest.auth.client_auth) == (("jobs.write",), "basic")
+    headers, [disguise] = manifest.rate_limit.headers, manifest.rate_limit.disguises
+    assert (headers.remaining, headers.reset, headers.reset_is) == ("x-left", "x-reset", "epoch")
+    assert (disguise.status, disguise.values) == (403, frozenset({"quota"}))
+    assert manifest.with_rate(9).rate_limit.requests_per_second == 9
+    assert manifest.with_rate(2.5) == manifest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  token_url: https://id.petalworks.example/token\n", "", "lacks token_url: write where"),
+        ("name: refresh_token", "name: token", "lacks refresh_token: an OAuth2 account needs it"),
+        ("  type: oauth2", "  type: bearer", "is of OAuth2 only"),
+    ],
+)
+def test_an_oauth2_section_that_is_not_whole_is_refused(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    """What a refresh needs must be there, and belongs to no other kind of account."""
+    problems = _problems(tmp_path, _GOOD.replace(_API_KEY, _OAUTH2.replace(old, new)))
+    assert any(says in problem for problem in problems)

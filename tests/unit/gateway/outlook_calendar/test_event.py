@@ -83,6 +83,14 @@ def test_values_come_back_as_they_were_written(
     assert read_event(native(mailbox), ZONE).marker == "i-1"
 
 
+def test_a_place_whose_clock_was_its_own_is_written_in_utc() -> None:
+    """Windows' zone of Madrid is that of Paris, which had no summer time in 1975."""
+    days = [datetime.fromisoformat(f"{year}-05-01T00:00:00") for year in (1975, 2027)]
+    written = [times.written(Moment(day, "Europe/Madrid"), all_day=False) for day in days]
+    assert [at["timeZone"] for at in written] == ["UTC", "Romance Standard Time"]
+    assert written[0]["dateTime"] == "1975-04-30T22:00:00.0000000"
+
+
 def test_two_tables_of_zones_agree() -> None:
     """Every Windows zone that another library knows means the same clock here."""
     at = [datetime.fromisoformat(f"2027-{month}-15T12:00:00") for month in ("01", "07")]

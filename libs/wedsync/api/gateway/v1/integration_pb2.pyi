@@ -123,6 +123,7 @@ class Integration(_message.Message):
     VENDOR_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    RECONNECT_REASON_FIELD_NUMBER: _builtins.int
     integration_id: _builtins.str
     """A UUID."""
     organization_id: _builtins.str
@@ -131,6 +132,10 @@ class Integration(_message.Message):
     """The vendor."""
     base_url: _builtins.str
     """The account's address at the vendor."""
+    reconnect_reason: _builtins.str
+    """Output only. Why the account must be connected again; empty while the vendor lets us in. Until then
+    the vendor is not called.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was connected."""
@@ -143,10 +148,11 @@ class Integration(_message.Message):
         vendor: _builtins.str = ...,
         base_url: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        reconnect_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "create_time", b"create_time", "integration_id", b"integration_id", "organization_id", b"organization_id", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "create_time", b"create_time", "integration_id", b"integration_id", "organization_id", b"organization_id", "reconnect_reason", b"reconnect_reason", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,89 @@
+"""Claims on a real PostgreSQL pass by those who have their share of work already."""
+
+from __future__ import annotations
+
+from services.gateway.records import Busy, Owner
+from services.gateway.store.inbound import Received
+from tests.support.gateway_store import Stores, Tenant, a_commit, an_item, new_tenant
+from wedsync.model.changes import Priority
+from wedsync.model.ids import new_id
+
+
+async def due(stores: Stores, tenant: Tenant, priority: Priority = Priority.NORMAL) -> None:
+    """Let one record of the tenant's be due."""
+    commit = a_commit(tenant.link.wedding_id, an_item(new_id(), title="Vows"), 1, priority=priority)
+    await stores.deliveries.accept([commit])
+
+
+def busy_with(tenant: Tenant) -> Busy:
+    """Say that the tenant's account is busy."""
+    return Busy(integrations=[tenant.link.integration_id])
+
+
+async def test_due_deliveries_of_the_busy_stay_where_they_are(stores: Stores) -> None:
+    """What is due of the busy is passed by; what is claimed says whose and how urgent it is."""
+    first, second = await new_tenant(stores), await new_tenant(stores, vendor="slack")
+    await due(stores, first)
+    await due(stores, second, Priority.EMERGENCY)
+    assert (
+        await stores.deliveries.claim(10, Busy(integrations=busy_with(first).integrations, vendors=["slack"]))
+        == []
+    )
+    [claimed] = await stores.deliveries.claim(10, busy_with(first))
+    assert claimed.owner == Owner(integration_id=second.link.integration_id, vendor="slack")
+    assert claimed.lane is Priority.EMERGENCY
+    [other] = await stores.deliveries.claim(10)
+    assert (other.owner.vendor, other.lane) == ("tave", Priority.NORMAL)
+
+
+async def test_deliveries_given_back_are_due_at_once(stores: Stores, tenant: Tenant) -> None:
+    """What one replica cannot begin the next one may."""
+    await due(stores, tenant)
+    claimed = await stores.deliveries.claim(10)
+    assert await stores.deliveries.claim(10) == []
+    await stores.deliveries.give_back(claimed)
+    assert await stores.deliveries.claim(10) == claimed
+
+
+async def test_a_delivery_whose_try_does_not_count_has_its_tries_left(stores: Stores, tenant: Tenant) -> None:
+    """A try that never reached the vendor is taken back."""
+    await due(stores, tenant)
+    [claimed] = await stores.deliveries.claim(10)
+    for untried in (False, True, True):
+        attempt = await stores.deliveries.begin(claimed.key)
+        await stores.deliveries.postpone(claimed.key, seconds=0, reason="", untried=untried)
+    assert attempt.number == 2
+    assert (await stores.deliveries.begin(claimed.key)).number == 2
+
+
+async def test_webhooks_of_the_busy_wait_and_come_back_untried(stores: Stores, tenant: Tenant) -> None:
+    """The busy are passed by; given back or postponed untried, a webhook has its tries left."""
+    other = await new_tenant(stores, vendor="stripe")
+    await stores.inbound.accept([tenant.arrival(), other.arrival()])
+    [claimed] = await stores.inbound.claim(10, busy_with(tenant))
+    assert claimed.owner == Owner(integration_id=other.link.integration_id, vendor="stripe")
+    assert await stores.inbound.claim(10, Busy(vendors=["tave"])) == []
+    await stores.inbound.give_back([claimed])
+    again = by_owner(await stores.inbound.claim(10))
+    assert again[claimed.integration_id].attempts == 1
+    await stores.inbound.postpone(claimed, seconds=0, reason="full", untried=True)
+    assert by_owner(await stores.inbound.claim(10))[claimed.integration_id].attempts == 1
+
+
+def by_owner(webhooks: list[Received]) -> dict[str, Received]:
+    """Return webhooks by account."""
+    return {webhook.integration_id: webhook for webhook in webhooks}
+
+
+async def test_links_of_the_busy_are_polled_later(stores: Stores, tenant: Tenant) -> None:
+    """A busy account is not polled; what is given back is due at once, and what is put off is not."""
+    assert await stores.links.claim_polls(10, busy_with(tenant)) == []
+    assert await stores.links.claim_polls(10, Busy(vendors=["tave"])) == []
+    for _ in range(2):
+        [claimed] = await stores.links.claim_polls(10)
+        assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="tave")
+        await stores.links.give_back_polls([claimed])
+    [claimed] = await stores.links.claim_polls(10)
+    await stores.links.poll_later(claimed.link, seconds=60)
+    assert await stores.links.claim_polls(10) == []
+    assert claimed.failures == 0
