@@ -126,20 +126,22 @@ class Inspector:
         """Return the item a record seen for the first time stands for.
 
         Our marker in it counts only while that item has no other record here: people copy events, and
-        the copy carries the marker too.
+        the copy carries the marker too. Somebody else may have named it since we asked: then alike.
         """
         own = item_id(link.link_id, record.record_id)
         first = await self._links.record_of(link, own)
-        if first is not None and first.present:
+        if first is not None and first.present and first.record_id != record.record_id:
             # Its item was restored meanwhile and lives in another record: this one is back from the bin.
             own = item_id(link.link_id, f"{record.record_id} beside {first.record_id}")
         if record.marker is None or not is_id(record.marker):
             return own
         taken = await self._links.record_of(link, record.marker)
-        if taken is None or taken.present:
+        if taken is None or (taken.present and taken.record_id != record.record_id):
             return own
         # Of an item that had a record before, only a create of ours that was never answered counts.
-        ours = taken.record_id is None or await self._links.awaits_create(link, record.marker)
+        ours = taken.record_id in (None, record.record_id) or await self._links.awaits_create(
+            link, record.marker
+        )
         return record.marker if ours else own
 
     async def _take(self, key: RecordKey, kind: ItemKind) -> Held:

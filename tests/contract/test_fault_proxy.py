@@ -117,7 +117,7 @@ async def test_bodies_are_changed_both_ways(
     """The server keeps what the request was turned into; the caller sees what the answer was turned into."""
     origin, proxy = server
     plain = Answer(status=200, body=b"changed")
-    proxy.script.add(Fault(request=rewriting({"vows": "VOWS", "a": "b", "b": "a"}), answer=lambda _: plain))
+    proxy.script.add(Fault(request=rewriting({"vows": "VOWS", "a": "b", "b": "a"}), answer=lambda *_: plain))
     assert await said(client, proxy, b"a b vows") == (200, b"changed")
     assert origin.got == [b"b a VOWS"]
 

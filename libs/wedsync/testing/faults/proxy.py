@@ -90,7 +90,7 @@ class FaultProxy:
             for _ in range(fault.copies):
                 said = await self._pass_on(asked, body)
         said = fault.instead or said
-        return fault.answer(said) if fault.answer else said
+        return fault.answer(asked, said) if fault.answer else said
 
     async def _pass_on(self, asked: Asked, body: bytes) -> Answer:
         assert self._session is not None  # noqa: S101 - it runs

@@ -61,7 +61,7 @@ class Fault:
     """The caller is answered `instead` at once, and the server gets the request when it is released."""
     request: Callable[[bytes], bytes] | None = None
     """Changes the body on its way to the server."""
-    answer: Callable[[Answer], Answer] | None = None
+    answer: Callable[[Asked, Answer], Answer] | None = None
     """Changes the answer on its way back."""
 
     @property
