@@ -34,10 +34,18 @@ class Hands(Protocol):
     A record is told from others by one TEXT that travels both ways: a title, a memo.
     """
 
-    field: str
-    """The item's field that holds the text."""
-    cannot: Mapping[str, str]
-    """What people cannot do, `make` or `remove`, and why not. Then there is one record from the start."""
+    @property
+    def field(self) -> str:
+        """Return the item's field that holds the text."""
+        ...
+
+    @property
+    def cannot(self) -> Mapping[str, str]:
+        """Return what people cannot do, and why not.
+
+        `remove`, `let_us_edit` what they made, or `make` a record; then there is one from the start.
+        """
+        ...
 
     async def make(self, text: str) -> str:
         """Make a record; return its id."""
@@ -63,15 +71,30 @@ class Hands(Protocol):
 class Bench(Protocol):
     """One account at a vendor's system that runs on this machine."""
 
-    base_url: str
-    """Where its API is. The suite calls through a proxy before it."""
-    credentials: Mapping[str, str]
-    scope: Mapping[str, str]
-    """What is linked. An address in it must be relative to the base, for the proxy's sake."""
-    hands: Mapping[ItemKind, Hands]
-    """For each kind of the manifest."""
-    cannot: Mapping[str, str]
-    """What this system has not, `forget_cursors` or `set_clock`, and why not."""
+    @property
+    def base_url(self) -> str:
+        """Return where its API is. The gateway calls it through a proxy."""
+        ...
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """Return what an organization enters to connect."""
+        ...
+
+    @property
+    def scope(self) -> Mapping[str, str]:
+        """Return what is linked. An address in it must be relative to the base, for the proxy's sake."""
+        ...
+
+    @property
+    def hands(self) -> Mapping[ItemKind, Hands]:
+        """Return who works with each kind of the manifest."""
+        ...
+
+    @property
+    def cannot(self) -> Mapping[str, str]:
+        """Return what cannot be done to this system, `forget_cursors` or `set_clock`, and why not."""
+        ...
 
     async def tell(self, address: str) -> None:
         """Enter our webhook address, as people do; nothing where we open push channels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.certification.bench import able
 from tests.certification.world import World
 from wedsync.model.changes import ChangeKind
 from wedsync.model.items import ItemKind
@@ -51,6 +52,7 @@ async def test_what_we_create_change_and_delete_arrives_once(world: World, each_
 
 async def test_we_change_what_people_made_there(world: World, each_kind: ItemKind) -> None:
     """A record of theirs takes our edit in one write, and keeps it."""
+    able(world.hands, "let_us_edit")
     rules = world.manifest.kinds[each_kind]
     if not rules.update:
         pytest.skip(f"the manifest says that no {each_kind} is changed from outside")

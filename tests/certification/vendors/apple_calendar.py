@@ -66,7 +66,11 @@ class Events:
     cannot: Mapping[str, str] = {}
 
     def __init__(self, server: RadicaleServer, name: str, url: str) -> None:
-        self._url, self._auth = url, aiohttp.BasicAuth(server.username, server.password)
+        self._url = url
+        self._headers = {
+            "Authorization": aiohttp.encode_basic_auth(server.username, server.password),
+            "Content-Type": "text/calendar; charset=utf-8",
+        }
         self._kept = server.data / "storage" / "collection-root" / server.username / name
 
     async def make(self, text: str) -> str:
@@ -108,8 +112,6 @@ class Events:
         return an_event(text)
 
     async def _call(self, method: str, name: str, body: str = "") -> None:
-        headers = {"Content-Type": "text/calendar; charset=utf-8"}
-        async with aiohttp.request(
-            method, self._url + name, data=body.encode(), headers=headers, auth=self._auth
-        ) as answer:
+        url = self._url + name
+        async with aiohttp.request(method, url, data=body.encode(), headers=self._headers) as answer:
             assert answer.status < 300, await answer.text()

@@ -62,7 +62,7 @@ class Messages:
     """Talks in the channel."""
 
     field = "text"
-    cannot: Mapping[str, str] = {}
+    cannot: Mapping[str, str] = {"let_us_edit": "Slack lets nobody but its author change a message"}
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

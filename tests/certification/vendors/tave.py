@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.certification.bench import Account, OpenAccount, VendorClock, an_event, without
+from tests.certification.bench import Account, Hands, OpenAccount, VendorClock, an_event, without
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.faults import Answer, Asked
 from wedsync.testing.tave import SANDBOX_KEY, Sandbox, TaveStudio, running
@@ -65,7 +65,7 @@ class TaveAccount(Account):
         self.base_url, self._clock, self._browser = url, clock, browser
         self.credentials, self.scope = {"api_key": SANDBOX_KEY}, {"job_id": job_id}
         studio = sandbox.studio
-        self.hands = {
+        self.hands: Mapping[ItemKind, Hands] = {
             ItemKind.TIMELINE_EVENT: Events(browser, studio, job_id),
             ItemKind.BOOKING: Job(browser, studio, job_id),
             ItemKind.CONTACT: Contacts(browser, studio, job_id),
