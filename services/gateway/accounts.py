@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
-from services.gateway.store.links import Integration, LinkStore, new_endpoint_key, webhook_path
+from services.gateway.store.links import Integration, LinkStore, Match, new_endpoint_key, webhook_path
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected
@@ -25,6 +26,7 @@ _MAX_TEXT = 2_000
 DEFAULT_OVERLAP_SECONDS = 24 * 3600
 """How long the webhook secrets before a new one stay valid."""
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
+MAX_MATCHES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +91,33 @@ class Accounts:
         wedding_id: str,
         integration_id: str,
         scope: Mapping[str, str],
+        matches: Sequence[Match] = (),
     ) -> Link:
-        """Join an account to a wedding after trying that the vendor lets us in and knows the scope."""
-        integration = await self._links.integration([principal.organization_id], integration_id)
-        if integration is None:
-            raise errors.NotFound("There is no such integration; connect the vendor first.")
-        self._check_link(request_id, self._vendors[integration.vendor].manifest, scope)
+        """Join an account to a wedding after trying that the vendor lets us in and knows the scope.
+
+        `matches` are what is there on both sides already; the rest is created on the other side.
+        """
+        if problems := _request_problems(request_id) + _match_problems(matches):
+            raise _invalid(problems)
+        link = await self.draft(principal, wedding_id=wedding_id, integration_id=integration_id, scope=scope)
+        await self._try(link)
+        trace_parent = current_traceparent() or self._telemetry.new_traceparent()
+        made = await self._links.link(link, request_id=request_id, trace_parent=trace_parent, matches=matches)
+        self._on_link()
+        return made
+
+    async def draft(
+        self, principal: Principal, *, wedding_id: str, integration_id: str, scope: Mapping[str, str]
+    ) -> Link:
+        """Return a link as it would be made; nothing is kept, and the vendor was not asked."""
+        integration = await self.find_connected(principal, integration_id)
+        manifest = self._vendors[integration.vendor].manifest
+        if problems := _key_problems("scope", set(manifest.scope), scope):
+            raise _invalid(problems)
         wedding = await self._sync.get_wedding(wedding_id)
         if principal.organization_id not in {member.organization_id for member in wedding.members}:
             raise errors.UnknownWedding
-        link = Link(
+        return Link(
             link_id=new_id(),
             organization_id=principal.organization_id,
             wedding_id=wedding_id,
@@ -107,11 +126,15 @@ class Accounts:
             scope=dict(scope),
             time_zone=wedding.time_zone,
         )
-        await self._try(link)
-        trace_parent = current_traceparent() or self._telemetry.new_traceparent()
-        made = await self._links.link(link, request_id=request_id, trace_parent=trace_parent)
-        self._on_link()
-        return made
+
+    async def find_connected(self, principal: Principal, integration_id: str) -> Integration:
+        """Return one of the principal's integrations that is not disconnected."""
+        integration = await self._links.integration([principal.organization_id], integration_id)
+        if integration is None:
+            raise errors.NotFound("There is no such integration; connect the vendor first.")
+        if integration.disconnected_at is not None:
+            raise errors.FailedPrecondition("The vendor was disconnected; connect it again.")
+        return integration
 
     async def rotate_webhook_secret(
         self,
@@ -128,9 +151,7 @@ class Accounts:
             problems.append(FieldViolation("overlap_seconds", f"must be from 0 to {MAX_OVERLAP_SECONDS}"))
         if problems:
             raise _invalid(problems)
-        integration = await self._links.integration([principal.organization_id], integration_id)
-        if integration is None:
-            raise errors.NotFound("There is no such integration; connect the vendor first.")
+        integration = await self.find_connected(principal, integration_id)
         inbound = self._vendors[integration.vendor].manifest.inbound
         if inbound is None or not inbound.has_secret:
             raise errors.FailedPrecondition(f"{integration.vendor} signs no webhooks: there is no secret.")
@@ -145,6 +166,8 @@ class Accounts:
     async def set_active(self, principal: Principal, link_id: str, *, active: bool) -> Link:
         """Pause a link or let it go on."""
         link = await self.find_link(principal, link_id)
+        if link.ended:
+            raise errors.FailedPrecondition(f"The link has ended ({link.reason}); link the wedding anew.")
         await self._links.set_state(link, active=active, reason="" if active else "paused by request")
         self._on_link()
         return await self.find_link(principal, link_id)
@@ -153,7 +176,7 @@ class Accounts:
         """Look at the vendor now."""
         link = await self.find_link(principal, link_id)
         if not link.active:
-            raise errors.FailedPrecondition(f"The link is paused ({link.reason}); resume it first.")
+            raise errors.FailedPrecondition(f"The link is {link.state} ({link.reason}).")
         await self._links.poll_now(link)
         self._on_link()
 
@@ -165,16 +188,8 @@ class Accounts:
         return link
 
     async def _try(self, link: Link) -> None:
-        try:
-            port = await self._ports.build(link)
-            try:
-                await port.check()
-            finally:
-                await port.aclose()
-        except (VendorAuthFailed, VendorRejected) as error:
-            raise errors.FailedPrecondition(f"{link.vendor}: {error}.") from error
-        except VendorError as error:
-            raise errors.Unavailable(f"{link.vendor}: {error}.", retry_after=5.0) from error
+        with as_answers(link.vendor):
+            await self._ports.try_out(link)
 
     def _checked(
         self, request_id: str, vendor: str, credentials: Mapping[str, str], base_url: str
@@ -183,21 +198,41 @@ class Accounts:
             known = ", ".join(sorted(self._vendors))
             raise _invalid([FieldViolation("vendor", f"{vendor!r} is not known; choose from {known}")])
         manifest = self._vendors[vendor].manifest
-        entered = manifest.auth.credentials
-        required = {credential.name for credential in entered if not credential.optional}
-        optional = {credential.name for credential in entered if credential.optional}
-        problems = _request_problems(request_id)
-        problems += _key_problems("credentials", required, credentials, optional)
-        if base_url and not _is_address(base_url):
-            problems.append(FieldViolation("base_url", "must be an address such as https://host/path"))
-        if problems:
-            raise _invalid(problems)
+        checked_credentials(manifest, credentials, base_url, problems=_request_problems(request_id))
         return manifest
 
-    def _check_link(self, request_id: str, manifest: Manifest, scope: Mapping[str, str]) -> None:
-        problems = _request_problems(request_id) + _key_problems("scope", set(manifest.scope), scope)
-        if problems:
-            raise _invalid(problems)
+
+@contextlib.contextmanager
+def as_answers(vendor: str) -> Iterator[None]:
+    """Turn a vendor's errors into answers to whoever called us."""
+    try:
+        yield
+    except (VendorAuthFailed, VendorRejected) as error:
+        raise errors.FailedPrecondition(f"{vendor}: {error}.") from error
+    except VendorError as error:
+        raise errors.Unavailable(f"{vendor}: {error}.", retry_after=5.0) from error
+
+
+def checked_credentials(
+    manifest: Manifest,
+    credentials: Mapping[str, str],
+    base_url: str,
+    *,
+    complete: bool = True,
+    problems: Sequence[FieldViolation] = (),
+) -> None:
+    """Raise `InvalidRequest` if that is nothing to sign in with, or there are problems already.
+
+    All that the manifest asks for must be there, unless it is not to be `complete`.
+    """
+    entered = manifest.auth.credentials
+    required = {credential.name for credential in entered if complete and not credential.optional}
+    optional = {credential.name for credential in entered} - required
+    found = [*problems, *_key_problems("credentials", required, credentials, optional)]
+    if base_url and not _is_address(base_url):
+        found.append(FieldViolation("base_url", "must be an address such as https://host/path"))
+    if found:
+        raise _invalid(found)
 
 
 def writer(principal: Principal) -> Principal:
@@ -211,6 +246,18 @@ def _request_problems(request_id: str) -> list[FieldViolation]:
     if is_id(request_id):
         return []
     return [FieldViolation("request_id", "must be a UUID of yours in lower case; repeat it to retry safely")]
+
+
+def _match_problems(matches: Sequence[Match]) -> list[FieldViolation]:
+    records, items = {match.record_id for match in matches}, {match.item_id for match in matches}
+    problems = {
+        f"must hold at most {MAX_MATCHES}": len(matches) > MAX_MATCHES,
+        "must name each record and each item once": min(len(records), len(items)) < len(matches),
+        "must name the record and the item, by its UUID": not all(
+            is_id(match.item_id) and match.record_id for match in matches
+        ),
+    }
+    return [FieldViolation("matches", problem) for problem, true in problems.items() if true]
 
 
 def _key_problems(

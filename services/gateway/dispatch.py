@@ -34,17 +34,17 @@ class Dispatcher:
         self._store, self._sync, self._on_resolved = store, sync, on_resolved
 
     async def claim(self, limit: int) -> list[list[Activity]]:
-        """Claim changes that wait, one list per wedding."""
+        """Claim changes that wait, one list per wedding, and backfills apart from what people do now."""
         claimed = await self._store.claim(limit * PER_SLOT)
-        by_wedding = sorted(claimed, key=lambda activity: activity.wedding_id)
-        return [list(group) for _, group in groupby(by_wedding, key=lambda activity: activity.wedding_id)]
+        return [list(group) for _, group in groupby(sorted(claimed, key=_call), key=_call)]
 
     async def send(self, activities: Sequence[Activity]) -> None:
-        """Send one wedding's changes and record what became of each."""
+        """Send one wedding's changes of one kind and record what became of each."""
+        backfill, wedding_id = _call(activities[0])
         changes = [activity.change for activity in activities]
         try:
             results = await self._sync.apply_changes(
-                activities[0].wedding_id, changes, timeout=_APPLY_SECONDS
+                wedding_id, changes, backfill=backfill, timeout=_APPLY_SECONDS
             )
         except errors.WedSyncError as error:
             await self._failed(activities, error)
@@ -72,6 +72,11 @@ class Dispatcher:
             )
             await self._store.resolve(activity, refused, corrected=True)
         self._on_resolved()
+
+
+def _call(activity: Activity) -> tuple[bool, str]:
+    """Return what goes in one call: backfills come last, and never with anything else."""
+    return activity.backfill, activity.wedding_id
 
 
 def _lost(result: ChangeResult) -> bool:

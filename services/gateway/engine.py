@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from services.gateway.apart import Apart
 from services.gateway.calls.bulkhead import Bulkhead
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
@@ -23,12 +24,16 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import RecordLeases
 from services.gateway.store.links import LinkStore
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
 from services.gateway.store.tokens import TokenStore
 from services.gateway.translate import Decisions, Translator
 from services.gateway.vendors.port import BudgetSpent, VendorError
@@ -53,6 +58,10 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     secrets: SecretStore
     channels: ChannelStore
     tokens: TokenStore
@@ -63,12 +72,16 @@ class Stores:
     @classmethod
     def of(cls, database: Database, worker: Database, vault: Vault, clock: Clock) -> Self:
         """Return the stores on these connections."""
-        links = LinkStore(database, worker, vault)
+        links = LinkStore(database, vault)
         return cls(
             inbound=InboundStore(database, worker),
             activities=ActivityStore(database, worker, clock),
             leases=RecordLeases(database),
             links=links,
+            polls=PollStore(database, worker),
+            projection=ProjectionStore(database),
+            endings=EndingStore(database, vault),
+            stuck=StuckStore(database),
             secrets=SecretStore(database, vault),
             channels=ChannelStore(database, worker, links, vault),
             tokens=TokenStore(database, vault),
@@ -96,7 +109,8 @@ class Engine:
         self._settings, self._stores, self._ports = settings, stores, ports
         self._telemetry, self._clock, self._report = telemetry, clock, report
         self._decisions = decisions
-        self._inspector = Inspector(
+        self._apart = Apart(stores.inbound)
+        self.inspector = Inspector(
             ports=ports,
             links=stores.links,
             leases=stores.leases,
@@ -138,8 +152,9 @@ class Engine:
         translator = Translator(
             inbound=self._stores.inbound,
             links=self._stores.links,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             decisions=self._decisions,
             on_change=self.wake_sending,
             on_wake=self._wake_poll,
@@ -162,22 +177,24 @@ class Engine:
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(
+            polls=self._stores.polls,
             links=self._stores.links,
             inbound=self._stores.inbound,
+            apart=self._apart,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
-        slots, links = self._settings.poll_slots, self._stores.links
+        slots, polls = self._settings.poll_slots, self._stores.polls
         bulkhead = Bulkhead(
             slots=slots,
             owner=lambda due: due.owner,
             claim=poller.claim,
-            give_back=links.give_back_polls,
+            give_back=polls.give_back,
             handle=poller.poll,
         )
         return Pump(
@@ -204,7 +221,7 @@ class Engine:
             leases=self._stores.leases,
             links=self._stores.links,
             ports=self._ports,
-            inspector=self._inspector,
+            inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
             on_change=self.wake_sending,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
@@ -19,7 +19,7 @@ from wedsync import errors
 from wedsync.clock import Clock
 from wedsync.model.changes import Change, ChangeKind, Source
 from wedsync.model.ids import change_id, is_id, item_id
-from wedsync.model.items import ItemKind
+from wedsync.model.items import FieldValue, ItemKind
 from wedsync.runtime.telemetry import Telemetry
 
 # A record is leased for about one vendor call; who waits longer than this comes back later.
@@ -33,6 +33,20 @@ class Seen:
     change_id: str | None = None
     echo: bool = False
     """A write of ours was recognised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a look at a record would bring to light; nothing was written."""
+
+    record_id: str
+    item_id: str = ""
+    kind: ItemKind = ItemKind.TIMELINE_EVENT
+    change: ChangeKind | None = None
+    fields: Mapping[str, tuple[FieldValue, FieldValue]] = field(default_factory=dict)
+    """The wedding's value and the vendor's, of each field that would change."""
+    note: str = ""
+    """Why nothing would change, or nothing can be said."""
 
 
 class RecordBusy(VendorUnavailable):
@@ -74,6 +88,22 @@ class Inspector:
         finally:
             await self._leases.release(held)
 
+    async def preview(self, link: Link, record_id: str) -> Preview:
+        """Say what a look would bring to light. Raises `VendorError`."""
+        port = await self._ports.open(link)
+        record = await port.read(record_id)
+        known = await self._links.item_of(link, record_id)
+        if known is None and record is None:
+            return Preview(record_id=record_id, note="the vendor has no such record, and we know of none")
+        item = known or await self._name(link, record) if record else known
+        kind = record.kind if record else ItemKind.TIMELINE_EVENT
+        held = await self._leases.peek(self._key(link, item or ""), kind)
+        if held.shadow.present and held.shadow.record_id != record_id:
+            return Preview(
+                record_id=record_id, item_id=item or "", note="its item lives in another record now"
+            )
+        return _previewed(held, record_id, self._observed(held, link, record))
+
     async def settle(
         self, held: Held, link: Link, record: VendorRecord | None, cause: Cause
     ) -> Observation | None:
@@ -81,7 +111,7 @@ class Inspector:
 
         Returns None where a change was committed: the record was released with it.
         """
-        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        observation = self._observed(held, link, record)
         if not observation.learned:
             return observation
         # The vendor's edit is a journey of its own, although a delivery met it.
@@ -94,7 +124,7 @@ class Inspector:
 
     async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
         record = await port.read(record_id)
-        observation = observe(held.shadow, held.intents, record, self._rules(link, held, record))
+        observation = self._observed(held, link, record)
         ours = echoed(held.intents, record, self._rules(link, held, record))
         change_id = await self._commit(held, link, observation, record, cause)
         return Seen(change_id=change_id, echo=bool(ours))
@@ -122,12 +152,20 @@ class Inspector:
         rules = self._ports.rules(link.vendor, held.item.kind)
         return isinstance(plan_delivery(held.item, after, rules), Write)
 
+    def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
+        rules = self._rules(link, held, record)
+        return observe(held.shadow, held.intents, record, rules, held.item)
+
     async def _name(self, link: Link, record: VendorRecord) -> str:
         """Return the item a record seen for the first time stands for.
+
+        What people said when they linked comes first.
 
         Our marker in it counts only while that item has no other record here: people copy events, and
         the copy carries the marker too. Somebody else may have named it since we asked: then alike.
         """
+        if (said := await self._links.item_expecting(link, record.record_id)) is not None:
+            return said
         own = item_id(link.link_id, record.record_id)
         first = await self._links.record_of(link, own)
         if first is not None and first.present and first.record_id != record.record_id:
@@ -164,6 +202,20 @@ class Inspector:
         kind = record.kind if record else held.shadow.kind
         rules = self._ports.rules(link.vendor, kind)
         return rules.fields if rules else {}
+
+
+def _previewed(held: Held, record_id: str, observation: Observation) -> Preview:
+    item = held.item
+    fields = {path: (item.value(path) if item else None, value) for path, value in observation.values.items()}
+    note = "" if observation.learned else "it shows what is known already"
+    return Preview(
+        record_id=record_id,
+        item_id=held.key.item_id,
+        kind=observation.shadow.kind,
+        change=observation.change,
+        fields=fields,
+        note="an edit of it is on its way" if held.pending else note,
+    )
 
 
 def _change(

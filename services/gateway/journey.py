@@ -23,9 +23,16 @@ class WebhookStep:
     trace_parent: str
     event: str = ""
     repeats: int = 0
-    polled: bool = False
-    """It is a record that a poll showed and that made no sense."""
+    origin: str = "webhook"
+    """`webhook`, `poll` for a record that a poll showed and that could not be read, `replay`."""
     attempts: int = 1
+    record_id: str | None = None
+    """Where it is about one record."""
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll found it."""
+        return self.origin == "poll"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,8 @@ class Steps:
     webhook: WebhookStep | None
     changes: Sequence[ChangeStep]
     deliveries: Sequence[DeliveryStep]
+    parts: Sequence[WebhookStep] = ()
+    """What was set apart from the webhook, each by itself, and its replays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +108,7 @@ def stages(steps: Steps) -> list[Stage]:
 
 def complete(steps: Steps) -> bool:
     """Say whether nothing more is to come."""
-    waiting = [steps.webhook.state == "received"] if steps.webhook else []
+    waiting = [step.state == "received" for step in (steps.webhook, *steps.parts) if step]
     waiting += [change.state == "pending" for change in steps.changes]
     waiting += [delivery.state == "due" for delivery in steps.deliveries]
     return bool(waiting) and not any(waiting)

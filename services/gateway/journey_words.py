@@ -49,12 +49,17 @@ def _webhook(steps: Steps) -> Iterator[str]:
         came = "found" if webhook.polled else "delivered"
         again = "once more" if webhook.repeats == 1 else f"{webhook.repeats} times more"
         yield f"It was {came} {again}; a repetition does nothing."
-    yield from _reading(webhook, changed=bool(steps.changes))
+    yield from _reading(webhook, changed=bool(steps.changes or steps.parts))
+    yield from map(_part, steps.parts)
 
 
 def _opening(webhook: WebhookStep) -> str:
     if webhook.polled:
         return f"A look at {webhook.vendor} found a record."
+    if webhook.record_id is not None:
+        return f"The record {webhook.record_id} of {webhook.vendor} is worked on by itself."
+    if webhook.origin == "replay":
+        return f"A webhook of {webhook.vendor} was replayed."
     event = f" of {webhook.event}" if webhook.event else ""
     return f"{webhook.vendor} sent a webhook{event}."
 
@@ -64,12 +69,28 @@ def _reading(webhook: WebhookStep, *, changed: bool) -> Iterator[str]:
     match webhook.state:
         case "parked":
             yield f"It could not be read{tries}; it is parked until someone acts{because}."
+        case "replayed":
+            yield f"It could not be read{tries}{because}."
         case "received":
             yield f"It is still to be read{tries}{because}."
         case _ if webhook.reason.startswith(_DECISION):
             yield f"It brought {_plain(webhook.reason)}."
         case _ if not changed:
             yield f"It changed nothing{because}."
+
+
+def _part(part: WebhookStep) -> str:
+    if part.origin == "replay":
+        return f"It was replayed as {part.id}."
+    because, tries = _because(part.reason), _tries(part.attempts)
+    record = f"Its record {part.record_id}"
+    match part.state:
+        case "parked":
+            return f"{record} could not be read{tries}; it is parked until someone acts{because}."
+        case "received":
+            return f"{record} is still to be read{tries}{because}."
+        case _:
+            return f"{record} was read by itself{tries}{because}."
 
 
 def _changes(steps: Steps) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from services.gateway.records import Intent, IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
-from wedsync.model.changes import ChangeKind
+from wedsync.model.changes import ChangeKind, ItemState
 from wedsync.model.items import CATALOGUE, LIFE, FieldSpec, FieldType, FieldValue
 
 # A vendor that loses more than this many records of a link at once, and more than this share of
@@ -46,10 +46,19 @@ def observe(
     intents: Sequence[Intent],
     record: VendorRecord | None,
     rules: Mapping[str, FieldRule],
+    item: ItemState | None = None,
 ) -> Observation:
-    """Compare the record as the vendor shows it (None: it says the record is gone) with what we know."""
+    """Compare the record as the vendor shows it (None: it says the record is gone) with what we know.
+
+    `item` is what the wedding has: a record that is seen for the first time and stands for something the
+    wedding has already is no birth, and says nothing where both show the same or the vendor shows nothing.
+    """
     if record is None:
         return _gone(shadow, intents, rules)
+    first = not shadow.present and not any(intent.kind is IntentKind.CREATE for intent in intents)
+    joins = first and shadow.record_id is None and item is not None and not item.deleted
+    if joins and item is not None:
+        shadow = replace(shadow, fields=_agreed(item, record, rules))
     seen = _Comparison(shadow, intents, rules, CATALOGUE[record.kind])
     for path, value in record.fields.items():
         seen.compare(path, value)
@@ -62,8 +71,19 @@ def observe(
         fields=seen.fields,
         generation=shadow.generation + 1,
     )
-    first = not shadow.present and not any(intent.kind is IntentKind.CREATE for intent in intents)
-    return seen.observation(after, first=first)
+    return seen.observation(after, first=first and not joins)
+
+
+def _agreed(item: ItemState, record: VendorRecord, rules: Mapping[str, FieldRule]) -> dict[str, Shown]:
+    """Return what is nobody's edit: what the wedding has too, and what the vendor leaves empty."""
+    known = {path: value for path, value in record.fields.items() if path in rules}
+    empty = {path: Shown(value=None, revision=0) for path, value in known.items() if value is None}
+    alike = {
+        path: Shown(value=value, revision=item.fields[path].revision)
+        for path, value in known.items()
+        if path in item.fields and rules[path].equivalent(item.fields[path].value, value)
+    }
+    return empty | alike
 
 
 def moved(shadow: Shadow, record: VendorRecord, rules: Mapping[str, FieldRule]) -> bool:

@@ -1,23 +1,33 @@
-"""Asking vendors what moved. A scan is a source of hints: each record that differs is looked at by itself."""
+"""Asking vendors what moved. A scan is a source of hints: each record that differs is looked at by itself.
+
+The place between two pages is kept, so that a look that is interrupted goes on there. A look at everything,
+the first one of a link or one after its vendor forgot where we were, gives way to other links every few
+pages, and what it finds travels behind what people do now.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from services.gateway.apart import Apart
 from services.gateway.calls.lanes import in_lane
 from services.gateway.channels import poll_seconds
-from services.gateway.deliver.retry import Park, after_failure, backoff
-from services.gateway.inspect_record import Inspector
+from services.gateway.deliver.retry import RECONNECT, Park, after_failure, backoff
+from services.gateway.inspect_record import Inspector, RecordBusy
 from services.gateway.observe import is_wipe, moved
+from services.gateway.pace import is_lost, next_pause, spread
+from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link, Shadow
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
-from services.gateway.store.links import DueLink, LinkStore
+from services.gateway.store.links import LinkStore
+from services.gateway.store.polls import DueLink, LinkTaken, PollStore, Progress
 from services.gateway.vendors.port import (
     BadRecord,
     CursorLost,
@@ -29,7 +39,7 @@ from services.gateway.vendors.port import (
     VendorGarbage,
     VendorPort,
     VendorRecord,
-    VendorRejected,
+    VendorUnavailable,
 )
 from wedsync.clock import Clock
 from wedsync.model.changes import Priority
@@ -38,27 +48,62 @@ from wedsync.runtime.telemetry import Telemetry
 
 MAX_PAGES = 1_000
 """Pages of one scan; a vendor that never says the last one is broken."""
+PAGES_A_TURN = 10
+"""Pages of a look at everything before other links have their turn."""
+
+_EXTEND_AFTER = timedelta(seconds=15)
+# So many records in a row that cannot be read are no bad records: the vendor is away.
+_AWAY = 2
 
 
 @dataclass(slots=True)
-class _Found:
-    """What the pages of one scan brought to light."""
+class _Look:
+    """One turn at a link, and what it brought to light."""
 
+    due: DueLink
+    started: datetime
+    extended: datetime
+    cursor: Mapping[str, Any] | None
+    known: frozenset[str] = frozenset()
+    """What the vendor has as far as we knew at the start; asked for only where it is needed."""
+    total: int | None = None
+    pages: int = 0
     records: int = 0
-    looks: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    bad: list[BadRecord] = field(default_factory=list)
-    cursor: Mapping[str, Any] = field(default_factory=dict)
+    kept: tuple[int, int] = (0, 0)
+    """How many records and pages were counted when the place was last kept."""
+    looked: int = 0
+    changed: int = 0
+    missing: int = 0
+    unread: int = 0
+    """Records in a row that could not be read."""
+
+    @property
+    def link(self) -> Link:
+        return self.due.link
+
+    def progress(self) -> Progress:
+        """Return what is new since the place was last kept."""
+        records, pages = self.kept
+        self.kept = self.records, self.pages
+        return Progress(
+            cursor=self.cursor or {},
+            started_at=self.started,
+            records=self.records - records,
+            pages=self.pages - pages,
+            total=self.total,
+        )
 
 
 class Poller:
-    """Scans links whose time has come."""
+    """Looks at links whose time has come."""
 
     def __init__(
         self,
         *,
+        polls: PollStore,
         links: LinkStore,
         inbound: InboundStore,
+        apart: Apart,
         ports: Ports,
         inspector: Inspector,
         telemetry: Telemetry,
@@ -67,84 +112,111 @@ class Poller:
         report: Callable[[Link, VendorError | None], None],
         missed: Callable[[Link], None],
     ) -> None:
-        self._links, self._inbound, self._ports = links, inbound, ports
-        self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
+        self._polls, self._links, self._inbound, self._apart = polls, links, inbound, apart
+        self._ports, self._inspector = ports, inspector
+        self._telemetry, self._clock = telemetry, clock
         self._on_change, self._report, self._missed = on_change, report, missed
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
         """Claim links that are due for a look; none of those who are busy."""
-        return await self._links.claim_polls(limit, busy)
+        return await self._polls.claim(limit, busy)
 
     async def poll(self, due: DueLink) -> None:
         """Scan one link and look at everything that differs from what we know."""
-        # The first scan of all brings in what has been there for long: that can wait for people's edits.
-        with in_lane(Priority.BULK if due.cursor is None else Priority.NORMAL):
-            await self._poll(due)
+        # What has been there for long can wait for people's edits.
+        with contextlib.suppress(LinkTaken), in_lane(Priority.BULK if due.backfilling else Priority.NORMAL):
+            await self._turn(due)
 
-    async def _poll(self, due: DueLink) -> None:
-        link, started = due.link, self._clock.now()
+    async def _turn(self, due: DueLink) -> None:
+        now = self._clock.now()
+        look = _Look(due=due, started=now, extended=now, cursor=due.cursor)
         try:
-            port = await self._ports.open(link)
-            found = await self._scan(port, link, due.cursor)
-            if is_wipe(len(await self._links.present(link)), len(found.missing)):
-                await self._brake(link, len(found.missing))
-                return
-            changed = await self._look(link, found, started)
+            with contained():
+                port = await self._ports.open(due.link)
+                more = await self._pages(port, look)
         except VendorError as error:
-            await self._failed(due, error, started)
+            await self._failed(look, error)
             return
-        self._report(link, None)
-        if due.cursor is not None:  # the first scan of all finds everything
-            for _ in range(changed):
-                self._missed(link)
-        if found.looks or found.missing or found.bad:
-            looked = len(found.looks) + len(found.missing)
-            await self._links.log_scan(link, started_at=started, records=found.records, looked_at=looked)
-        await self._links.polled(link, cursor=found.cursor, seconds=self._interval(link), due_at=due.due_at)
+        if more is not None:
+            await self._finished(look, more=more)
 
-    async def _scan(self, port: VendorPort, link: Link, cursor: Mapping[str, Any] | None) -> _Found:
-        found = _Found(cursor=cursor or {})
-        for _ in range(MAX_PAGES):
-            page = await port.scan(cursor)
-            await self._sort(link, page, found)
-            cursor = found.cursor = page.cursor
+    async def _pages(self, port: VendorPort, look: _Look) -> bool | None:
+        """Work page by page; return whether there are more for another turn, None for a brake."""
+        while True:
+            page = await port.scan(look.cursor)
+            if not await self._page(look, page):
+                return None
+            look.cursor, look.pages = page.cursor, look.pages + 1
+            look.total = page.total if page.total is not None else look.total
             if not page.more:
-                return found
-        raise VendorGarbage(f"the scan has more than {MAX_PAGES} pages")
+                return False
+            if look.due.link.backfill.pages + look.pages >= MAX_PAGES:
+                raise VendorGarbage(f"the scan has more than {MAX_PAGES} pages")
+            # Absences are weighed over a whole scan, so one that has met some is not cut in two.
+            if not look.missing:
+                if look.due.backfilling and look.pages >= PAGES_A_TURN:
+                    return True
+                await self._polls.keep(look.due, look.progress())
 
-    async def _sort(self, link: Link, page: Scan, found: _Found) -> None:
+    async def _page(self, look: _Look, page: Scan) -> bool:
+        link = look.link
         shadows = await self._links.shadows(link, [record.record_id for record in page.records])
-        found.records += len(page.records)
-        found.looks += [r.record_id for r in page.records if self._differs(link, r, shadows.get(r.record_id))]
-        found.bad += page.bad
-        known = await self._links.present(link) if page.missing or page.present is not None else frozenset()
-        absent = set() if page.present is None else known - page.present - {bad.record_id for bad in page.bad}
-        found.missing += sorted((set(page.missing) & known) | absent)
+        differing = [r.record_id for r in page.records if self._differs(link, r, shadows.get(r.record_id))]
+        missing = await self._suspicions(look, page)
+        look.records, look.missing = look.records + len(page.records), look.missing + len(missing)
+        if is_wipe(len(look.known), look.missing):
+            await self._brake(look)
+            return False
+        for bad in page.bad:
+            await self._park(link, bad, look.started)
+        for record_id in dict.fromkeys([*differing, *missing]):
+            await self._look_at(look, record_id)
+        return True
+
+    async def _suspicions(self, look: _Look, page: Scan) -> list[str]:
+        if not page.missing and page.present is None:
+            return []
+        known = await self._links.present(look.link)
+        look.known = look.known or known
+        bad = {bad.record_id for bad in page.bad}
+        absent = set() if page.present is None else known - page.present - bad
+        return sorted((set(page.missing) & known) | absent)
 
     def _differs(self, link: Link, record: VendorRecord, shadow: Shadow | None) -> bool:
         rules = self._ports.rules(link.vendor, record.kind)
         return rules is not None and (shadow is None or moved(shadow, record, rules.fields))
 
-    async def _look(self, link: Link, found: _Found, detected_at: datetime) -> int:
-        """Look at every record that differs; return how many had changed."""
-        for bad in found.bad:
-            await self._park(link, bad, detected_at)
-        looks = dict.fromkeys([*found.looks, *found.missing])
-        return sum([await self._look_at(link, record_id, detected_at) for record_id in looks])
-
-    async def _look_at(self, link: Link, record_id: str, detected_at: datetime) -> bool:
-        with self._telemetry.span("detected", new_trace=True, vendor=link.vendor) as span:
-            cause = Cause(trace_parent=span.traceparent, detected_at=detected_at)
+    async def _look_at(self, look: _Look, record_id: str) -> None:
+        """Look at one record; what cannot be read is set apart, so that it holds up no other."""
+        await self._stay(look)
+        look.looked += 1
+        with self._telemetry.span("detected", new_trace=True, vendor=look.link.vendor) as span:
+            cause = Cause(
+                trace_parent=span.traceparent, detected_at=look.started, backfill=look.due.backfilling
+            )
             try:
-                seen = await self._inspector.look(link, record_id, cause)
+                with contained():
+                    seen = await self._inspector.look(look.link, record_id, cause)
             except OutOfScope:
-                return False
-            except (VendorGarbage, VendorRejected) as error:
-                await self._park(link, BadRecord(record_id=record_id, reason=str(error)), detected_at)
-                return False
+                return
+            except (VendorAuthFailed, NotCalled):
+                raise
+            except VendorError as error:
+                look.unread += isinstance(error, VendorUnavailable) and not isinstance(error, RecordBusy)
+                if look.unread >= _AWAY:
+                    raise
+                await self._apart.from_poll(look.link, record_id, cause, error)
+                return
+        look.unread = 0
         if seen.change_id is not None:
+            look.changed += 1
             self._on_change()
-        return seen.change_id is not None
+
+    async def _stay(self, look: _Look) -> None:
+        """Go on being the link's only poller, however long its records take."""
+        if self._clock.now() - look.extended >= _EXTEND_AFTER:
+            await self._polls.extend(look.due)
+            look.extended = self._clock.now()
 
     async def _park(self, link: Link, bad: BadRecord, detected_at: datetime) -> None:
         """Keep a record that makes no sense for a human, once per content."""
@@ -161,39 +233,65 @@ class Poller:
             trace_parent=self._telemetry.new_traceparent(),
             detected_at=detected_at,
             origin="poll",
+            link_id=link.link_id,
+            record_id=bad.record_id,
+            cause="garbage",
             parked=f"{bad.record_id}: {bad.reason}. Correct it at the vendor; it is read again then.",
         )
         await self._inbound.accept([arrival])
 
-    async def _brake(self, link: Link, missing: int) -> None:
+    async def _brake(self, look: _Look) -> None:
         reason = (
-            f"{missing} records are suddenly gone at the vendor. If they were deleted on purpose, unlink; "
-            "if not, resume the link when the vendor shows them again."
+            f"{look.missing} records are suddenly gone at the vendor. If they were deleted on purpose, "
+            "unlink; if not, resume the link when the vendor shows them again."
         )
-        await self._links.set_state(link, active=False, reason=reason)
+        await self._links.set_state(look.link, active=False, reason=reason)
 
-    async def _failed(self, due: DueLink, error: VendorError, started: datetime) -> None:
-        link = due.link
-        self._report(link, error)
-        await self._links.log_scan(link, started_at=started, records=0, looked_at=0, error=str(error))
-        if isinstance(error, NotCalled):
-            await self._links.poll_later(link, seconds=_pause(error, 1))
+    async def _finished(self, look: _Look, *, more: bool) -> None:
+        link, due = look.link, look.due
+        self._report(link, None)
+        if not due.backfilling:
+            for _ in range(look.changed):
+                self._missed(link)
+        if look.looked:
+            await self._polls.log(link, started_at=look.started, records=look.records, looked_at=look.looked)
+        if more:
+            await self._polls.keep(due, look.progress(), rest=True)
             return
-        lost = isinstance(error, CursorLost)
-        if isinstance(error, VendorAuthFailed):
-            await self._links.set_state(link, active=False, reason=f"{error}. Connect the account again.")
-        # A cursor lost on a scan from the start would be lost again at once.
-        at_once = lost and due.cursor is not None
-        seconds = 0.0 if at_once else _pause(error, due.failures + 1)
-        await self._links.poll_failed(link, seconds=seconds, cursor_lost=lost)
+        pause = self._next_pause(look)
+        seconds = spread(pause, self._ports.manifest(link.vendor).poll.jitter, random.random())  # noqa: S311
+        await self._polls.finish(due, look.progress(), pause=pause, seconds=seconds)
 
-    def _interval(self, link: Link) -> float:
-        manifest = self._ports.manifest(link.vendor)
-        seconds = manifest.poll.interval_seconds
-        if manifest.push:
-            longer = manifest.push.poll_interval_seconds
-            seconds = poll_seconds(seconds, longer, until=link.pushed_until, now=self._clock.now())
-        return seconds * (1 + manifest.poll.jitter * (2 * random.random() - 1))  # noqa: S311 - jitter
+    def _next_pause(self, look: _Look) -> float:
+        """Return the pause until the next look: by how much happens, and longer while a channel works."""
+        manifest = self._ports.manifest(look.link.vendor)
+        pause = next_pause(
+            look.link.poll_seconds or manifest.poll.interval_seconds,
+            changed=look.changed > 0 and not look.due.backfilling,
+            fastest=manifest.poll.fastest,
+            slowest=manifest.poll.slowest,
+        )
+        if manifest.push is None:
+            return pause
+        longer = manifest.push.poll_interval_seconds
+        return poll_seconds(pause, longer, until=look.link.pushed_until, now=self._clock.now())
+
+    async def _failed(self, look: _Look, error: VendorError) -> None:
+        link, due = look.link, look.due
+        self._report(link, error)
+        await self._polls.log(
+            link, started_at=look.started, records=look.records, looked_at=look.looked, error=str(error)
+        )
+        if isinstance(error, NotCalled):
+            await self._polls.later(due, seconds=_pause(error, 1))
+            return
+        lost = is_lost(error, midway=due.midway, failures=due.failures)
+        # A cursor lost on a scan from the start would be lost again at once.
+        at_once = isinstance(error, CursorLost) and due.cursor is not None
+        seconds = 0.0 if at_once else _pause(error, due.failures + 1)
+        await self._polls.fail(due, seconds=seconds, lost=lost)
+        if isinstance(error, VendorAuthFailed):
+            await self._links.set_state(link, active=False, reason=f"{error}. {RECONNECT}.")
 
 
 def _pause(error: VendorError, failures: int) -> float:

@@ -31,7 +31,7 @@ class Ports:
         calls: Calls | None = None,
     ) -> None:
         self._vendors, self._links, self._http, self._calls = vendors, links, http, calls
-        self._open: OrderedDict[str, VendorPort] = OrderedDict()
+        self._open: OrderedDict[tuple[str, int], VendorPort] = OrderedDict()
 
     def manifest(self, vendor: str) -> Manifest:
         """Return the vendor's manifest."""
@@ -47,14 +47,24 @@ class Ports:
 
     async def open(self, link: Link) -> VendorPort:
         """Return the adapter of a link. Raises `VendorRejected` if its integration is gone."""
-        port = self._open.get(link.link_id)
+        # One that was built with credentials of before is not asked for any more, and ages out.
+        key = link.link_id, link.account_version
+        port = self._open.get(key)
         if port is None:
-            port = self._open[link.link_id] = await self.build(link)
+            port = self._open[key] = await self.build(link)
             if len(self._open) > _KEPT:
                 _, oldest = self._open.popitem(last=False)
                 await oldest.aclose()
-        self._open.move_to_end(link.link_id)
+        self._open.move_to_end(key)
         return port
+
+    async def try_out(self, link: Link) -> None:
+        """Return if the vendor lets us in and knows the link's scope. Raises `VendorError`."""
+        port = await self.build(link)
+        try:
+            await port.check()
+        finally:
+            await port.aclose()
 
     def pushing(self) -> frozenset[str]:
         """Return the vendors that have push channels."""
@@ -67,11 +77,13 @@ class Ports:
     async def build(self, link: Link) -> VendorPort:
         """Return a new adapter for a link that may not exist yet."""
         integration = await self._links.integration([link.organization_id], link.integration_id)
-        if integration is None:
+        if integration is None or integration.disconnected_at is not None:
             raise VendorRejected("the integration is no longer connected")
         vendor, account, http = self._vendors[link.vendor], self._links.account(integration), self._http
         if self._calls:
-            account = self._calls.account(link.organization_id, account, vendor.manifest)
+            account = self._calls.account(
+                link.organization_id, account, vendor.manifest, version=integration.version
+            )
             http = self._calls.door(account, vendor.manifest)
         scope = {**link.scope, "time_zone": link.time_zone}
         return vendor.create_adapter(http, vendor.manifest, account, scope)

@@ -11,6 +11,24 @@ from wedsync.model.items import FieldValue, ItemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """How far a look at everything a vendor has, has come; `expected` is 0 where nobody knows."""
+
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    records: int = 0
+    pages: int = 0
+    expected: int = 0
+
+    def remaining_seconds(self, now: datetime) -> int:
+        """Return how long it goes on if it goes on like this; 0 where nobody knows or it is over."""
+        if self.ended_at is not None or self.started_at is None or not self.records:
+            return 0
+        a_record = (now - self.started_at).total_seconds() / self.records
+        return max(0, round((self.expected - self.records) * a_record))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """An integration joined to a wedding."""
 
@@ -22,6 +40,8 @@ class Link:
     scope: Mapping[str, str]
     time_zone: str
     active: bool = True
+    ended: bool = False
+    """Unlinked, or its vendor disconnected: kept for its history only."""
     reason: str = ""
     created_at: datetime | None = None
     scanned_at: datetime | None = None
@@ -29,6 +49,16 @@ class Link:
     """Why the vendor does not tell us that something moved, where it could."""
     pushed_until: datetime | None = None
     """When the last of its push channels ends."""
+    poll_seconds: float | None = None
+    """The pause between two looks at present; None before the first."""
+    backfill: Backfill = Backfill()
+    account_version: int = 1
+    """Rises with every change of the account's credentials or address."""
+
+    @property
+    def state(self) -> str:
+        """Return how it is doing, in a word."""
+        return "ended" if self.ended else "active" if self.active else "paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +86,8 @@ class Shadow:
     generation: int = 0
     gone: bool = False
     fields: Mapping[str, Shown] = field(default_factory=dict)
+    expected: str | None = None
+    """The record that people said the item is there already; None once any record was seen, too."""
 
     @property
     def present(self) -> bool:

@@ -8,13 +8,22 @@ from typing import Any, Protocol
 
 import orjson
 
-from services.gateway.deliver.retry import Park, after_failure
-from services.gateway.inspect_record import Inspector, Seen
+from services.gateway.apart import Apart, Trouble
+from services.gateway.deliver.retry import Park, after_failure, cause_of
+from services.gateway.inspect_record import Inspector, RecordBusy, Seen
+from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link
 from services.gateway.store.inbound import Cause, InboundStore, Received
 from services.gateway.store.links import LinkStore
-from services.gateway.vendors.port import Decision, NotCalled, OutOfScope, VendorError
+from services.gateway.vendors.port import (
+    Decision,
+    NotCalled,
+    OutOfScope,
+    VendorAuthFailed,
+    VendorError,
+    VendorUnavailable,
+)
 from wedsync.runtime.traceparent import within
 
 
@@ -26,6 +35,10 @@ class Decisions(Protocol):
         ...
 
 
+# A paused link is asked this often whether it goes on.
+_PAUSED_SECONDS = 60.0
+
+
 class Translator:
     """Works through the webhook log."""
 
@@ -34,13 +47,14 @@ class Translator:
         *,
         inbound: InboundStore,
         links: LinkStore,
+        apart: Apart,
         ports: Ports,
         inspector: Inspector,
         decisions: Decisions,
         on_change: Callable[[], None],
         on_wake: Callable[[], None],
     ) -> None:
-        self._inbound, self._links, self._ports = inbound, links, ports
+        self._inbound, self._links, self._apart, self._ports = inbound, links, apart, ports
         self._inspector, self._decisions = inspector, decisions
         self._on_change, self._on_wake = on_change, on_wake
 
@@ -49,26 +63,55 @@ class Translator:
         return await self._inbound.claim(limit, busy)
 
     async def translate(self, webhook: Received) -> None:
-        """Look at everything the webhook points at; park it if that makes no sense."""
-        links = await self._links.links([webhook.organization_id], integration_id=webhook.integration_id)
+        """Look at everything it points at; park it if that makes no sense."""
+        links = await self._concerned(webhook)
+        if webhook.record_id is not None and any(not link.active and not link.ended for link in links):
+            # Nothing else will tell of this record once the link goes on.
+            await self._inbound.postpone(
+                webhook, seconds=_PAUSED_SECONDS, reason="the link is paused", untried=True
+            )
+            return
+        told: list[Seen | str | Trouble] = []
         try:
-            told = [told for link in links if link.active for told in await self._one(webhook, link)]
+            for link in links:
+                if link.active:
+                    told += await self._one(webhook, link)
         except VendorError as error:
             await self._failed(webhook, error)
             return
-        await self._inbound.finish(webhook, state="processed", reason=_nothing(told))
+        await self._done(webhook, told)
         self._on_change()
 
-    async def _one(self, webhook: Received, link: Link) -> list[Seen | str]:
+    async def _concerned(self, webhook: Received) -> Sequence[Link]:
+        organizations = [webhook.organization_id]
+        if webhook.link_id is None:
+            return await self._links.links(organizations, integration_id=webhook.integration_id)
+        link = await self._links.find_link(organizations, webhook.link_id)
+        return [link] if link is not None else []
+
+    async def _done(self, webhook: Received, told: Sequence[Seen | str | Trouble]) -> None:
+        troubles = [one for one in told if isinstance(one, Trouble)]
+        if not troubles:
+            await self._inbound.finish(webhook, state="processed", reason=_nothing(told))
+        elif len(told) == 1 or all(map(_uncalled, told)):
+            await self._failed(webhook, troubles[0].error)
+        else:
+            await self._apart.from_webhook(webhook, troubles)
+
+    async def _one(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
         """Return what each record turned out to be, and what became of each decision."""
         if webhook.wakes:
             return await self._wake(webhook, link)
-        port = await self._ports.open(link)
-        event: Mapping[str, Any] = orjson.loads(webhook.body)
-        decided = [await self._decide(webhook, link, decision) for decision in port.decisions(event)]
-        return [*decided, *await self._look(webhook, link, port.hints(event))]
+        with contained():
+            port = await self._ports.open(link)
+            if webhook.record_id is not None:
+                return await self._look(webhook, link, [webhook.record_id])
+            event: Mapping[str, Any] = orjson.loads(webhook.body)
+            decisions, record_ids = port.decisions(event), port.hints(event)
+        decided = [await self._decide(webhook, link, decision) for decision in decisions]
+        return [*decided, *await self._look(webhook, link, record_ids)]
 
-    async def _wake(self, webhook: Received, link: Link) -> list[Seen | str]:
+    async def _wake(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
         """Ask the vendor now what moved: the webhook only says that something did."""
         if link.link_id not in webhook.wakes:
             return []
@@ -78,34 +121,62 @@ class Translator:
 
     async def _decide(self, webhook: Received, link: Link, decision: Decision) -> str:
         with within(webhook.trace_parent):
-            return await self._decisions.decide(link, decision, webhook.webhook_id)
+            # A click that is replayed is the same click.
+            return await self._decisions.decide(link, decision, webhook.parent_id or webhook.webhook_id)
 
-    async def _look(self, webhook: Received, link: Link, record_ids: Sequence[str]) -> list[Seen | str]:
+    async def _look(
+        self, webhook: Received, link: Link, record_ids: Sequence[str]
+    ) -> list[Seen | str | Trouble]:
+        """Look at each record by itself; once the vendor is away, the rest are not even tried."""
+        seen: list[Seen | str | Trouble] = []
+        away: VendorError | None = None
+        for record_id in record_ids:
+            try:
+                if away is not None:
+                    raise away
+                seen.append(await self._look_at(webhook, link, record_id))
+            except OutOfScope:
+                continue
+            except VendorError as error:
+                away = error if _is_away(error) else None
+                seen.append(Trouble(link=link, record_id=record_id, error=error))
+        return seen
+
+    async def _look_at(self, webhook: Received, link: Link, record_id: str) -> Seen:
         cause = Cause(
             trace_parent=webhook.trace_parent,
             detected_at=webhook.accepted_at,
             webhook_id=webhook.webhook_id,
         )
-        seen: list[Seen | str] = []
-        for record_id in record_ids:
-            try:
-                # The vendor is asked on behalf of this webhook: the call belongs to its trace.
-                with within(webhook.trace_parent):
-                    seen.append(await self._inspector.look(link, record_id, cause))
-            except OutOfScope:
-                continue
-        return seen
+        # The vendor is asked on behalf of this webhook: the call belongs to its trace.
+        with within(webhook.trace_parent), contained():
+            return await self._inspector.look(link, record_id, cause)
 
     async def _failed(self, webhook: Received, error: VendorError) -> None:
         verdict = after_failure(error, attempts=webhook.attempts, dice=random.random())  # noqa: S311 - jitter
         if isinstance(verdict, Park):
-            await self._inbound.finish(webhook, state="parked", reason=verdict.reason)
+            await self._inbound.finish(webhook, state="parked", reason=verdict.reason, cause=verdict.cause)
         else:
-            untried = isinstance(error, NotCalled)
-            await self._inbound.postpone(webhook, seconds=verdict.seconds, reason=str(error), untried=untried)
+            await self._inbound.postpone(
+                webhook,
+                seconds=verdict.seconds,
+                reason=str(error),
+                cause=cause_of(error),
+                untried=isinstance(error, NotCalled),
+            )
 
 
-def _nothing(told: Sequence[Seen | str]) -> str:
+def _uncalled(one: Seen | str | Trouble) -> bool:
+    return isinstance(one, Trouble) and isinstance(one.error, NotCalled)
+
+
+def _is_away(error: VendorError) -> bool:
+    """Say whether the vendor answers nothing, rather than nothing about one record."""
+    unavailable = isinstance(error, VendorUnavailable) and not isinstance(error, RecordBusy)
+    return unavailable or isinstance(error, VendorAuthFailed)
+
+
+def _nothing(told: Sequence[Seen | str | Trouble]) -> str:
     """Return why a webhook became no change; empty where it did."""
     if words := [one for one in told if isinstance(one, str)]:
         return "; ".join(words)

@@ -20,16 +20,20 @@ from services.gateway.http.events import EventStream
 from services.gateway.http.rest import Rest
 from services.gateway.http.server import serving_http
 from services.gateway.http.webhooks import Webhooks
+from services.gateway.link_plan import LinkPlanner
 from services.gateway.metrics import observe_vendor_call
 from services.gateway.ports import Ports
-from services.gateway.rpc.accounts import IntegrationRpc, LinkRpc
+from services.gateway.replay import Replays
+from services.gateway.rpc.accounts import IntegrationRpc
 from services.gateway.rpc.commits import CommitRpc
 from services.gateway.rpc.decisions import ConflictDecisions
 from services.gateway.rpc.deliveries import DeliveryRpc
+from services.gateway.rpc.links import LinkRpc
 from services.gateway.rpc.reports import HealthReports
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.links import Integration
+from services.gateway.upkeep import Upkeep
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import Vendor, load_vendors
 from wedsync.api.gateway.v1 import commit_pb2_grpc, delivery_pb2_grpc, integration_pb2_grpc, link_pb2_grpc
@@ -162,22 +166,40 @@ async def _parts(
 
 
 def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
-    links, stores = parts.stores.links, parts.stores
+    accounts, stores = parts.accounts, parts.stores
+    upkeep = Upkeep(accounts=accounts, links=stores.links, endings=stores.endings, ports=parts.ports)
+    planner = LinkPlanner(accounts=accounts, ports=parts.ports, projection=stores.projection)
     return [
         (
             integration_pb2_grpc.add_IntegrationServiceServicer_to_server,
-            IntegrationRpc(accounts=parts.accounts, links=links, vendors=parts.vendors),
+            IntegrationRpc(accounts=accounts, upkeep=upkeep, links=stores.links, vendors=parts.vendors),
         ),
-        (link_pb2_grpc.add_LinkServiceServicer_to_server, LinkRpc(accounts=parts.accounts, links=links)),
+        (
+            link_pb2_grpc.add_LinkServiceServicer_to_server,
+            LinkRpc(accounts=accounts, upkeep=upkeep, planner=planner, links=stores.links, clock=parts.clock),
+        ),
         (
             delivery_pb2_grpc.add_DeliveryServiceServicer_to_server,
-            DeliveryRpc(store=stores.journeys, latency=stores.latency),
+            DeliveryRpc(store=stores.journeys, latency=stores.latency, replays=_replays(parts)),
         ),
         (
             commit_pb2_grpc.add_CommitServiceServicer_to_server,
             CommitRpc(store=stores.deliveries, on_commit=parts.engine.wake_deliveries),
         ),
     ]
+
+
+def _replays(parts: _Parts) -> Replays:
+    return Replays(
+        store=parts.stores.stuck,
+        links=parts.stores.links,
+        ports=parts.ports,
+        inspector=parts.engine.inspector,
+        telemetry=parts.telemetry,
+        clock=parts.clock,
+        on_replay=parts.engine.wake_translation,
+        on_retry=parts.engine.wake_deliveries,
+    )
 
 
 def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Starlette:

@@ -5,26 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from services.gateway.channels import Kept
 from services.gateway.deliver.confirm import settled
 from services.gateway.observe import Observation
 from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.activities import ActivityStore
-from services.gateway.store.channels import ChannelStore, DuePush
 from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
 from services.gateway.store.leases import Held, RecordLeases
-from services.gateway.store.links import DueLink, Integration, LinkStore, endpoint_hash
+from services.gateway.store.links import Integration, LinkStore, Match, endpoint_hash
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.port import Account
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
-from wedsync.model.changes import Change, ChangeResult, Outcome
+from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.ids import delivery_id, new_id
 from wedsync.model.items import ItemKind
 
@@ -42,11 +39,20 @@ class MemoryLeases(RecordLeases):
             return None
         token = memory.leases[place] = new_id()
         fresh = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
+        return self._held(key, token, memory.shadows.setdefault(place, fresh))
+
+    async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
+        """Return the same without the lease."""
+        fresh = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
+        return self._held(key, "", self._memory.shadows.get(place_of(key), fresh))
+
+    def _held(self, key: RecordKey, token: str, shadow: Shadow) -> Held:
+        memory, place = self._memory, place_of(key)
         sequence, item = memory.projection.get(key.item_id, (0, None))
         return Held(
             key=key,
             token=token,
-            shadow=memory.shadows.setdefault(place, fresh),
+            shadow=replace(shadow, expected=shadow.expected if shadow.record_id is None else None),
             intents=[r.intent for r in memory.intents if r.place == place and r.state != "confirmed"],
             pending=any(_in_flight(row, key, sequence) for row in memory.activities),
             item=item,
@@ -97,21 +103,37 @@ class MemoryInbound(InboundStore):
         if first := known.get(arrival.delivery_key or ""):
             return first
         self._memory.webhooks.append(arrival)
-        if arrival.ignored:
-            self._memory.finished[arrival.webhook_id] = ("processed", arrival.ignored)
+        if arrival.ignored or arrival.parked:
+            state = "processed" if arrival.ignored else "parked"
+            self._memory.finished[arrival.webhook_id] = (state, arrival.ignored or arrival.parked)
         return arrival.webhook_id
+
+    async def set_apart(
+        self, arrivals: Sequence[Arrival], *, done: Received | None = None, reason: str = ""
+    ) -> None:
+        """Have records worked on by themselves, unless they are already."""
+        for arrival in arrivals:
+            if not any(self._same(arrival, known) for known in self._memory.webhooks):
+                self._known_as(arrival)
+        if done is not None:
+            await self.finish(done, state="processed", reason=reason)
+
+    def _same(self, arrival: Arrival, known: Arrival) -> bool:
+        state, reason = self._memory.finished.get(known.webhook_id, ("received", ""))
+        again = state == "received" or (state == "parked" and reason == arrival.parked)
+        return again and (known.link_id, known.record_id) == (arrival.link_id, arrival.record_id)
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Return webhooks that wait."""
         waiting = [w for w in self._memory.webhooks if w.webhook_id not in self._memory.finished]
         return [received(arrival) for arrival in waiting[:limit]]
 
-    async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
+    async def finish(self, webhook: Received, *, state: str, reason: str = "", cause: str = "") -> None:
         """Say what became of a webhook."""
         self._memory.finished[webhook.webhook_id] = (state, reason)
 
     async def postpone(
-        self, webhook: Received, *, seconds: float, reason: str, untried: bool = False
+        self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False
     ) -> None:
         """Work on it later."""
         self._memory.finished[webhook.webhook_id] = (f"again in {seconds:.1f}", reason)
@@ -137,7 +159,10 @@ class MemoryInbound(InboundStore):
                 item_id=held.key.item_id,
                 change=change,
                 attempts=1,
+                backfill=cause.backfill,
             )
+            if not cause.backfill:
+                self._hurry(held.key)
             generation = observation.shadow.generation
             self._memory.activities.append(ActivityRow(activity=activity, generation=generation, cause=cause))
         if again:
@@ -146,6 +171,11 @@ class MemoryInbound(InboundStore):
             )
             self._memory.deliveries[row.delivery_id] = row
         self._memory.release(held)
+
+    def _hurry(self, key: RecordKey) -> None:
+        for row in self._memory.activities:
+            if row.state == "pending" and (row.activity.link_id, row.activity.item_id) == place_of(key):
+                row.activity = replace(row.activity, backfill=False)
 
 
 class MemorySecrets(SecretStore):
@@ -178,47 +208,10 @@ def received(arrival: Arrival, *, attempts: int = 1) -> Received:
         attempts=attempts,
         trace_parent=arrival.trace_parent,
         wakes=arrival.wakes,
+        link_id=arrival.link_id,
+        record_id=arrival.record_id,
+        parent_id=arrival.parent_id,
     )
-
-
-class MemoryChannels(ChannelStore):
-    """Push channels, and what was said of each link's."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self.looks: list[dict[str, Any]] = []
-
-    async def claim(self, vendors: Collection[str], limit: int) -> list[DuePush]:
-        """Return all links of these vendors."""
-        links = [link for link in self._memory.links.values() if link.vendor in vendors]
-        return [await self.due(link) for link in links][:limit]
-
-    async def due(self, link: Link, failures: int = 0) -> DuePush:
-        """Return a link with its channels."""
-        at = datetime.fromisoformat("2027-01-01T00:00:00+00:00")
-        return DuePush(link=link, kept=await self.of_link(link), failures=failures, due_at=at)
-
-    async def find(self, organization_id: str, integration_id: str, names: Collection[str]) -> list[Kept]:
-        """Return an integration's channels of these names."""
-        links = {link.link_id: link for link in self._memory.links.values()}
-        kept = [each for each in self._memory.channels.values() if each.channel.channel_id in names]
-        return [each for each in kept if links[each.link_id].integration_id == integration_id]
-
-    async def keep(self, link: Link, kept: Kept) -> None:
-        """Keep a channel."""
-        self._memory.channels[kept.id] = kept
-
-    async def forget(self, link: Link, kept: Kept) -> None:
-        """Keep it no longer."""
-        self._memory.channels.pop(kept.id, None)
-
-    async def looked(self, due: DuePush, *, seconds: float, failures: int, reason: str) -> None:
-        """Note when to look again, and why there is no channel."""
-        self.looks.append({"seconds": seconds, "failures": failures, "reason": reason})
-
-    async def of_link(self, link: Link) -> list[Kept]:
-        """Return a link's channels."""
-        return [each for each in self._memory.channels.values() if each.link_id == link.link_id]
 
 
 class MemoryActivities(ActivityStore):
@@ -233,7 +226,7 @@ class MemoryActivities(ActivityStore):
         for row in sorted(self._memory.activities, key=lambda row: row.generation):
             if row.state == "pending":
                 oldest.setdefault((row.activity.link_id, row.activity.item_id), row)
-        return [row.activity for row in oldest.values()][:limit]
+        return sorted((row.activity for row in oldest.values()), key=lambda a: a.backfill)[:limit]
 
     async def resolve(self, activity: Activity, result: ChangeResult, *, corrected: bool) -> None:
         """Record what became of a change, and what it teaches."""
@@ -297,6 +290,19 @@ class MemoryDeliveries(DeliveryStore):
                 self._memory.deliveries.setdefault(row.delivery_id, row)
         return len(self._memory.deliveries) - before
 
+    def due_again(self, link: Link, item: ItemState, sequence: int) -> None:
+        """Make an item due for a link, though nothing was committed."""
+        key = RecordKey(
+            organization_id=link.organization_id,
+            wedding_id=link.wedding_id,
+            link_id=link.link_id,
+            item_id=item.item_id,
+        )
+        name = delivery_id(link.link_id, item.item_id)
+        self._memory.deliveries[name] = DueRow(
+            delivery_id=name, key=key, kind=item.kind, sequence=sequence, change_id=None
+        )
+
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Return records with due deliveries."""
         due = {row.key: row.kind for row in self._memory.deliveries.values() if row.state == "due"}
@@ -329,16 +335,18 @@ class MemoryDeliveries(DeliveryStore):
                 row.state, row.reason = state, reason
         self._memory.release(held)
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str, untried: bool = False) -> None:
+    async def postpone(
+        self, key: RecordKey, *, seconds: float, reason: str, cause: str = "", untried: bool = False
+    ) -> None:
         """Try again later."""
         for row in self._memory.due(key):
             row.seconds, row.reason = seconds, reason
             row.attempts -= untried
 
-    async def park(self, key: RecordKey, *, reason: str) -> None:
+    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
         """Stop trying."""
         for row in self._memory.due(key):
-            row.state, row.reason = "parked", reason
+            row.state, row.reason = state, reason
 
 
 def _due(commit: Commit, link: Link) -> DueRow:
@@ -403,10 +411,34 @@ class MemoryLinks(LinkStore):
         """Return the secret part of the webhook address."""
         return self._memory.endpoint_keys[integration.integration_id]
 
-    async def link(self, link: Link, *, request_id: str, trace_parent: str) -> Link:
-        """Keep a link; idempotent by request."""
+    async def link(
+        self, link: Link, *, request_id: str, trace_parent: str, matches: Sequence[Match] = ()
+    ) -> Link:
+        """Keep a link and what people said is the same; idempotent by request."""
         wanted = self._memory.requests.setdefault(request_id, link.link_id)
+        if wanted == link.link_id:
+            self._memory.shadows |= {
+                (link.link_id, match.item_id): Shadow(
+                    link_id=link.link_id,
+                    item_id=match.item_id,
+                    kind=self._memory.projection[match.item_id][1].kind,
+                    expected=match.record_id,
+                )
+                for match in matches
+            }
         return self._memory.links.setdefault(wanted, link)
+
+    async def update(self, before: Integration, account: Account) -> Integration:
+        """Keep new credentials."""
+        after = replace(before, base_url=account.base_url, version=before.version + 1)
+        self._memory.integrations[before.integration_id] = (after, account)
+        return after
+
+    async def item_expecting(self, link: Link, record_id: str) -> str | None:
+        """Return the item that people said this record is."""
+        mine = [shadow for (owner, _), shadow in self._memory.shadows.items() if owner == link.link_id]
+        wanted = (s.item_id for s in mine if s.record_id is None and s.expected == record_id)
+        return next(wanted, None)
 
     async def links(
         self,
@@ -436,34 +468,6 @@ class MemoryLinks(LinkStore):
     async def poll_now(self, link: Link) -> None:
         """Make the link due."""
         self._memory.polls.append({"now": link.link_id})
-
-    async def claim_polls(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
-        """Return links to look at."""
-        active = [link for link in self._memory.links.values() if link.active][:limit]
-        return [DueLink(link=link, cursor=self._memory.cursors.get(link.link_id)) for link in active]
-
-    async def polled(
-        self, link: Link, *, cursor: Mapping[str, Any], seconds: float, due_at: datetime | None = None
-    ) -> None:
-        """Keep where the scan ended."""
-        self._memory.cursors[link.link_id] = cursor
-        self._memory.polls.append({"seconds": seconds})
-
-    async def poll_later(self, link: Link, *, seconds: float) -> None:
-        """Look again later."""
-        self._memory.polls.append({"later": seconds})
-
-    async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
-        """Look again later."""
-        if cursor_lost:
-            self._memory.cursors[link.link_id] = None
-        self._memory.polls.append({"failed": seconds})
-
-    async def log_scan(
-        self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""
-    ) -> None:
-        """Note a scan."""
-        self._memory.polls.append({"records": records, "looked_at": looked_at, "error": error})
 
     async def record_of(self, link: Link, item_id: str) -> Shadow | None:
         """Return the shadow of an item at this link."""

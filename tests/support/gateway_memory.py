@@ -76,6 +76,8 @@ class Memory:
     finished: dict[str, tuple[str, str]] = field(default_factory=dict)
     cursors: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     channels: dict[str, Kept] = field(default_factory=dict)
+    midway: dict[str, bool] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
     polls: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, held: Held, shadow: Shadow) -> None:

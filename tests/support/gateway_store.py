@@ -16,12 +16,16 @@ from services.gateway.records import Link, RecordKey, Shadow, Shown
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore
 from services.gateway.store.deliveries import Commit, DeliveryStore
+from services.gateway.store.endings import EndingStore
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import LatencyStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore, endpoint_hash, new_endpoint_key
+from services.gateway.store.polls import PollStore
+from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.secrets import SecretStore
+from services.gateway.store.stuck import StuckStore
 from services.gateway.store.tokens import TokenStore
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
@@ -51,6 +55,10 @@ class Stores:
     activities: ActivityStore
     leases: RecordLeases
     links: LinkStore
+    polls: PollStore
+    projection: ProjectionStore
+    endings: EndingStore
+    stuck: StuckStore
     deliveries: DeliveryStore
     journeys: JourneyStore
     latency: LatencyStore
@@ -122,7 +130,7 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
     app = Database(database.app_url("gateway"), pool)
     worker = Database(database.worker_url("gateway"), pool)
     vault = Vault({"m1": bytes(range(32))}, "m1")
-    links = LinkStore(app, worker, vault)
+    links = LinkStore(app, vault)
     try:
         yield Stores(
             admin_url=database.admin_url,
@@ -132,6 +140,10 @@ async def opened_stores(database: MigratedDatabase, pool: int = 4) -> AsyncItera
             activities=ActivityStore(app, worker, FakeClock()),
             leases=RecordLeases(app),
             links=links,
+            polls=PollStore(app, worker),
+            projection=ProjectionStore(app),
+            endings=EndingStore(app, vault),
+            stuck=StuckStore(app),
             deliveries=DeliveryStore(app, worker),
             journeys=JourneyStore(app),
             latency=LatencyStore(app),

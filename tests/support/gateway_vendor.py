@@ -96,6 +96,8 @@ class FakeVendor(VendorPort):
     scans: list[Scan | VendorError] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    poison: dict[str, Exception] = field(default_factory=dict)
+    """What reading a record raises, each time."""
     closed: int = 0
     _numbers: int = 0
 
@@ -143,6 +145,8 @@ class FakeVendor(VendorPort):
             raise OutOfScope("it belongs elsewhere")
         if record_id in self.refused:
             raise VendorRejected("not for you")
+        if record_id in self.poison:
+            raise self.poison[record_id]
         return self.records.get(record_id)
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:

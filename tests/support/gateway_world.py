@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from services.gateway.apart import Apart
 from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.inspect_record import Inspector
@@ -19,7 +20,7 @@ from services.gateway.records import Intent, Link
 from services.gateway.store.deliveries import Claimed, Commit
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held
-from services.gateway.store.links import DueLink, Integration
+from services.gateway.store.links import Integration
 from services.gateway.vendors.field_rules import Direction, Equivalence
 from services.gateway.vendors.manifest import KindRule
 from services.gateway.vendors.port import Account, Decision, Scan, VendorError, VendorRecord
@@ -32,6 +33,7 @@ from tests.support.gateway_fakes import (
     MemoryLinks,
 )
 from tests.support.gateway_memory import Memory
+from tests.support.gateway_polls import MemoryPolls
 from tests.support.gateway_vendor import EVENT, FakePorts, FakeVendor, a_link, rule
 from wedsync.client import SyncClient
 from wedsync.clock import FakeClock
@@ -90,12 +92,15 @@ class Canon(SyncClient):
         self.known: dict[str, KnownChange] = {}
         self.log: list[LoggedChange] = []
         self.outbox: list[Commit] = []
+        self.backfilled: list[Change] = []
         self.lose_answer = False
 
     async def apply_changes(
         self, wedding_id: str, changes: Sequence[Change], **options: Any
     ) -> list[ChangeResult]:
         """Apply changes."""
+        if options.get("backfill"):
+            self.backfilled += changes
         planned = self.wedding.plan(changes, self.known)
         self.wedding = self.wedding.after(planned)
         self.known |= planned.remember
@@ -189,9 +194,12 @@ class World:
             telemetry=telemetry,
             clock=clock,
         )
+        self.polls = MemoryPolls(self.memory)
         self._poller = Poller(
+            polls=self.polls,
             links=links,
             inbound=inbound,
+            apart=Apart(inbound),
             ports=self.ports,
             inspector=self.inspector,
             telemetry=telemetry,
@@ -222,7 +230,11 @@ class World:
         if stale is not None:
             listed = frozenset(record.record_id for record in stale)
             self.vendors[link.vendor].scans.append(Scan(records=stale, present=listed))
-        finish(self._poller.poll(DueLink(link=link, cursor=None)))
+        finish(self._poller.poll(replace(self.polls.due(link), cursor=None)))
+
+    def go_on(self, link: Link) -> None:
+        """Scan from where the last scan ended."""
+        finish(self._poller.poll(self.polls.due(link)))
 
     def dispatch(self) -> None:
         """Send translated changes."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from wedsync.cli import conflicts, deliveries, demo, doctor, health, history, latency, up, vendors, weddings
+from wedsync.cli import (
+    conflicts,
+    deliveries,
+    demo,
+    doctor,
+    health,
+    history,
+    latency,
+    stuck,
+    up,
+    vendors,
+    weddings,
+)
 
 app = typer.Typer(
     name="wedsync",
@@ -15,6 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_deliveries = typer.Typer(help="What is brought to vendors.", no_args_is_help=True)
+_deliveries.command("list")(deliveries.deliveries)
+_deliveries.command("retry")(stuck.retry)
+
 app.command("up")(up.up)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
@@ -24,7 +40,8 @@ history.add_to(weddings.app)
 app.command("tail")(weddings.tail)
 app.command("journey")(deliveries.journey)
 app.command("webhooks")(deliveries.webhooks)
-app.command("deliveries")(deliveries.deliveries)
+app.command("replay")(stuck.replay)
+app.add_typer(_deliveries, name="deliveries")
 app.command("latency")(latency.latency)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("health")(health.health)

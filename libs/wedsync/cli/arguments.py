@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -43,4 +44,49 @@ def as_time(value: str) -> datetime:
         raise typer.BadParameter(f"{value!r} is no time; write for example 2027-06-12T15:00") from None
 
 
+def identifiers(values: list[str] | None) -> list[str] | None:
+    """Return UUIDs in canonical form."""
+    return [str(identifier(value)) for value in values] if values else None
+
+
+class Narrowed(TypedDict):
+    """What narrows a list of what is stuck."""
+
+    vendor: str
+    reason: str
+    cause: str
+
+
+class Times(TypedDict):
+    """Between when."""
+
+    since: datetime | None
+    until: datetime | None
+
+
+def between(since: str | None, until: str | None) -> Times:
+    """Return the times that were typed."""
+    return {"since": as_time(since) if since else None, "until": as_time(until) if until else None}
+
+
+def scope(pairs: Sequence[str]) -> dict[str, str]:
+    """Return what was typed as NAME=VALUE."""
+    split = [pair.partition("=") for pair in pairs]
+    if wrong := [name for name, equals, value in split if not (name and equals and value)]:
+        raise typer.BadParameter(f"{wrong[0]!r} is no scope; write NAME=VALUE, for example job_id=01HV")
+    return {name: value for name, _, value in split}
+
+
 WeddingId = Annotated[str, typer.Argument(metavar="WEDDING", help="The wedding's id.", callback=identifier)]
+VendorName = Annotated[str, typer.Option("--vendor", help="Only this vendor's.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Only with this in the reason.")]
+Cause = Annotated[
+    str,
+    typer.Option("--cause", help="Only what failed for this: auth, rejected, garbage, unavailable, moved."),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Only from then on.", callback=time)
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Only before then.", callback=time)
+]

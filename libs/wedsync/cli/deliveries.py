@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wedsync.cli import waterfall
-from wedsync.cli.arguments import WeddingId, identifier
+from wedsync.cli.arguments import (
+    Cause,
+    Narrowed,
+    Reason,
+    Since,
+    Times,
+    Until,
+    VendorName,
+    WeddingId,
+    between,
+    identifier,
+)
 from wedsync.cli.output import (
     AsJson,
     Columns,
@@ -33,7 +44,7 @@ class WebhookState(StrEnum):
     RECEIVED = "received"
     PROCESSED = "processed"
     PARKED = "parked"
-    DUPLICATE = "duplicate"
+    REPLAYED = "replayed"
 
 
 def journey(
@@ -48,12 +59,17 @@ def journey(
 
 def webhooks(
     state: Annotated[WebhookState | None, typer.Option(help="Only these.")] = None,
-    vendor: Annotated[str, typer.Option(help="Only this vendor's.")] = "",
+    vendor: VendorName = "",
+    reason: Reason = "",
+    cause: Cause = "",
+    since: Since = None,
+    until: Until = None,
     as_json: AsJson = False,
     limit: Limit = 50,
 ) -> None:
     """List what vendors told us, newest first."""
-    run(_webhooks(str(state or ""), vendor, as_json=as_json, limit=limit))
+    wanted: Narrowed = {"vendor": vendor, "reason": reason, "cause": cause}
+    run(_webhooks(str(state or ""), wanted, between(since, until), as_json=as_json, limit=limit))
 
 
 def latency(
@@ -109,11 +125,11 @@ def _heading(found: Journey) -> str:
     return f"journey {found.journey_id}  trace {found.trace_id or 'none'}  {state}"
 
 
-async def _webhooks(state: str, vendor: str, *, as_json: bool, limit: int) -> None:
+async def _webhooks(state: str, wanted: Narrowed, times: Times, *, as_json: bool, limit: int) -> None:
     async with connected() as clients:
         gateway = await clients.gateway()
         found = await take(
-            gateway.list_webhooks(state=state, vendor=vendor, page_size=min(limit, 200)), limit
+            gateway.list_webhooks(state=state, **wanted, **times, page_size=min(limit, 200)), limit
         )
     columns: Columns[Webhook] = Columns(
         webhook=lambda webhook: webhook.webhook_id,

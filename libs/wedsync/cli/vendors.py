@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wedsync.cli import link_plan
 from wedsync.cli.output import AsJson, Columns, print_messages
 from wedsync.cli.session import connected, run
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from wedsync.api.gateway.v1.integration_pb2 import Capability, Vendor
 
 app = typer.Typer(help="Vendors' systems that can be connected.", no_args_is_help=True)
+
+app.command("plan")(link_plan.plan)
 
 
 @app.command("list")

@@ -24,11 +24,13 @@ class Calls:
         self._breakers = Breakers(clock)
         self._tokens = TokenKeeper(store=tokens, http=http, clock=clock)
 
-    def account(self, organization_id: str, account: Account, manifest: Manifest) -> Account:
+    def account(
+        self, organization_id: str, account: Account, manifest: Manifest, *, version: int = 1
+    ) -> Account:
         """Return the account with its source of tokens, where it has tokens that end."""
         if manifest.auth.type != "oauth2" or "refresh_token" not in account.credentials:
             return account
-        place = Place(organization_id=organization_id, integration_id=account.integration_id)
+        place = Place(organization_id=organization_id, integration_id=account.integration_id, version=version)
         return replace(account, token_source=self._tokens.source(place, manifest.auth, account.credentials))
 
     def door(self, account: Account, manifest: Manifest) -> VendorHttp:

@@ -32,9 +32,13 @@ class TokenKeeper:
     def __init__(self, *, store: TokenStore, http: Http, clock: Clock) -> None:
         self._store, self._http, self._clock = store, http, clock
         self._sources: dict[str, AccountTokens] = {}
+        """By account; one that has newer credentials gets another."""
 
     def source(self, place: Place, auth: Auth, credentials: Mapping[str, str]) -> TokenSource:
         """Return the account's source; its links share one."""
+        known = self._sources.get(place.integration_id)
+        if known is not None and known.place.version >= place.version:
+            return known
         made = AccountTokens(
             place=place,
             auth=auth,
@@ -43,7 +47,8 @@ class TokenKeeper:
             http=self._http,
             clock=self._clock,
         )
-        return self._sources.setdefault(place.integration_id, made)
+        self._sources[place.integration_id] = made
+        return made
 
 
 class AccountTokens(TokenSource):
@@ -59,7 +64,7 @@ class AccountTokens(TokenSource):
         http: Http,
         clock: Clock,
     ) -> None:
-        self._place, self._auth, self._credentials = place, auth, credentials
+        self.place, self._auth, self._credentials = place, auth, credentials
         self._store, self._http, self._clock = store, http, clock
         self._token, self._fresh_until = "", 0.0
         self._looking: asyncio.Task[str] | None = None
@@ -89,7 +94,7 @@ class AccountTokens(TokenSource):
         for _ in range(_LOOKS):
             dice = random.random()  # noqa: S311 - jitter
             decision = partial(next_step, dice=dice, refused=refused)
-            kept, step, lease = await self._store.decide(self._place, self._first, decision)
+            kept, step, lease = await self._store.decide(self.place, self._first, decision)
             match step:
                 case Step.USE:
                     return self._use(kept.tokens, kept.seconds_left)
@@ -111,11 +116,11 @@ class AccountTokens(TokenSource):
         try:
             tokens = await self._traded(kept.tokens)
         except GrantRefused as error:
-            await self._store.give_up(self._place, lease, kept.generation, reason=str(error))
+            await self._store.give_up(self.place, lease, kept.generation, reason=str(error))
             raise
         except (VendorUnavailable, VendorGarbage) as error:
             seconds = backoff(kept.failures + 1, random.random())  # noqa: S311 - jitter
-            await self._store.put_off(self._place, lease, seconds=seconds)
+            await self._store.put_off(self.place, lease, seconds=seconds)
             if kept.usable and kept.tokens.access_token != refused:
                 return kept.tokens.access_token
             raise VendorUnavailable(f"no new access token: {error}", retry_after=seconds) from error
@@ -136,7 +141,7 @@ class AccountTokens(TokenSource):
         """Commit what was given; nothing else holds it, so not at the first trouble of the database."""
         for attempt in range(1, _COMMITS + 1):
             try:
-                return await self._store.keep(self._place, generation, tokens)
+                return await self._store.keep(self.place, generation, tokens)
             except WedSyncError as error:
                 if attempt == _COMMITS or not error.retryable:
                     raise VendorUnavailable("a new access token could not be kept") from error

@@ -14,7 +14,7 @@ from services.gateway.vendors.field_rules import FieldRule, KindRule
 from wedsync.model.changes import FieldState, ItemState
 from wedsync.model.items import LIFE, FieldValue
 
-NOTHING_TO_DO, HELD, DELIVERED = "nothing_to_do", "held", "delivered"
+NOTHING_TO_DO, HELD, DELIVERED, PARKED = "nothing_to_do", "held", "delivered", "parked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

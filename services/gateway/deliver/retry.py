@@ -22,6 +22,17 @@ MAX_GARBLED = 5
 """An answer that makes no sense is worth few repetitions."""
 
 
+RECONNECT = "Connect the account again"
+"""The cure of a refusal of our credentials; where it stands in a pause's reason, new ones end the pause."""
+
+_CAUSES: tuple[tuple[type[VendorError], str], ...] = (
+    (VendorAuthFailed, "auth"),
+    (VendorRejected, "rejected"),
+    (VendorGarbage, "garbage"),
+    (VendorUnavailable, "unavailable"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """Try again after so many seconds."""
@@ -31,18 +42,20 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
-    """Stop, and say why and what a human can do."""
+    """Stop, and say why, in a word too, and what a human can do."""
 
     reason: str
+    cause: str = ""
 
 
 def after_failure(error: VendorError, *, attempts: int, dice: float) -> Again | Park:
     """Decide by the kind of failure; `attempts` counts this one, `dice` in [0, 1) is the jitter."""
     match error:
         case VendorAuthFailed():
-            return Park(reason=f"{error}. Connect the account again, then retry.")
+            return Park(reason=f"{error}. {RECONNECT}, then retry.", cause=cause_of(error))
         case VendorRejected():
-            return Park(reason=f"{error}. Correct the record or the mapping, then retry.")
+            reason = f"{error}. Correct the record or the mapping, then retry."
+            return Park(reason=reason, cause=cause_of(error))
         case NotCalled(retry_after=asked):
             # No try, so none too many; spread, or all that waited would be there at once again.
             return Again(seconds=(asked or FIRST_SECONDS) * (1 + dice / 4))
@@ -56,6 +69,11 @@ def after_failure(error: VendorError, *, attempts: int, dice: float) -> Again | 
             return _again(attempts, MAX_ATTEMPTS, error, backoff(attempts, dice))
 
 
+def cause_of(error: VendorError) -> str:
+    """Return why a call failed, in a word that people can search for."""
+    return next((word for kind, word in _CAUSES if isinstance(error, kind)), "moved")
+
+
 def backoff(attempts: int, dice: float) -> float:
     """Return seconds: doubling from the first, capped, with full jitter over its upper half."""
     ceiling = min(CAP_SECONDS, FIRST_SECONDS * 2 ** min(attempts - 1, 20))
@@ -64,5 +82,7 @@ def backoff(attempts: int, dice: float) -> float:
 
 def _again(attempts: int, limit: int, error: VendorError, seconds: float) -> Again | Park:
     if attempts >= limit:
-        return Park(reason=f"{error}. Gave up after {attempts} tries; retry when the vendor is well again.")
+        cure = "have the record corrected" if isinstance(error, VendorGarbage) else "see to the vendor"
+        reason = f"{error}. Gave up after {attempts} tries; {cure}, then retry."
+        return Park(reason=reason, cause=cause_of(error))
     return Again(seconds=seconds)

@@ -8,10 +8,19 @@ from dataclasses import dataclass, replace
 
 from services.gateway.calls.lanes import in_lane
 from services.gateway.deliver.confirm import written
-from services.gateway.deliver.plan import DELIVERED, NOTHING_TO_DO, Rest, Write, confirmed, plan_delivery
-from services.gateway.deliver.retry import Park, after_failure
+from services.gateway.deliver.plan import (
+    DELIVERED,
+    NOTHING_TO_DO,
+    PARKED,
+    Rest,
+    Write,
+    confirmed,
+    plan_delivery,
+)
+from services.gateway.deliver.retry import Park, after_failure, cause_of
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
+from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
@@ -75,6 +84,9 @@ class Deliverer:
 
     async def _deliver(self, claimed: Claimed) -> None:
         link = await self._links.find_link([claimed.key.organization_id], claimed.key.link_id)
+        if link is not None and link.ended:
+            await self._store.stop(claimed.key, state=NOTHING_TO_DO, reason=link.reason)
+            return
         if link is None or not link.active:
             reason = f"the link is paused: {link.reason}" if link else "the link is gone"
             await self._store.postpone(claimed.key, seconds=_PAUSED_SECONDS, reason=reason)
@@ -100,7 +112,7 @@ class Deliverer:
             await self._store.close(held, state=NOTHING_TO_DO, reason="nothing is known of the item")
             return
         plan = plan_delivery(held.item, held.shadow, self._ports.rules(link.vendor, held.item.kind))
-        if isinstance(plan, Rest) and not _create_unheard_of(held):
+        if isinstance(plan, Rest) and not _create_unheard_of(held) and held.shadow.expected is None:
             await self._rest(held, link, held.item, plan)
             return
         attempt = await self._store.begin(held.key)
@@ -109,7 +121,8 @@ class Deliverer:
             timed_stage("gateway", "deliver", vendor=link.vendor, traceparent=span.traceparent),
         ):
             try:
-                await self._write(held, link, held.item, span.traceparent)
+                with contained():
+                    await self._write(held, link, held.item, span.traceparent)
             except VendorError as error:
                 span.fail(type(error).__name__)
                 await self._failed(held, link, attempt, error)
@@ -153,6 +166,8 @@ class Deliverer:
     async def _read(self, held: Held, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:
             return await port.read(held.shadow.record_id)
+        if held.shadow.expected is not None:
+            return await port.read(held.shadow.expected)
         if _create_unheard_of(held):
             return await port.find(held.shadow.kind, held.key.item_id)
         return None
@@ -179,9 +194,11 @@ class Deliverer:
     async def _put_off(self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1) -> None:
         verdict = after_failure(error, attempts=attempts, dice=random.random())  # noqa: S311 - jitter
         if isinstance(verdict, Park):
-            await self._store.park(key, reason=verdict.reason)
+            await self._store.stop(key, state=PARKED, reason=verdict.reason, cause=verdict.cause)
         else:
-            await self._store.postpone(key, seconds=verdict.seconds, reason=str(error), untried=untried)
+            await self._store.postpone(
+                key, seconds=verdict.seconds, reason=str(error), cause=cause_of(error), untried=untried
+            )
 
     async def _later(self, key: RecordKey, reason: str) -> None:
         await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason)

@@ -64,7 +64,8 @@ class Rest:
     async def _links_of(self, request: Request) -> tuple[Principal, list[Link]]:
         principal = self._caller(request)
         wedding_id = require_id("wedding_id", request.path_params["wedding_id"])
-        links = await self._links.links([principal.organization_id], wedding_id=wedding_id)
+        found = await self._links.links([principal.organization_id], wedding_id=wedding_id)
+        links = [link for link in found if not link.ended]
         if not links:
             raise NotFound("No vendor of yours is linked to this wedding.")
         return principal, links

@@ -1,4 +1,4 @@
-"""Accounts at vendors and their links to weddings."""
+"""Accounts at vendors."""
 # ruff: noqa: N802, ARG002  # names and parameters are gRPC's
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 
 from services.gateway.accounts import DEFAULT_OVERLAP_SECONDS, Accounts, writer
-from services.gateway.records import Link
 from services.gateway.store.links import Integration, LinkStore
+from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.field_rules import Equivalence, KindRule
 from services.gateway.vendors.manifest import Vendor
 from wedsync import errors
-from wedsync.api.gateway.v1 import integration_pb2, integration_pb2_grpc, link_pb2, link_pb2_grpc
+from wedsync.api.gateway.v1 import integration_pb2, integration_pb2_grpc
 from wedsync.convert import kind_to_message
 from wedsync.convert.changes import timestamp
 from wedsync.model.items import ItemKind
@@ -27,8 +27,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class IntegrationRpc(integration_pb2_grpc.IntegrationServiceServicer):
     """The servicer of `IntegrationService`."""
 
-    def __init__(self, *, accounts: Accounts, links: LinkStore, vendors: Mapping[str, Vendor]) -> None:
-        self._accounts, self._links, self._vendors = accounts, links, vendors
+    def __init__(
+        self, *, accounts: Accounts, upkeep: Upkeep, links: LinkStore, vendors: Mapping[str, Vendor]
+    ) -> None:
+        self._accounts, self._upkeep, self._links, self._vendors = accounts, upkeep, links, vendors
 
     async def ListVendors(
         self, request: integration_pb2.ListVendorsRequest, context: Context
@@ -90,45 +92,42 @@ class IntegrationRpc(integration_pb2_grpc.IntegrationServiceServicer):
             next_page_token=found[size - 1].integration_id if len(found) > size else "",
         )
 
-
-class LinkRpc(link_pb2_grpc.LinkServiceServicer):
-    """The servicer of `LinkService`."""
-
-    def __init__(self, *, accounts: Accounts, links: LinkStore) -> None:
-        self._accounts, self._links = accounts, links
-
-    async def LinkWedding(self, request: link_pb2.LinkWeddingRequest, context: Context) -> link_pb2.Link:
-        """Join an account to a wedding."""
-        link = await self._accounts.link(
+    async def UpdateIntegration(
+        self, request: integration_pb2.UpdateIntegrationRequest, context: Context
+    ) -> integration_pb2.Integration:
+        """Keep new credentials or another address."""
+        updated = await self._upkeep.update(
             writer(require(Scope.WRITE)),
-            request_id=request.request_id,
-            wedding_id=require_id("wedding_id", request.wedding_id),
-            integration_id=require_id("integration_id", request.integration_id),
+            require_id("integration_id", request.integration_id),
+            credentials=dict(request.credentials),
+            base_url=request.base_url,
+        )
+        return _integration(updated)
+
+    async def TestIntegration(
+        self, request: integration_pb2.TestIntegrationRequest, context: Context
+    ) -> integration_pb2.TestIntegrationResponse:
+        """Try an account."""
+        trials = await self._upkeep.test(
+            writer(require(Scope.WRITE)),
+            require_id("integration_id", request.integration_id),
             scope=dict(request.scope),
         )
-        return _link(link)
+        return integration_pb2.TestIntegrationResponse(
+            tests=[
+                integration_pb2.IntegrationTest(
+                    link_id=trial.link_id, works=not trial.problem, problem=trial.problem
+                )
+                for trial in trials
+            ]
+        )
 
-    async def ListLinks(
-        self, request: link_pb2.ListLinksRequest, context: Context
-    ) -> link_pb2.ListLinksResponse:
-        """List the caller's links of a wedding."""
-        principal = require(Scope.READ)
-        wedding_id = require_id("wedding_id", request.wedding_id)
-        found = await self._links.links([principal.organization_id], wedding_id=wedding_id)
-        return link_pb2.ListLinksResponse(links=[_link(link) for link in found])
-
-    async def PauseLink(self, request: link_pb2.PauseLinkRequest, context: Context) -> link_pb2.Link:
-        """Stop reading and writing."""
-        return _link(await self._accounts.set_active(require(Scope.WRITE), request.link_id, active=False))
-
-    async def ResumeLink(self, request: link_pb2.ResumeLinkRequest, context: Context) -> link_pb2.Link:
-        """Go on reading and writing."""
-        return _link(await self._accounts.set_active(require(Scope.WRITE), request.link_id, active=True))
-
-    async def SyncNow(self, request: link_pb2.SyncNowRequest, context: Context) -> link_pb2.SyncNowResponse:
-        """Look at the vendor now."""
-        await self._accounts.sync_now(require(Scope.WRITE), request.link_id)
-        return link_pb2.SyncNowResponse()
+    async def DisconnectVendor(
+        self, request: integration_pb2.DisconnectVendorRequest, context: Context
+    ) -> integration_pb2.Integration:
+        """End all work with an account."""
+        integration_id = require_id("integration_id", request.integration_id)
+        return _integration(await self._upkeep.disconnect(writer(require(Scope.WRITE)), integration_id))
 
 
 def _vendor(vendor: Vendor) -> integration_pb2.Vendor:
@@ -167,18 +166,6 @@ def _integration(integration: Integration) -> integration_pb2.Integration:
         base_url=integration.base_url,
         create_time=timestamp(integration.created_at),
         reconnect_reason=integration.reconnect,
-    )
-
-
-def _link(link: Link) -> link_pb2.Link:
-    return link_pb2.Link(
-        link_id=link.link_id,
-        wedding_id=link.wedding_id,
-        integration_id=link.integration_id,
-        vendor=link.vendor,
-        scope=dict(link.scope),
-        state=link_pb2.LINK_STATE_ACTIVE if link.active else link_pb2.LINK_STATE_PAUSED,
-        reason=link.reason or link.push_reason,
-        create_time=timestamp(link.created_at) if link.created_at else None,
-        scan_time=timestamp(link.scanned_at) if link.scanned_at else None,
+        update_time=timestamp(integration.updated_at) if integration.updated_at else None,
+        disconnect_time=timestamp(integration.disconnected_at) if integration.disconnected_at else None,
     )

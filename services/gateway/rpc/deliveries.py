@@ -10,7 +10,10 @@ import grpc
 
 from services.gateway.journey import Stage, complete, stages, trace_id
 from services.gateway.journey_words import summary
+from services.gateway.replay import Replays
 from services.gateway.rpc.paging import page_start, token_after
+from services.gateway.rpc.plans import replayed_to_message
+from services.gateway.rpc.wanted import dead, listed, replayed
 from services.gateway.store.journeys import JourneyStore
 from services.gateway.store.latency import (
     DEFAULT_WINDOW_SECONDS,
@@ -25,14 +28,17 @@ from wedsync.errors import FieldViolation
 from wedsync.runtime.principal import Scope, require
 from wedsync.runtime.requests import page_size, require_id
 
+DEFAULT_REPLAYS, MAX_REPLAYS = 20, 50
+"""Each may cost its vendor a call or two, and all must be done within the caller's patience."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
     """The servicer of `DeliveryService`."""
 
-    def __init__(self, *, store: JourneyStore, latency: LatencyStore) -> None:
-        self._store, self._latency = store, latency
+    def __init__(self, *, store: JourneyStore, latency: LatencyStore, replays: Replays) -> None:
+        self._store, self._latency, self._replays = store, latency, replays
 
     async def ListWebhooks(
         self, request: delivery_pb2.ListWebhooksRequest, context: Context
@@ -41,8 +47,7 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
         principal, size = require(Scope.READ), page_size(request.page_size)
         found = await self._store.webhooks(
             principal.organization_id,
-            state=request.state,
-            vendor=request.vendor,
+            listed(request),
             after=page_start(request.page_token),
             limit=size + 1,
         )
@@ -66,6 +71,45 @@ class DeliveryRpc(delivery_pb2_grpc.DeliveryServiceServicer):
         return delivery_pb2.ListDeliveriesResponse(
             deliveries=[_delivery(row) for row in found[:size]],
             next_page_token=_next(found, size, "created_at"),
+        )
+
+    async def ReplayWebhooks(
+        self, request: delivery_pb2.ReplayWebhooksRequest, context: Context
+    ) -> delivery_pb2.ReplayWebhooksResponse:
+        """Read webhooks once more, or say what that would change."""
+        principal, wanted = require(Scope.WRITE), replayed(request)
+        size = page_size(request.page_size, default=DEFAULT_REPLAYS, most=MAX_REPLAYS)
+        found = await self._replays.find(
+            principal.organization_id,
+            wanted,
+            ids=request.webhook_ids,
+            after=page_start(request.page_token),
+            limit=size + 1,
+        )
+        page = found[:size]
+        done = (
+            await self._replays.preview(page)
+            if request.dry_run
+            else await self._replays.replay(page, request_id=request.request_id)
+        )
+        last = page[-1].received if len(found) > size else None
+        return delivery_pb2.ReplayWebhooksResponse(
+            webhooks=[replayed_to_message(one) for one in done],
+            next_page_token=token_after(last.accepted_at, last.webhook_id) if last else "",
+        )
+
+    async def RetryDeliveries(
+        self, request: delivery_pb2.RetryDeliveriesRequest, context: Context
+    ) -> delivery_pb2.RetryDeliveriesResponse:
+        """Try parked deliveries again."""
+        principal, size = require(Scope.WRITE), page_size(request.page_size)
+        retried, more = await self._replays.retry(
+            principal.organization_id, dead(request), after=page_start(request.page_token), limit=size
+        )
+        last = retried[-1] if more else None
+        return delivery_pb2.RetryDeliveriesResponse(
+            deliveries=[_delivery({**row, "state": "due", "attempts": 0}) for row in retried],
+            next_page_token=token_after(last["created_at"], str(last["id"])) if last else "",
         )
 
     async def GetJourney(
@@ -117,6 +161,10 @@ def _webhook(row: Mapping[Any, Any]) -> delivery_pb2.Webhook:
         change_ids=[str(change_id) for change_id in row["change_ids"]],
         repeats=row["repeats"],
         event=row["event_name"],
+        cause=row["cause"],
+        parent_id=str(row["parent_id"] or ""),
+        record_id=row["record_id"] or "",
+        link_id=str(row["link_id"] or ""),
     )
 
 
@@ -132,6 +180,7 @@ def _delivery(row: Mapping[Any, Any]) -> delivery_pb2.Delivery:
         attempts=row["attempts"],
         create_time=timestamp(row["created_at"]),
         confirm_time=timestamp(row["confirmed_at"]) if row["confirmed_at"] else None,
+        cause=row["cause"],
     )
 
 

@@ -28,12 +28,12 @@ _CLAIM = text("""
             AND NOT EXISTS (SELECT 1 FROM gateway.vendor_activities o
                             WHERE o.link_id = p.link_id AND o.item_id = p.item_id AND o.state = 'pending'
                               AND o.generation < p.generation)
-          ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+          ORDER BY backfill, created_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE a.id = due.id
     RETURNING a.id, a.organization_id
 """)
 _LOAD = text("""
-    SELECT id, organization_id, wedding_id, link_id, item_id, change, attempts, trace_parent
+    SELECT id, organization_id, wedding_id, link_id, item_id, change, attempts, trace_parent, backfill
     FROM gateway.vendor_activities WHERE id = ANY(:ids) ORDER BY created_at
 """)
 _RESOLVE = text("""
@@ -64,7 +64,7 @@ class ActivityStore:
         self._database, self._worker, self._clock = database, worker, clock
 
     async def claim(self, limit: int) -> list[Activity]:
-        """Claim changes that wait to be sent, oldest first; of each record only the oldest."""
+        """Claim changes that wait to be sent, backfills last; of each record only the oldest."""
         async with self._worker.transaction() as conn:
             claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
         if not claimed:
@@ -140,4 +140,5 @@ def _activity(row: RowMapping) -> Activity:
         item_id=str(row["item_id"]),
         change=load_change(unpack(row["change"]), trace_parent=row["trace_parent"]),
         attempts=row["attempts"],
+        backfill=row["backfill"],
     )

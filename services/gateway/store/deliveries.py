@@ -25,7 +25,7 @@ LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Prio
 
 _LINKS = text("""
     SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
-    WHERE wedding_id = ANY(:weddings)
+    WHERE wedding_id = ANY(:weddings) AND state <> 'ended'
 """)
 _PROJECT = text("""
     INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
@@ -86,22 +86,24 @@ _ATTEMPT = text("""
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
     RETURNING attempts, trace_parent, created_at
 """)
+# What was parked for the record before is settled with it.
 _CLOSE = text("""
     UPDATE gateway.vendor_deliveries
-    SET state = :state, reason = :reason, called_at = :called_at, lease_until = '-infinity',
+    SET state = :state, reason = :reason, cause = '', called_at = :called_at, lease_until = '-infinity',
         confirmed_at = CASE WHEN CAST(:called_at AS timestamptz) IS NULL THEN NULL ELSE clock_timestamp() END,
         closed_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due' AND sequence <= :sequence
+    WHERE link_id = :link_id AND item_id = :item_id AND state IN ('due', 'parked') AND sequence <= :sequence
 """)
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
-    SET reason = :reason, lease_until = '-infinity', attempts = attempts - :untried,
+    SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
-_PARK = text("""
+_STOP = text("""
     UPDATE gateway.vendor_deliveries
-    SET state = 'parked', reason = :reason, lease_until = '-infinity', closed_at = clock_timestamp()
+    SET state = :state, reason = :reason, cause = :cause, lease_until = '-infinity',
+        closed_at = clock_timestamp()
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
 
@@ -207,16 +209,18 @@ class DeliveryStore:
             await conn.execute(_CLOSE, {**_names(held.key), **outcome})
             await release(conn, held)
 
-    async def postpone(self, key: RecordKey, *, seconds: float, reason: str, untried: bool = False) -> None:
+    async def postpone(
+        self, key: RecordKey, *, seconds: float, reason: str, cause: str = "", untried: bool = False
+    ) -> None:
         """Try again later; `untried` says that the try which was begun does not count."""
-        values = {"seconds": seconds, "reason": reason, "untried": int(untried)}
+        later = {"seconds": seconds, "reason": reason, "cause": cause, "untried": int(untried)}
         async with self._scope(key) as conn:
-            await conn.execute(_POSTPONE, {**_names(key), **values})
+            await conn.execute(_POSTPONE, {**_names(key), **later})
 
-    async def park(self, key: RecordKey, *, reason: str) -> None:
-        """Stop trying until a human looks."""
+    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
+        """Stop trying: until a human looks (`parked`), or for good."""
         async with self._scope(key) as conn:
-            await conn.execute(_PARK, {**_names(key), "reason": reason})
+            await conn.execute(_STOP, {**_names(key), "state": state, "reason": reason, "cause": cause})
 
     def _scope(self, key: RecordKey) -> Any:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
@@ -241,7 +245,8 @@ async def deliver_everything(
     What was said before the link is not said again.
     """
     items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id, "said_once": ItemKind.MESSAGE})
-    due = [_due_again(row, organization_id, wedding_id, link_id, trace_parent) for row in items]
+    names = (organization_id, wedding_id, link_id, trace_parent, Priority.BULK)
+    due = [_due_again(row, *names) for row in items]
     if due:
         await conn.execute(_DUE, due)
 
@@ -251,12 +256,13 @@ async def deliver_again(
 ) -> None:
     """Make one record due although nothing was committed: its vendor must be corrected."""
     row = {"item_id": key.item_id, "kind": kind, "sequence": 0, "updated_at": at}
-    due = _due_again(row, key.organization_id, key.wedding_id, key.link_id, trace_parent)
+    names = (key.organization_id, key.wedding_id, key.link_id, trace_parent, Priority.NORMAL)
+    due = _due_again(row, *names)
     await conn.execute(_DUE, [{**due, "id": delivery_id(key.link_id, cause), "change_id": cause}])
 
 
 def _due_again(
-    row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str
+    row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str, lane: Priority
 ) -> dict[str, Any]:
     return {
         "id": delivery_id(link_id, str(row["item_id"])),
@@ -268,7 +274,7 @@ def _due_again(
         "item_kind": row["kind"],
         "change_id": None,
         "sequence": row["sequence"],
-        "lane": LANES[Priority.NORMAL],
+        "lane": LANES[lane],
         "trace_parent": trace_parent,
     }
 

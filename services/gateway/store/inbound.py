@@ -33,9 +33,26 @@ _KEY = text("""
 _ACCEPT = text("""
     INSERT INTO gateway.webhook_log
         (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state, reason,
-         trace_parent, detected_at, event_name, wakes)
+         trace_parent, detected_at, event_name, wakes, cause, link_id, record_id, parent_id)
     VALUES (:id, clock_timestamp(), :organization_id, :integration_id, :vendor, :origin, :delivery_key, :body,
-            :state, :reason, :trace_parent, :detected_at, :event_name, CAST(:wakes AS uuid[]))
+            :state, :reason, :trace_parent, :detected_at, :event_name, CAST(:wakes AS uuid[]), :cause,
+            :link_id, :record_id, :parent_id)
+""")
+# A record that waits already will be read then, and one that is parked for the same reason is known; one
+# that is just being read may have been read too early.
+_SET_APART = text("""
+    INSERT INTO gateway.webhook_log
+        (id, accepted_at, organization_id, integration_id, vendor, origin, body, state, reason, trace_parent,
+         detected_at, cause, link_id, record_id, parent_id, attempts, not_before)
+    SELECT CAST(:id AS uuid), clock_timestamp(), :organization_id, CAST(:integration_id AS uuid), :vendor,
+           :origin, CAST(:body AS bytea), :state, :reason, :trace_parent, CAST(:detected_at AS timestamptz),
+           :cause, CAST(:link_id AS uuid), :record_id, CAST(:parent_id AS uuid), 1,
+           clock_timestamp() + make_interval(secs => :wait_seconds)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM gateway.webhook_log
+        WHERE link_id = CAST(:link_id AS uuid) AND record_id = :record_id
+          AND ((state = 'received' AND lease_until < clock_timestamp())
+               OR (state = 'parked' AND reason = :reason)))
 """)
 _CLAIM = text("""
     UPDATE gateway.webhook_log w
@@ -53,26 +70,33 @@ _GIVE_BACK = text("""
     WHERE id = :id AND accepted_at = :accepted_at AND state = 'received'
 """)
 _LOAD = text("""
-    SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent, wakes
+    SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent, wakes,
+           link_id, record_id, parent_id
     FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
 """)
 _FINISH = text("""
     UPDATE gateway.webhook_log
-    SET state = :state, reason = :reason, translated_at = clock_timestamp(), lease_until = '-infinity'
+    SET state = :state, reason = :reason, cause = :cause, translated_at = clock_timestamp(),
+        lease_until = '-infinity'
     WHERE id = :id AND accepted_at = :accepted_at
 """)
 _POSTPONE = text("""
     UPDATE gateway.webhook_log
-    SET reason = :reason, lease_until = '-infinity', attempts = attempts - :untried,
+    SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id = :id AND accepted_at = :accepted_at
 """)
 _ACTIVITY = text("""
     INSERT INTO gateway.vendor_activities
         (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change, state,
-         trace_parent, detected_at)
+         trace_parent, detected_at, backfill)
     VALUES (:id, :organization_id, :wedding_id, :link_id, :item_id, :record_id, :generation, :webhook_id,
-            :change, 'pending', :trace_parent, :detected_at)
+            :change, 'pending', :trace_parent, :detected_at, :backfill)
+""")
+# Changes of a record go in order: what waits before an edit of now is in nobody's way, and goes with it.
+_HURRY = text("""
+    UPDATE gateway.vendor_activities SET backfill = false
+    WHERE link_id = :link_id AND item_id = :item_id AND state = 'pending' AND backfill
 """)
 
 
@@ -105,6 +129,17 @@ class Arrival:
     parked: str = ""
     wakes: Sequence[str] = ()
     """The links to be scanned at once: it came by their channels, and says only that something moved."""
+    reason: str = ""
+    """Why it waits, where it does."""
+    cause: str = ""
+    """Why it failed, in a word."""
+    link_id: str | None = None
+    record_id: str | None = None
+    """Where it is about one record of one link."""
+    parent_id: str | None = None
+    """The webhook it was replayed from or set apart from."""
+    wait_seconds: float = 0.0
+    """How long it is left alone, where it was set apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +156,11 @@ class Received:
     trace_parent: str
     wakes: Sequence[str] = ()
     """The links to be scanned at once."""
+    link_id: str | None = None
+    record_id: str | None = None
+    """Where it is about one record of one link."""
+    parent_id: str | None = None
+    """The webhook it was replayed from or set apart from."""
 
     @property
     def owner(self) -> Owner:
@@ -135,6 +175,8 @@ class Cause:
     trace_parent: str
     detected_at: datetime
     webhook_id: str | None = None
+    backfill: bool = False
+    """Everything is looked at: what comes of it travels behind what people do now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +189,7 @@ class Activity:
     item_id: str
     change: Change
     attempts: int
+    backfill: bool = False
 
 
 class InboundStore:
@@ -174,12 +217,18 @@ class InboundStore:
         """
         organizations = {arrival.endpoint.organization_id for arrival in arrivals}
         async with self._database.transaction(organizations=organizations) as conn:
-            known = [await _known_as(conn, arrival) for arrival in arrivals]
-            pairs = zip(arrivals, known, strict=True)
-            fresh = [_arrival_row(arrival) for arrival, as_ in pairs if as_ == arrival.webhook_id]
-            if fresh:
-                await conn.execute(_ACCEPT, fresh)
-        return known
+            return await keep_arrivals(conn, arrivals)
+
+    async def set_apart(
+        self, arrivals: Sequence[Arrival], *, done: Received | None = None, reason: str = ""
+    ) -> None:
+        """Have records worked on by themselves, unless they are already; the webhook `done` is through."""
+        organizations = {arrival.endpoint.organization_id for arrival in arrivals}
+        async with self._database.transaction(organizations=organizations) as conn:
+            await conn.execute(_SET_APART, [_arrival_row(arrival) for arrival in arrivals])
+            if done is not None:
+                outcome = {"state": "processed", "reason": reason, "cause": ""}
+                await conn.execute(_FINISH, {**_place(done), **outcome})
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
@@ -198,18 +247,19 @@ class InboundStore:
         async with self._worker.transaction() as conn:
             await conn.execute(_GIVE_BACK, [_place(webhook) for webhook in webhooks])
 
-    async def finish(self, webhook: Received, *, state: str, reason: str = "") -> None:
+    async def finish(self, webhook: Received, *, state: str, reason: str = "", cause: str = "") -> None:
         """Say what became of a webhook."""
         async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
-            await conn.execute(_FINISH, {**_place(webhook), "state": state, "reason": reason})
+            outcome = {"state": state, "reason": reason, "cause": cause}
+            await conn.execute(_FINISH, {**_place(webhook), **outcome})
 
     async def postpone(
-        self, webhook: Received, *, seconds: float, reason: str, untried: bool = False
+        self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False
     ) -> None:
         """Try a webhook again later; `untried` says that this try does not count."""
-        values = {"seconds": seconds, "reason": reason, "untried": int(untried)}
+        later = {"seconds": seconds, "reason": reason, "cause": cause, "untried": int(untried)}
         async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
-            await conn.execute(_POSTPONE, {**_place(webhook), **values})
+            await conn.execute(_POSTPONE, {**_place(webhook), **later})
 
     async def commit_observation(
         self,
@@ -232,6 +282,8 @@ class InboundStore:
             await save_shadow(conn, held, observation.shadow)
             await confirm_intents(conn, held, echoed)
             if change is not None:
+                if not cause.backfill:
+                    await conn.execute(_HURRY, {"link_id": key.link_id, "item_id": key.item_id})
                 await conn.execute(_ACTIVITY, _activity_row(held, observation, change, cause))
             if again:
                 shadow = observation.shadow
@@ -244,6 +296,16 @@ class InboundStore:
                     trace_parent=cause.trace_parent,
                 )
             await release(conn, held)
+
+
+async def keep_arrivals(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> list[str]:
+    """Keep what is new within the caller's transaction; return the id each delivery is known by."""
+    known = [await _known_as(conn, arrival) for arrival in arrivals]
+    pairs = zip(arrivals, known, strict=True)
+    fresh = [_arrival_row(arrival) for arrival, as_ in pairs if as_ == arrival.webhook_id]
+    if fresh:
+        await conn.execute(_ACCEPT, fresh)
+    return known
 
 
 async def _known_as(conn: AsyncConnection, arrival: Arrival) -> str:
@@ -269,10 +331,15 @@ def _arrival_row(arrival: Arrival) -> dict[str, Any]:
         "body": seal(arrival.body),
         "event_name": arrival.event_name,
         "state": "parked" if arrival.parked else "processed" if arrival.ignored else "received",
-        "reason": arrival.parked or arrival.ignored,
+        "reason": arrival.parked or arrival.ignored or arrival.reason,
         "trace_parent": arrival.trace_parent,
         "detected_at": arrival.detected_at,
         "wakes": list(arrival.wakes),
+        "cause": arrival.cause,
+        "link_id": arrival.link_id,
+        "record_id": arrival.record_id,
+        "parent_id": arrival.parent_id,
+        "wait_seconds": arrival.wait_seconds,
     }
 
 
@@ -291,6 +358,9 @@ def _received(row: Mapping[Any, Any]) -> Received:
         attempts=row["attempts"],
         trace_parent=row["trace_parent"],
         wakes=tuple(map(str, row["wakes"])),
+        link_id=str(row["link_id"]) if row["link_id"] else None,
+        record_id=row["record_id"],
+        parent_id=str(row["parent_id"]) if row["parent_id"] else None,
     )
 
 
@@ -307,4 +377,5 @@ def _activity_row(held: Held, observation: Observation, change: Change, cause: C
         "change": pack(dump_change(change)),
         "trace_parent": change.trace_parent,
         "detected_at": cause.detected_at,
+        "backfill": cause.backfill,
     }

@@ -30,7 +30,7 @@ _STAGES = text("""
               WHERE a.webhook_id = w.id AND a.wedding_id = CAST(:wedding_id AS uuid)))
     ), edits AS MATERIALIZED (
       SELECT a.link_id, a.created_at, a.committed_at FROM gateway.vendor_activities a
-      WHERE a.created_at > now() - make_interval(secs => :seconds)
+      WHERE a.created_at > now() - make_interval(secs => :seconds) AND NOT a.backfill
         AND (CAST(:wedding_id AS uuid) IS NULL OR a.wedding_id = CAST(:wedding_id AS uuid))
     ), out AS (
       SELECT l.vendor, coalesce(o.vendor, '') AS told_by,

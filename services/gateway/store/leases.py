@@ -33,7 +33,11 @@ _LEASE = text("""
     ON CONFLICT (link_id, item_id) DO UPDATE
         SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
         WHERE s.lease_until < clock_timestamp()
-    RETURNING link_id, item_id, kind, record_id, version, generation, gone, fields
+    RETURNING link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
+""")
+_PEEK = text("""
+    SELECT link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
+    FROM gateway.shadow_items WHERE link_id = :link_id AND item_id = :item_id
 """)
 _INTENTS = text("""
     SELECT id, kind, fields FROM gateway.delivery_intents
@@ -106,19 +110,14 @@ class RecordLeases:
         token = new_id()
         async with self._scope(key) as conn:
             row = await first(conn, _LEASE, {**_names(key), **_fresh(kind, token)})
-            if row is None:
-                return None
-            intents = await rows(conn, _INTENTS, {**_names(key), "recent": INTENT_SECONDS})
-            [context] = await rows(conn, _CONTEXT, _names(key))
-        return Held(
-            key=key,
-            token=token,
-            shadow=shadow_from(row),
-            intents=[_intent(intent) for intent in intents],
-            pending=context["pending"],
-            item=load_item(unpack(context["item"])) if context["item"] is not None else None,
-            sequence=context["sequence"],
-        )
+            return await _held(conn, key, token, shadow_from(row)) if row is not None else None
+
+    async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
+        """Return the same without the lease, to see what would be decided; nothing can be saved with it."""
+        async with self._scope(key) as conn:
+            row = await first(conn, _PEEK, _names(key))
+            unknown = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
+            return await _held(conn, key, "", shadow_from(row) if row is not None else unknown)
 
     async def release(self, held: Held) -> None:
         """Give the record back; harmless after the lease ran out."""
@@ -144,6 +143,20 @@ class RecordLeases:
 
     def _scope(self, key: RecordKey) -> Any:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
+
+
+async def _held(conn: AsyncConnection, key: RecordKey, token: str, shadow: Shadow) -> Held:
+    intents = await rows(conn, _INTENTS, {**_names(key), "recent": INTENT_SECONDS})
+    [context] = await rows(conn, _CONTEXT, _names(key))
+    return Held(
+        key=key,
+        token=token,
+        shadow=shadow,
+        intents=[_intent(intent) for intent in intents],
+        pending=context["pending"],
+        item=load_item(unpack(context["item"])) if context["item"] is not None else None,
+        sequence=context["sequence"],
+    )
 
 
 async def save_shadow(conn: AsyncConnection, held: Held, shadow: Shadow) -> None:
@@ -201,6 +214,7 @@ def shadow_from(row: Any) -> Shadow:
         generation=row["generation"],
         gone=row["gone"],
         fields=unpack_fields(row["fields"]),
+        expected=row["expected_record"] if row["record_id"] is None else None,
     )
 
 

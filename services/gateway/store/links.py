@@ -1,4 +1,4 @@
-"""Accounts at vendors and their links to weddings; when each link is polled, and from where."""
+"""Accounts at vendors, their links to weddings, and what each link knows of the vendor's records."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.records import NOBODY, Busy, Link, Owner, Shadow
+from services.gateway.deliver.retry import RECONNECT
+from services.gateway.records import Backfill, Link, Shadow
+from services.gateway.store.blobs import pack_fields
 from services.gateway.store.deliveries import deliver_everything
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
 from services.gateway.store.secrets import keep_secret
-from services.gateway.store.sql import first, passed_by, rows
+from services.gateway.store.sql import first, rows
 from services.gateway.vendors.port import Account
-from wedsync.model.ids import new_id
+from wedsync.errors import FieldViolation, InvalidRequest, StaleRevision
 from wedsync.runtime.database import Database
 from wedsync.runtime.vault import Vault
-
-POLL_LEASE_SECONDS = 60
-"""One poller per link across replicas; after a crash the link is polled again then."""
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name
 """The credential that is no credential: what the vendor signs its webhooks with."""
@@ -31,7 +31,6 @@ WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name
 ENDPOINT_KEY_BYTES = 24
 """192 bits of chance in every webhook address: the address is the proof."""
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
 
 _CONNECT = text("""
     INSERT INTO gateway.vendor_integrations
@@ -44,14 +43,28 @@ _ENDPOINT = text("""
     VALUES (:hash, :organization_id, :id, :vendor)
 """)
 _INTEGRATIONS = text("""
-    SELECT organization_id, id, vendor, base_url, credentials, request_id, created_at,
+    SELECT organization_id, id, vendor, base_url, credentials, request_id, created_at, updated_at,
+           disconnected_at, version,
            coalesce((SELECT reconnect FROM gateway.access_tokens t WHERE t.organization_id = i.organization_id
-                       AND t.integration_id = i.id), '') AS reconnect
+                       AND t.integration_id = i.id AND t.account_version = i.version), '') AS reconnect
     FROM gateway.vendor_integrations i
     WHERE (CAST(:id AS uuid) IS NULL OR id = :id)
       AND (CAST(:request_id AS uuid) IS NULL OR request_id = :request_id)
       AND (CAST(:after AS uuid) IS NULL OR id > :after)
     ORDER BY id LIMIT :limit
+""")
+_UPDATE = text("""
+    UPDATE gateway.vendor_integrations
+    SET base_url = :base_url, credentials = :credentials, version = version + 1,
+        updated_at = clock_timestamp()
+    WHERE id = :id AND version = :version AND disconnected_at IS NULL
+    RETURNING id
+""")
+_RECONNECTED = text("""
+    UPDATE gateway.wedding_vendor_integrations
+    SET state = 'active', reason = '', poll_failures = 0, next_poll_at = clock_timestamp(),
+        push_due_at = clock_timestamp()
+    WHERE integration_id = :id AND state = 'paused' AND position(:cure in reason) > 0
 """)
 _LINK = text("""
     INSERT INTO gateway.wedding_vendor_integrations
@@ -60,63 +73,37 @@ _LINK = text("""
             :request_id)
     ON CONFLICT (organization_id, request_id) DO NOTHING RETURNING id
 """)
-_LINKS = text("""
-    SELECT organization_id, id, wedding_id, integration_id, vendor, scope, time_zone, state, reason,
-           created_at, scanned_at, cursor, poll_failures, next_poll_at, push_reason, pushed_until
-    FROM gateway.wedding_vendor_integrations
-    WHERE (CAST(:id AS uuid) IS NULL OR id = :id)
-      AND (CAST(:request_id AS uuid) IS NULL OR request_id = :request_id)
-      AND (CAST(:wedding_id AS uuid) IS NULL OR wedding_id = :wedding_id)
-      AND (CAST(:integration_id AS uuid) IS NULL OR integration_id = :integration_id)
-    ORDER BY created_at, id
+LINKS = text("""
+    SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
+           l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
+           l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until,
+           l.backfill_started_at, l.backfill_ended_at, l.backfill_records, l.backfill_pages,
+           l.backfill_expected, i.version
+    FROM gateway.wedding_vendor_integrations l
+    JOIN gateway.vendor_integrations i
+      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    WHERE (CAST(:id AS uuid) IS NULL OR l.id = :id)
+      AND (CAST(:request_id AS uuid) IS NULL OR l.request_id = :request_id)
+      AND (CAST(:wedding_id AS uuid) IS NULL OR l.wedding_id = :wedding_id)
+      AND (CAST(:integration_id AS uuid) IS NULL OR l.integration_id = :integration_id)
+    ORDER BY l.created_at, l.id
+""")
+# What people say is the same on both sides; an item that is none of the wedding's is not taken.
+_EXPECT = text("""
+    INSERT INTO gateway.shadow_items
+        (organization_id, wedding_id, link_id, item_id, kind, fields, expected_record)
+    SELECT :organization_id, c.wedding_id, CAST(:link_id AS uuid), c.item_id, c.kind, :fields, :record_id
+    FROM gateway.canonical_items c
+    WHERE c.wedding_id = CAST(:wedding_id AS uuid) AND c.item_id = CAST(:item_id AS uuid)
 """)
 _STATE = text("""
     UPDATE gateway.wedding_vendor_integrations
-    SET state = :state, reason = :reason, next_poll_at = clock_timestamp(), push_due_at = clock_timestamp()
-    WHERE id = :id
+    SET state = :state, reason = :reason, next_poll_at = clock_timestamp(),
+        push_due_at = clock_timestamp(), poll_token = NULL, poll_lease_until = '-infinity'
+    WHERE id = :id AND state <> 'ended'
 """)
 _POLL_NOW = text("""
     UPDATE gateway.wedding_vendor_integrations SET next_poll_at = clock_timestamp() WHERE id = :id
-""")
-_CLAIM = text("""
-    UPDATE gateway.wedding_vendor_integrations l
-    SET poll_lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM (SELECT organization_id, id FROM gateway.wedding_vendor_integrations
-          WHERE state = 'active' AND next_poll_at <= clock_timestamp()
-            AND poll_lease_until < clock_timestamp()
-            AND integration_id <> ALL(CAST(:integrations AS uuid[]))
-            AND vendor <> ALL(CAST(:vendors AS text[]))
-          ORDER BY next_poll_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
-    WHERE l.id = due.id AND l.organization_id = due.organization_id
-    RETURNING l.organization_id, l.id
-""")
-_GIVE_BACK = text("""
-    UPDATE gateway.wedding_vendor_integrations SET poll_lease_until = '-infinity'
-    WHERE organization_id = :organization_id AND id = :id
-""")
-_LATER = text("""
-    UPDATE gateway.wedding_vendor_integrations
-    SET next_poll_at = clock_timestamp() + make_interval(secs => :seconds), poll_lease_until = '-infinity'
-    WHERE id = :id
-""")
-_CURSOR = text("""
-    UPDATE gateway.wedding_vendor_integrations
-    SET cursor = CAST(:cursor AS jsonb), scanned_at = clock_timestamp(), poll_failures = 0,
-        next_poll_at = CASE WHEN next_poll_at > :due_at THEN next_poll_at
-                            ELSE clock_timestamp() + make_interval(secs => :seconds) END,
-        poll_lease_until = '-infinity'
-    WHERE id = :id
-""")
-_FAILED = text("""
-    UPDATE gateway.wedding_vendor_integrations
-    SET cursor = CASE WHEN :lost THEN NULL ELSE cursor END, poll_failures = poll_failures + 1,
-        next_poll_at = clock_timestamp() + make_interval(secs => :seconds), poll_lease_until = '-infinity'
-    WHERE id = :id
-""")
-_LOG = text("""
-    INSERT INTO gateway.integration_sync_log
-        (id, started_at, ended_at, organization_id, link_id, records, looked_at, error)
-    VALUES (:id, :started_at, clock_timestamp(), :organization_id, :link_id, :records, :looked_at, :error)
 """)
 _PRESENT = text("""
     SELECT record_id FROM gateway.shadow_items
@@ -128,10 +115,14 @@ _AWAITED = text("""
                      AND state IN ('open', 'superseded')
                      AND created_at > clock_timestamp() - make_interval(secs => :recent)) AS awaited
 """)
-_SHADOW_COLUMNS = "link_id, item_id, record_id, kind, version, generation, gone, fields"
+_SHADOW_COLUMNS = "link_id, item_id, record_id, kind, version, generation, gone, fields, expected_record"
 _BY_RECORDS = text(f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
     WHERE link_id = :link_id AND record_id = ANY(:record_ids)
+""")
+_BY_EXPECTATION = text(f"""
+    SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
+    WHERE link_id = :link_id AND expected_record = :record_id AND record_id IS NULL
 """)
 _BY_ITEM = text(f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items WHERE link_id = :link_id AND item_id = :item_id
@@ -148,41 +139,34 @@ class Integration:
     base_url: str
     created_at: datetime
     sealed: bytes
+    version: int = 1
+    """Rises with every change of credentials or address."""
+    updated_at: datetime | None = None
+    disconnected_at: datetime | None = None
     reconnect: str = ""
     """Why the account must be connected again; empty while it works."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DueLink:
-    """A link that is to be polled, and where its last scan ended."""
+class Match:
+    """A vendor's record and the item of the wedding that are one and the same."""
 
-    link: Link
-    cursor: Mapping[str, Any] | None
-    failures: int = 0
-    """How often in a row the scan has failed."""
-    due_at: datetime = _NEVER
-    """When it became due; whoever asks for a look after that gets one more."""
-
-    @property
-    def owner(self) -> Owner:
-        """Whose it is."""
-        return Owner(integration_id=self.link.integration_id, vendor=self.link.vendor)
+    record_id: str
+    item_id: str
 
 
 class LinkStore:
     """Integrations and links."""
 
-    def __init__(self, database: Database, worker: Database, vault: Vault) -> None:
-        self._database, self._worker, self._vault = database, worker, vault
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
 
     async def connect(
         self, *, organization_id: str, request_id: str, vendor: str, account: Account, endpoint_key: str
     ) -> Integration:
         """Keep an account and its endpoint; the same request again returns the first one's."""
         # The key in the webhook address is kept too, sealed, so that a repeated request gets the same answer.
-        credentials = {k: v for k, v in account.credentials.items() if k != WEBHOOK_SECRET}
-        secrets = {"credentials": credentials, "endpoint_key": endpoint_key}
-        sealed = self._vault.encrypt(orjson.dumps(secrets), account.integration_id)
+        sealed = self._sealed(account, endpoint_key)
         named = {"organization_id": organization_id, "id": account.integration_id, "vendor": vendor}
         async with self._database.transaction(organizations=[organization_id]) as conn:
             created = await first(
@@ -196,6 +180,21 @@ class LinkStore:
                     place = {"organization_id": organization_id, "integration_id": account.integration_id}
                     await keep_secret(conn, self._vault, {**place, "id": request_id}, secret)
             [row] = await rows(conn, _INTEGRATIONS, _filter(request_id=request_id))
+        return _integration(row)
+
+    async def update(self, before: Integration, account: Account) -> Integration:
+        """Keep an account's new credentials and address; links that waited for new ones go on.
+
+        Raises `StaleRevision` if somebody else changed or disconnected it meanwhile.
+        """
+        place = {"id": before.integration_id, "version": before.version, "cure": RECONNECT}
+        sealed = self._sealed(account, self.endpoint_key(before))
+        async with self._database.transaction(organizations=[before.organization_id]) as conn:
+            values = {**place, "base_url": account.base_url, "credentials": sealed}
+            if await first(conn, _UPDATE, values) is None:
+                raise StaleRevision("The integration was changed meanwhile; read it again and retry.")
+            await conn.execute(_RECONNECTED, place)
+            [row] = await rows(conn, _INTEGRATIONS, _filter(id=before.integration_id))
         return _integration(row)
 
     async def integration(self, organizations: Sequence[str], integration_id: str) -> Integration | None:
@@ -224,13 +223,20 @@ class LinkStore:
         """Return the secret part of the integration's webhook address."""
         return str(self._opened(integration)["endpoint_key"])
 
-    async def link(self, link: Link, *, request_id: str, trace_parent: str) -> Link:
-        """Join an integration to a wedding and make every item due for it; idempotent by request."""
+    async def link(
+        self, link: Link, *, request_id: str, trace_parent: str, matches: Sequence[Match] = ()
+    ) -> Link:
+        """Join an integration to a wedding and make every item due for it; idempotent by request.
+
+        Raises `InvalidRequest` if a match names no item of the wedding.
+        """
         async with self._database.transaction(
             organizations=[link.organization_id], weddings=[link.wedding_id]
         ) as conn:
             created = await first(conn, _LINK, {**_link_row(link), "request_id": request_id})
             if created is not None:
+                for match in matches:
+                    await _expect(conn, link, match)
                 await deliver_everything(
                     conn,
                     organization_id=link.organization_id,
@@ -238,8 +244,8 @@ class LinkStore:
                     link_id=link.link_id,
                     trace_parent=trace_parent,
                 )
-            [row] = await rows(conn, _LINKS, _link_filter(request_id=request_id))
-        return _link(row)
+            [row] = await rows(conn, LINKS, link_filter(request_id=request_id))
+        return link_from(row)
 
     async def links(
         self,
@@ -250,17 +256,20 @@ class LinkStore:
     ) -> list[Link]:
         """Return the links of a wedding or of an integration, oldest first."""
         async with self._database.transaction(organizations=organizations) as conn:
-            wanted = _link_filter(wedding_id=wedding_id, integration_id=integration_id)
-            return [_link(row) for row in await rows(conn, _LINKS, wanted)]
+            wanted = link_filter(wedding_id=wedding_id, integration_id=integration_id)
+            return [link_from(row) for row in await rows(conn, LINKS, wanted)]
 
     async def find_link(self, organizations: Sequence[str], link_id: str) -> Link | None:
         """Return one link if one of the organizations owns it."""
         async with self._database.transaction(organizations=organizations) as conn:
-            row = await first(conn, _LINKS, _link_filter(id=link_id))
-        return _link(row) if row else None
+            row = await first(conn, LINKS, link_filter(id=link_id))
+        return link_from(row) if row else None
 
     async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
-        """Pause a link, saying why, or let it go on."""
+        """Pause a link, saying why, or let it go on; whoever is looking at it meanwhile stops.
+
+        One that has ended stays so.
+        """
         state = "active" if active else "paused"
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_STATE, {"id": link.link_id, "state": state, "reason": reason})
@@ -270,63 +279,6 @@ class LinkStore:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_POLL_NOW, {"id": link.link_id})
 
-    async def claim_polls(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
-        """Claim links that are due for a look; none of those who are busy."""
-        values = {"limit": limit, "seconds": POLL_LEASE_SECONDS, **passed_by(busy)}
-        async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, values)
-        organizations = {str(row["organization_id"]) for row in claimed}
-        due = []
-        if claimed:
-            async with self._database.transaction(organizations=organizations) as conn:
-                for claim in claimed:
-                    [row] = await rows(conn, _LINKS, _link_filter(id=claim["id"]))
-                    due.append(_due_link(row))
-        return due
-
-    async def give_back_polls(self, due: Sequence[DueLink]) -> None:
-        """Let links be claimed again at once."""
-        places = [{"organization_id": d.link.organization_id, "id": d.link.link_id} for d in due]
-        async with self._worker.transaction() as conn:
-            await conn.execute(_GIVE_BACK, places)
-
-    async def poll_later(self, link: Link, *, seconds: float) -> None:
-        """Look again later, although nothing was wrong with the last look."""
-        async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            await conn.execute(_LATER, {"id": link.link_id, "seconds": seconds})
-
-    async def polled(
-        self, link: Link, *, cursor: Mapping[str, Any], seconds: float, due_at: datetime = _NEVER
-    ) -> None:
-        """Keep where the scan ended, and when to look again: at once if asked to since it became due."""
-        values = {"id": link.link_id, "due_at": due_at, "seconds": seconds}
-        async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            await conn.execute(_CURSOR, {**values, "cursor": orjson.dumps(dict(cursor)).decode()})
-
-    async def poll_failed(self, link: Link, *, seconds: float, cursor_lost: bool) -> None:
-        """Look again later, from the start if the cursor is lost."""
-        async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            values = {"id": link.link_id, "seconds": seconds, "lost": cursor_lost}
-            await conn.execute(_FAILED, values)
-
-    async def log_scan(
-        self, link: Link, *, started_at: datetime, records: int, looked_at: int, error: str = ""
-    ) -> None:
-        """Note a scan that saw something or failed."""
-        async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            await conn.execute(
-                _LOG,
-                {
-                    "id": new_id(),
-                    "started_at": started_at,
-                    "organization_id": link.organization_id,
-                    "link_id": link.link_id,
-                    "records": records,
-                    "looked_at": looked_at,
-                    "error": error,
-                },
-            )
-
     async def item_of(self, link: Link, record_id: str) -> str | None:
         """Return the item that a vendor record stands for, None for a record not seen before."""
         shadow = (await self.shadows(link, [record_id])).get(record_id)
@@ -335,6 +287,11 @@ class LinkStore:
     async def record_of(self, link: Link, item_id: str) -> Shadow | None:
         """Return the shadow of an item at this link, None if the vendor was never told of it."""
         return next(iter(await self._shadows(link, _BY_ITEM, {"item_id": item_id})), None)
+
+    async def item_expecting(self, link: Link, record_id: str) -> str | None:
+        """Return the item that people said this record is, until one was seen for it."""
+        found = await self._shadows(link, _BY_EXPECTATION, {"record_id": record_id})
+        return found[0].item_id if found else None
 
     async def awaits_create(self, link: Link, item_id: str) -> bool:
         """Say whether a create of ours for the item may have been carried out although no answer came."""
@@ -353,6 +310,11 @@ class LinkStore:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             found = await rows(conn, _PRESENT, {"link_id": link.link_id})
         return frozenset(row["record_id"] for row in found)
+
+    def _sealed(self, account: Account, endpoint_key: str) -> bytes:
+        credentials = {k: v for k, v in account.credentials.items() if k != WEBHOOK_SECRET}
+        secrets = {"credentials": credentials, "endpoint_key": endpoint_key}
+        return self._vault.encrypt(orjson.dumps(secrets), account.integration_id)
 
     def _opened(self, integration: Integration) -> Mapping[str, Any]:
         opened = self._vault.decrypt(integration.sealed, integration.integration_id)
@@ -383,7 +345,8 @@ def _filter(**wanted: Any) -> dict[str, Any]:
     return {"id": None, "request_id": None, "after": None, "limit": 1, **wanted}
 
 
-def _link_filter(**wanted: Any) -> dict[str, Any]:
+def link_filter(**wanted: Any) -> dict[str, Any]:
+    """Return what `LINKS` is to be narrowed to."""
     return {"id": None, "request_id": None, "wedding_id": None, "integration_id": None, **wanted}
 
 
@@ -407,20 +370,23 @@ def _integration(row: RowMapping) -> Integration:
         base_url=row["base_url"],
         created_at=row["created_at"],
         sealed=bytes(row["credentials"]),
+        version=row["version"],
+        updated_at=row["updated_at"],
+        disconnected_at=row["disconnected_at"],
         reconnect=row["reconnect"],
     )
 
 
-def _due_link(row: RowMapping) -> DueLink:
-    return DueLink(
-        link=_link(row),
-        cursor=row["cursor"],
-        failures=row["poll_failures"],
-        due_at=row["next_poll_at"],
-    )
+async def _expect(conn: AsyncConnection, link: Link, match: Match) -> None:
+    place = {"organization_id": link.organization_id, "wedding_id": link.wedding_id, "link_id": link.link_id}
+    names = {"record_id": match.record_id, "item_id": match.item_id, "fields": pack_fields({})}
+    if (await conn.execute(_EXPECT, {**place, **names})).rowcount != 1:
+        problem = f"names {match.item_id}, which is no item of the wedding"
+        raise InvalidRequest(violations=[FieldViolation("matches", problem)])
 
 
-def _link(row: RowMapping) -> Link:
+def link_from(row: RowMapping) -> Link:
+    """Return the link a row of `LINKS` holds."""
     return Link(
         link_id=str(row["id"]),
         organization_id=str(row["organization_id"]),
@@ -430,9 +396,19 @@ def _link(row: RowMapping) -> Link:
         scope=row["scope"],
         time_zone=row["time_zone"],
         active=row["state"] == "active",
+        ended=row["state"] == "ended",
         reason=row["reason"],
         created_at=row["created_at"],
         scanned_at=row["scanned_at"],
         push_reason=row["push_reason"],
         pushed_until=row["pushed_until"],
+        poll_seconds=row["poll_seconds"],
+        backfill=Backfill(
+            started_at=row["backfill_started_at"],
+            ended_at=row["backfill_ended_at"],
+            records=row["backfill_records"],
+            pages=row["backfill_pages"],
+            expected=row["backfill_expected"],
+        ),
+        account_version=row["version"],
     )

@@ -20,13 +20,18 @@ LEASE_SECONDS = 40
 """Longer than a refresh takes with its second try; a refresher that was killed is replaced after it."""
 
 _SEED = text("""
-    INSERT INTO gateway.access_tokens (organization_id, integration_id, tokens, ends_at)
-    VALUES (:organization_id, :integration_id, :tokens, clock_timestamp() + make_interval(secs => :lifetime))
-    ON CONFLICT DO NOTHING
+    INSERT INTO gateway.access_tokens AS t (organization_id, integration_id, tokens, ends_at, account_version)
+    VALUES (:organization_id, :integration_id, :tokens, clock_timestamp() + make_interval(secs => :lifetime),
+            :version)
+    ON CONFLICT (organization_id, integration_id) DO UPDATE
+    SET tokens = excluded.tokens, ends_at = excluded.ends_at, account_version = excluded.account_version,
+        generation = t.generation + 1, refreshed_at = DEFAULT, failures = DEFAULT, not_before = DEFAULT,
+        reconnect = DEFAULT, lease_token = DEFAULT, lease_until = DEFAULT
+    WHERE t.account_version < excluded.account_version
 """)
 # The row's lock makes one decide after the other; the vendor is called outside of it, under a lease.
 _LOCK = text("""
-    SELECT tokens, generation, failures, reconnect,
+    SELECT tokens, generation, failures, reconnect, account_version,
            extract(epoch FROM ends_at - clock_timestamp()) AS seconds_left,
            extract(epoch FROM clock_timestamp() - refreshed_at) AS age,
            extract(epoch FROM not_before - clock_timestamp()) AS wait,
@@ -60,10 +65,11 @@ _GIVE_UP = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Whose tokens."""
+    """Whose tokens, and of which of the account's credentials; newer ones start anew."""
 
     organization_id: str
     integration_id: str
+    version: int = 1
 
 
 class TokenStore:
@@ -82,7 +88,7 @@ class TokenStore:
         lease = new_id()
         async with self._scope(place) as conn:
             row = await first(conn, _LOCK, asdict(place))
-            if row is None:
+            if row is None or row["account_version"] < place.version:
                 await conn.execute(_SEED, self._row(place, seed()))
                 row = await first(conn, _LOCK, asdict(place))
             kept = self._kept(place, row)

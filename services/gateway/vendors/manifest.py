@@ -62,6 +62,18 @@ class Poll:
     interval_seconds: float
     sweep_interval_seconds: float
     jitter: float = 0.1
+    min_interval_seconds: float | None = None
+    max_interval_seconds: float | None = None
+
+    @property
+    def fastest(self) -> float:
+        """How often a link is asked at most, while much happens there."""
+        return self.min_interval_seconds or self.interval_seconds
+
+    @property
+    def slowest(self) -> float:
+        """How seldom a link is asked at most, while nothing happens there."""
+        return self.max_interval_seconds or self.interval_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +124,12 @@ class Manifest:
         return account.settings.get(name, self.settings[name].default)
 
     def with_poll_interval(self, seconds: float) -> Manifest:
-        """Return the same manifest, polled at another interval, whether a channel works or not."""
+        """Return the same manifest, polled at another interval and at no other, channel or not."""
+        poll = replace(
+            self.poll, interval_seconds=seconds, min_interval_seconds=None, max_interval_seconds=None
+        )
         push = replace(self.push, poll_interval_seconds=seconds) if self.push else None
-        return replace(self, poll=replace(self.poll, interval_seconds=seconds), push=push)
+        return replace(self, poll=poll, push=push)
 
     def with_rate(self, requests_per_second: float) -> Manifest:
         """Return the same manifest, called at another rate."""
@@ -178,6 +193,7 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
     if data["vendor"] != folder:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
+    yield from _poll_contradictions(document)
     yield from _push_contradictions(document)
     yield from _auth_contradictions(document, data["auth"])
     for kind, rules in data["kinds"].items():
@@ -187,6 +203,17 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
             continue
         for path, rule in rules["fields"].items():
             yield from _field_contradictions(document, ItemKind(kind), path, rule)
+
+
+def _poll_contradictions(document: Document) -> Iterator[str]:
+    poll = document.data["poll"]
+    usual = poll["interval_seconds"]
+    if poll.get("min_interval_seconds", usual) > usual:
+        cure = f"write at most interval_seconds, {usual}"
+        yield document.problem(["poll", "min_interval_seconds"], f"is the longer one: {cure}")
+    if poll.get("max_interval_seconds", usual) < usual:
+        cure = f"write at least interval_seconds, {usual}"
+        yield document.problem(["poll", "max_interval_seconds"], f"is the shorter one: {cure}")
 
 
 def _push_contradictions(document: Document) -> Iterator[str]:

@@ -72,6 +72,8 @@ class Scan:
     cursor: Mapping[str, Any] = field(default_factory=dict)
     more: bool = False
     """Another page follows at once with this cursor."""
+    total: int | None = None
+    """How many records all pages together will show, where the vendor says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -156,6 +156,28 @@ async def test_a_withdrawn_consent_needs_a_reconnect_and_no_more_calls(desk: Des
             await desk.replica().access_token()
     assert desk.authority.refreshes == 1
     assert "reconnect needed" in await desk.reconnect_reason()
+
+
+async def test_new_credentials_end_the_need_to_reconnect(desk: Desk) -> None:
+    """They start anew; what a process still brings that had the old ones counts no more."""
+    desk.authority.revoke()
+    with pytest.raises(VendorAuthFailed):
+        await desk.replica().access_token()
+    before = await desk.stores.links.integration([desk.place.organization_id], desk.place.integration_id)
+    assert before is not None
+    given = {**desk.account.credentials, "refresh_token": desk.authority.consent()}
+    after = await desk.stores.links.update(before, replace(desk.account, credentials=given))
+    assert (after.version, after.reconnect) == (2, "")
+    old, calls = desk.place, desk.calls()
+    organization = desk.place.organization_id
+    stale, fresh = (
+        calls.account(organization, replace(desk.account, credentials=credentials), desk.manifest, version=n)
+        for n, credentials in ((1, desk.account.credentials), (2, given))
+    )
+    assert await fresh.access_token() in desk.authority.access
+    await desk.stores.tokens.keep(old, 0, Tokens(access_token="x", refresh_token="y", lifetime=60))
+    assert await stale.access_token() == await desk.replica().access_token() == await fresh.access_token()
+    assert await desk.reconnect_reason() == ""
 
 
 @contextlib.asynccontextmanager

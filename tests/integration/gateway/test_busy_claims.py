@@ -77,13 +77,13 @@ def by_owner(webhooks: list[Received]) -> dict[str, Received]:
 
 async def test_links_of_the_busy_are_polled_later(stores: Stores, tenant: Tenant) -> None:
     """A busy account is not polled; what is given back is due at once, and what is put off is not."""
-    assert await stores.links.claim_polls(10, busy_with(tenant)) == []
-    assert await stores.links.claim_polls(10, Busy(vendors=["tave"])) == []
+    assert await stores.polls.claim(10, busy_with(tenant)) == []
+    assert await stores.polls.claim(10, Busy(vendors=["tave"])) == []
     for _ in range(2):
-        [claimed] = await stores.links.claim_polls(10)
+        [claimed] = await stores.polls.claim(10)
         assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="tave")
-        await stores.links.give_back_polls([claimed])
-    [claimed] = await stores.links.claim_polls(10)
-    await stores.links.poll_later(claimed.link, seconds=60)
-    assert await stores.links.claim_polls(10) == []
+        await stores.polls.give_back([claimed])
+    [claimed] = await stores.polls.claim(10)
+    await stores.polls.later(claimed, seconds=60)
+    assert await stores.polls.claim(10) == []
     assert claimed.failures == 0

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from services.gateway.channels import Kept
 from services.gateway.store.channels import DuePush
-from services.gateway.store.links import DueLink
+from services.gateway.store.polls import DueLink, Progress
 from services.gateway.vendors.port import Channel
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import Stores, Tenant, new_tenant, opened_stores
@@ -122,11 +122,11 @@ async def test_a_wake_up_during_a_poll_makes_one_more(stores: Stores, tenant: Te
     polling = await polled(stores, tenant)
     for _ in range(3):
         await stores.links.poll_now(tenant.link)
-    await stores.links.polled(tenant.link, cursor={"n": 1}, seconds=3600, due_at=polling.due_at)
+    await looked(stores, polling, 1)
     again = await polled(stores, tenant)
     assert again.cursor == {"n": 1}
-    await stores.links.polled(tenant.link, cursor={"n": 2}, seconds=3600, due_at=again.due_at)
-    assert tenant.link.link_id not in [each.link.link_id for each in await stores.links.claim_polls(10)]
+    await looked(stores, again, 2)
+    assert tenant.link.link_id not in [each.link.link_id for each in await stores.polls.claim(10)]
 
 
 async def test_a_notification_keeps_the_links_it_wakes(stores: Stores, tenant: Tenant) -> None:
@@ -157,5 +157,11 @@ async def claimed(stores: Stores, tenant: Tenant) -> DuePush:
 
 async def polled(stores: Stores, tenant: Tenant) -> DueLink:
     """Claim the tenant's link among those that are due for a poll."""
-    [found] = [d for d in await stores.links.claim_polls(10) if d.link.link_id == tenant.link.link_id]
+    [found] = [d for d in await stores.polls.claim(10) if d.link.link_id == tenant.link.link_id]
     return found
+
+
+async def looked(stores: Stores, due: DueLink, cursor: int) -> None:
+    """End a look that is to be repeated in an hour."""
+    progress = Progress(cursor={"n": cursor}, started_at=due.due_at, records=0, pages=1)
+    await stores.polls.finish(due, progress, pause=3600, seconds=3600)

@@ -228,7 +228,7 @@ async def test_later_and_never(stores: Stores, tenant: Tenant) -> None:
     assert await stores.deliveries.claim(5) == []
     await stores.deliveries.postpone(tenant.key(), seconds=0, reason="busy")
     assert len(await stores.deliveries.claim(5)) == 1
-    await stores.deliveries.park(tenant.key(), reason="a human must look")
+    await stores.deliveries.stop(tenant.key(), state="parked", reason="a human must look")
     stores.leases_end()
     assert await stores.deliveries.claim(5) == []
     assert deliveries(stores, tenant) == [("parked", 1, "a human must look")]

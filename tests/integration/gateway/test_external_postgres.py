@@ -58,5 +58,5 @@ async def test_an_edit_goes_in_and_out(external_stores: Stores) -> None:
     assert (held.shadow.generation, held.sequence, held.pending) == (1, 1, False)
     await stores.deliveries.close(held, state="nothing_to_do")
     assert await stores.deliveries.claim(5) == []
-    [due] = await stores.links.claim_polls(5)
+    [due] = await stores.polls.claim(5)
     assert due.link == tenant.link

@@ -8,6 +8,7 @@ import pytest
 
 from services.gateway.records import Shadow
 from services.gateway.store.inbound import Received
+from services.gateway.store.journeys import Wanted
 from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -65,9 +66,7 @@ async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> 
         tenant.link.organization_id,
     )
     assert kept["rows"] == 4
-    page = await stores.journeys.webhooks(
-        tenant.link.organization_id, state="", vendor="", after=None, limit=10
-    )
+    page = await stores.journeys.webhooks(tenant.link.organization_id, Wanted(), after=None, limit=10)
     assert {str(row["id"]): row["repeats"] for row in page}[first] == 2
 
 
@@ -94,7 +93,7 @@ async def test_a_parked_arrival_is_not_worked_on(stores: Stores, tenant: Tenant)
     await stores.inbound.accept([tenant.arrival(parked="no start", origin="poll")])
     assert await stores.inbound.claim(10) == []
     [row] = await stores.journeys.webhooks(
-        tenant.link.organization_id, state="parked", vendor="tave", after=None, limit=5
+        tenant.link.organization_id, Wanted(state="parked", vendor="tave"), after=None, limit=5
     )
     assert row["reason"] == "no start"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.journey_words import summary
-from services.gateway.store.journeys import Place
+from services.gateway.store.journeys import Place, Wanted
 from tests.support.gateway_store import (
     EVENT,
     SEEN_AT,
@@ -26,12 +26,14 @@ async def test_webhooks_are_listed_newest_first(stores: Stores, tenant: Tenant) 
     await stores.inbound.accept(arrivals)
     await stores.inbound.accept([(await new_tenant(stores)).arrival()])
     organization, listed, after = tenant.link.organization_id, list[str](), None
-    while page := await stores.journeys.webhooks(organization, state="", vendor="", after=after, limit=2):
+    while page := await stores.journeys.webhooks(organization, Wanted(), after=after, limit=2):
         listed += [str(row["id"]) for row in page]
         after = Place(at=page[-1]["accepted_at"], id=str(page[-1]["id"]))
     assert sorted(listed) == sorted(arrival.webhook_id for arrival in arrivals)
     for state, vendor, count in (("received", "tave", 5), ("parked", "", 0), ("", "apple_calendar", 0)):
-        page = await stores.journeys.webhooks(organization, state=state, vendor=vendor, after=None, limit=9)
+        page = await stores.journeys.webhooks(
+            organization, Wanted(state=state, vendor=vendor), after=None, limit=9
+        )
         assert len(page) == count
 
 

@@ -10,17 +10,14 @@ import pytest
 
 from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from services.gateway.vendors.port import Account
-from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
     PASSWORD,
-    SEEN_AT,
     TRACE,
     Stores,
     Tenant,
     a_link,
     an_edit,
     new_tenant,
-    opened_stores,
 )
 from wedsync.errors import WedSyncError
 from wedsync.model.ids import new_id
@@ -134,61 +131,6 @@ async def test_a_link_needs_its_own_organizations_account(stores: Stores, tenant
     assert not isinstance(refused.value, WedSyncError)
 
 
-async def test_a_link_is_polled_by_one(
-    stores: Stores, tenant: Tenant, migrated_database: MigratedDatabase
-) -> None:
-    """A due link is claimed by one of many pollers, and again after a crash."""
-    async with opened_stores(migrated_database) as other:
-        asked = [replica.links.claim_polls(5) for _ in range(4) for replica in (stores, other)]
-        claims = [due for share in await asyncio.gather(*asked) for due in share]
-    assert [(due.link.link_id, due.cursor, due.failures) for due in claims] == [
-        (tenant.link.link_id, None, 0)
-    ]
-    stores.leases_end()
-    assert len(await stores.links.claim_polls(5)) == 1
-
-
-async def test_the_cursor_is_kept_for_the_next_scan(stores: Stores, tenant: Tenant) -> None:
-    """A scan's end is the next one's start, its time is known, and failures are forgotten."""
-    await stores.links.claim_polls(5)
-    await stores.links.poll_failed(tenant.link, seconds=0, cursor_lost=False)
-    await stores.links.claim_polls(5)
-    await stores.links.polled(tenant.link, cursor={"token": "7", "seen": ["é"]}, seconds=0)
-    [due] = await stores.links.claim_polls(5)
-    assert (due.cursor, due.failures) == ({"token": "7", "seen": ["é"]}, 0)
-    assert due.link.scanned_at is not None
-    await stores.links.polled(tenant.link, cursor={}, seconds=3600)
-    assert await stores.links.claim_polls(5) == []
-    await stores.links.poll_now(tenant.link)
-    assert len(await stores.links.claim_polls(5)) == 1
-
-
-async def test_a_failed_scan_keeps_the_cursor_unless_it_is_lost(stores: Stores, tenant: Tenant) -> None:
-    """Failures are counted; only a lost cursor is dropped, and then the scan starts anew."""
-    await stores.links.claim_polls(5)
-    await stores.links.polled(tenant.link, cursor={"token": "7"}, seconds=0)
-    seen = []
-    for lost in (False, False, True):
-        await stores.links.poll_failed(tenant.link, seconds=0, cursor_lost=lost)
-        [due] = await stores.links.claim_polls(5)
-        seen.append((due.cursor, due.failures))
-    assert seen == [({"token": "7"}, 1), ({"token": "7"}, 2), (None, 3)]
-    await stores.links.poll_failed(tenant.link, seconds=3600, cursor_lost=False)
-    assert await stores.links.claim_polls(5) == []
-
-
-async def test_a_paused_link_is_left_alone(stores: Stores, tenant: Tenant) -> None:
-    """A paused link says why and is not polled; resumed, it is due at once."""
-    await stores.links.set_state(tenant.link, active=False, reason="too many gone")
-    assert await stores.links.claim_polls(5) == []
-    paused = await stores.links.find_link([tenant.link.organization_id], tenant.link.link_id)
-    assert paused is not None
-    assert (paused.active, paused.reason) == (False, "too many gone")
-    await stores.links.set_state(paused, active=True)
-    [due] = await stores.links.claim_polls(5)
-    assert (due.link.active, due.link.reason) == (True, "")
-
-
 async def test_shadows_are_found_by_record_and_by_item(stores: Stores, tenant: Tenant) -> None:
     """A record leads to its item and back; what was never seen leads nowhere; gone is not present."""
     item = tenant.item_id
@@ -204,15 +146,3 @@ async def test_shadows_are_found_by_record_and_by_item(stores: Stores, tenant: T
     assert await stores.links.present(link) == {record}
     stores.sql("UPDATE gateway.shadow_items SET gone = true WHERE item_id = %s", item)
     assert await stores.links.present(link) == frozenset()
-
-
-async def test_scans_are_logged(stores: Stores, tenant: Tenant) -> None:
-    """What a scan saw, or why it failed, is kept."""
-    await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=3, looked_at=1)
-    await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=0, looked_at=0, error="busy")
-    rows = stores.sql(
-        "SELECT records, looked_at, error FROM gateway.integration_sync_log"
-        " WHERE link_id = %s ORDER BY error",
-        tenant.link.link_id,
-    )
-    assert [tuple(row.values()) for row in rows] == [(3, 1, ""), (0, 0, "busy")]

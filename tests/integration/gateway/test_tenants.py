@@ -53,7 +53,7 @@ async def _fill(stores: Stores) -> Tenant:
     await stores.inbound.accept([tenant.arrival(delivery_key="d1")])
     await an_edit(stores, tenant, title="Vows")
     await stores.deliveries.accept([a_commit(tenant.link.wedding_id, an_item(tenant.item_id, title="V"), 1)])
-    await stores.links.log_scan(tenant.link, started_at=SEEN_AT, records=1, looked_at=1)
+    await stores.polls.log(tenant.link, started_at=SEEN_AT, records=1, looked_at=1)
     link = tenant.link
     await stores.secrets.rotate(
         link.organization_id, link.integration_id, request_id=new_id(), secret="whsec", overlap=0

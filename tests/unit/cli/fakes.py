@@ -18,7 +18,14 @@ from grpc_status import rpc_status
 from wedsync.api.common.v1 import item_pb2
 from wedsync.api.conflicts.v1 import service_pb2 as conflicts_pb2
 from wedsync.api.conflicts.v1 import service_pb2_grpc as conflicts_grpc
-from wedsync.api.gateway.v1 import delivery_pb2, delivery_pb2_grpc, integration_pb2, integration_pb2_grpc
+from wedsync.api.gateway.v1 import (
+    delivery_pb2,
+    delivery_pb2_grpc,
+    integration_pb2,
+    integration_pb2_grpc,
+    link_pb2,
+    link_pb2_grpc,
+)
 from wedsync.api.health.v1 import service_pb2 as health_service_pb2
 from wedsync.api.health.v1 import service_pb2_grpc as health_grpc
 from wedsync.api.sync.v1 import service_pb2 as sync_pb2
@@ -65,6 +72,8 @@ class System:
     webhooks: list[delivery_pb2.Webhook] = field(default_factory=list)
     deliveries: list[delivery_pb2.Delivery] = field(default_factory=list)
     journeys: dict[str, delivery_pb2.Journey] = field(default_factory=dict)
+    replayed: list[delivery_pb2.ReplayedWebhook] = field(default_factory=list)
+    plan: link_pb2.LinkPlan = field(default_factory=link_pb2.LinkPlan)
     latency: list[delivery_pb2.StageLatency] = field(default_factory=list)
     conflicts: list[conflicts_pb2.Conflict] = field(default_factory=list)
     health: list[health_service_pb2.IntegrationHealth] = field(default_factory=list)
@@ -146,6 +155,14 @@ class Deliveries(delivery_pb2_grpc.DeliveryServiceServicer):
         self._system.check(request, context)
         return delivery_pb2.ListDeliveriesResponse(deliveries=self._system.deliveries)
 
+    def ReplayWebhooks(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return delivery_pb2.ReplayWebhooksResponse(webhooks=self._system.replayed)
+
+    def RetryDeliveries(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return delivery_pb2.RetryDeliveriesResponse(deliveries=self._system.deliveries)
+
     def GetJourney(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
         self._system.check(request, context)
         return self._system.journeys[request.journey_id]
@@ -164,6 +181,17 @@ class Integrations(integration_pb2_grpc.IntegrationServiceServicer):
     def ListVendors(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
         self._system.check(request, context)
         return integration_pb2.ListVendorsResponse(vendors=[vendor()])
+
+
+class Links(link_pb2_grpc.LinkServiceServicer):
+    """One plan."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def PlanLink(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.plan
 
 
 class Conflicts(conflicts_grpc.ConflictServiceServicer):
@@ -203,6 +231,7 @@ def serving(system: System, *, healthy: bool = True) -> Iterator[str]:
     sync_grpc.add_SyncServiceServicer_to_server(Sync(system), server)  # type: ignore[abstract]  # no more is asked
     delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(Deliveries(system), server)
     integration_pb2_grpc.add_IntegrationServiceServicer_to_server(Integrations(system), server)  # type: ignore[abstract]  # no more is asked
+    link_pb2_grpc.add_LinkServiceServicer_to_server(Links(system), server)  # type: ignore[abstract]  # no more is asked
     conflicts_grpc.add_ConflictServiceServicer_to_server(Conflicts(system), server)  # type: ignore[abstract]  # no more is asked
     health_grpc.add_HealthServiceServicer_to_server(Health(system), server)  # type: ignore[abstract]  # no more is asked
     states = health.HealthServicer()

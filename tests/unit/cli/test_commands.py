@@ -44,6 +44,10 @@ def test_no_grpc_for_help() -> None:
         ("wedding", "list", "--limit", "0"),
         ("wedding", "create", "--title", "x", "--date", "2027-13-01", "--time-zone", "UTC"),
         ("wedding", "create", "--title", "x", "--date", "2027-06-12", "--time-zone", "Mars/Base"),
+        ("webhooks", "--since", "yesterday"),
+        ("replay", "not-an-id"),
+        ("deliveries", "retry", "not-an-id"),
+        ("vendor", "plan", WEDDING, CHANGE, "--scope", "job_id"),
         ("no-such-command",),
     ],
 )
@@ -179,10 +183,10 @@ def test_webhooks(wedsync: Wedsync, data: Data, system: System) -> None:
 
 def test_deliveries(wedsync: Wedsync, data: Data, system: System) -> None:
     """`deliveries` shows what became of each duty towards a vendor."""
-    assert "no deliveries yet" in wedsync("deliveries", WEDDING).stdout
+    assert "no deliveries yet" in wedsync("deliveries", "list", WEDDING).stdout
     system.deliveries = [delivery_pb2.Delivery(delivery_id=CHANGE, vendor="tave", state="held", attempts=2)]
-    assert "held" in wedsync("deliveries", WEDDING).stdout
-    assert data("deliveries", WEDDING)[0]["attempts"] == 2
+    assert "held" in wedsync("deliveries", "list", WEDDING).stdout
+    assert data("deliveries", "list", WEDDING)[0]["attempts"] == 2
 
 
 def claim(text: str, source: Any) -> conflicts_pb2.Claim:

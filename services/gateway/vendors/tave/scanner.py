@@ -59,7 +59,14 @@ class Scanner:
             return Scan(missing=[f"{JOB}/{self.context.job_id}"], cursor=before)
         found, bad = records.sorted_out(done.found)
         present = frozenset(done.present) if done.complete else None
-        return Scan(records=found, bad=bad, present=present, cursor=done.cursor, more=done.more)
+        return Scan(
+            records=found,
+            bad=bad,
+            present=present,
+            cursor=done.cursor,
+            more=done.more,
+            total=len(done.present) if done.complete else None,
+        )
 
     async def _job(self, before: Mapping[str, Any], done: Pass) -> None:
         job = await self.api.get(f"/job/{self.context.job_id}")

@@ -14,7 +14,7 @@ from services.gateway.deliver.plan import HELD, NOTHING_TO_DO, Rest, Write, conf
 from services.gateway.health_report import HealthReport, Tally
 from services.gateway.metrics import observe_vendor_call, vendor_call_seconds
 from services.gateway.observe import observe
-from services.gateway.poll import MAX_PAGES
+from services.gateway.poll import MAX_PAGES, PAGES_A_TURN
 from services.gateway.ports import _KEPT
 from services.gateway.records import Intent, IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import Direction, KindRule
@@ -197,7 +197,8 @@ def test_a_vendor_that_never_says_the_last_page_is_broken() -> None:
     """The scan ends with an error, not never."""
     world = World()
     world.vendors["desk"].scans = [Scan(more=True, cursor={"page": n}) for n in range(MAX_PAGES + 1)]
-    world.poll(world.links[0])
+    for _ in range(MAX_PAGES // PAGES_A_TURN):
+        world.go_on(world.links[0])
     assert any("pages" in str(poll.get("error")) for poll in world.memory.polls)
 
 

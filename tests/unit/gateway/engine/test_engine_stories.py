@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.store.links import DueLink
 from services.gateway.vendors.port import (
     CursorLost,
     Scan,
@@ -234,8 +233,8 @@ def test_what_a_poll_finds_is_counted_as_missed_by_webhooks() -> None:
     world = World()
     link = world.links[0]
     world.vendors["desk"].put(title="Cake")
-    finish(world._poller.poll(DueLink(link=link, cursor=None)))
+    world.go_on(link)
     assert world.missed == []
     world.vendors["desk"].put(title="Candles")
-    finish(world._poller.poll(DueLink(link=link, cursor={})))
+    world.go_on(link)
     assert world.missed == ["desk"]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
+from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep, complete
 from services.gateway.journey_words import summary
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 
@@ -103,7 +103,7 @@ def test_an_edit_that_went_all_the_way_is_told_from_end_to_end() -> None:
         (replace(_WEBHOOK, repeats=1), "It was delivered once more; a repetition does nothing."),
         (replace(_WEBHOOK, repeats=3), "It was delivered 3 times more"),
         (
-            replace(_WEBHOOK, state="parked", polled=True, repeats=2, reason="job/7: no title"),
+            replace(_WEBHOOK, state="parked", origin="poll", repeats=2, reason="job/7: no title"),
             (
                 "A look at stripe found a record. It was found 2 times more; a repetition does nothing. "
                 "It could not be read; it is parked until someone acts: job/7: no title."
@@ -265,3 +265,41 @@ def test_all_is_done_only_when_every_vendor_has_it(state: str) -> None:
 def test_clocks_that_differ_make_no_time_negative() -> None:
     """A write that was confirmed, by another clock, before it was handed over took no time."""
     assert "in 0 ms. All was done 0 ms" in _sent(confirmed_at=_at(1))
+
+
+def test_what_was_set_apart_and_replayed_is_told_with_its_webhook() -> None:
+    """Each record that went its own way says how far it is, and a replay where to go on reading."""
+    part = replace(_WEBHOOK, id="p", record_id="event/2", attempts=2)
+    parts = [
+        replace(part, state="parked", reason="no title. Gave up."),
+        replace(part, state="received", reason="503"),
+        replace(part, state="processed"),
+        replace(_WEBHOOK, id="again", origin="replay"),
+    ]
+    steps = Steps(webhook=_WEBHOOK, changes=[], deliveries=[], parts=parts)
+    assert summary(steps) == (
+        "stripe sent a webhook. "
+        "Its record event/2 could not be read after 2 tries; "
+        "it is parked until someone acts: no title. Gave up. "
+        "Its record event/2 is still to be read after 2 tries: 503. "
+        "Its record event/2 was read by itself after 2 tries. "
+        "It was replayed as again."
+    )
+    assert not complete(steps)
+    assert complete(replace(steps, parts=parts[2:]))
+
+
+@pytest.mark.parametrize(
+    ("webhook", "says"),
+    [
+        (replace(_WEBHOOK, origin="replay"), "A webhook of stripe was replayed. It changed nothing."),
+        (
+            replace(_WEBHOOK, record_id="event/2", state="parked", reason="no title"),
+            "The record event/2 of stripe is worked on by itself. It could not be read; it is parked",
+        ),
+        (replace(_WEBHOOK, state="replayed", reason="no title"), "It could not be read: no title."),
+    ],
+)
+def test_where_it_comes_from_is_said_first(webhook: WebhookStep, says: str) -> None:
+    """A replay and a record set apart are no webhooks that a vendor sent now."""
+    assert says in summary(Steps(webhook=webhook, changes=[], deliveries=[]))

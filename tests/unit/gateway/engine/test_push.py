@@ -20,7 +20,8 @@ from services.gateway.vendors.port import (
     VendorRejected,
     VendorUnavailable,
 )
-from tests.support.gateway_fakes import MemoryChannels, MemoryLinks
+from tests.support.gateway_channels import MemoryChannels
+from tests.support.gateway_fakes import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor
 from tests.support.gateway_world import World, finish
@@ -205,5 +206,6 @@ def test_while_a_channel_works_its_link_is_polled_rarely() -> None:
     pushing = desk.keeper._ports._vendors
     world.ports._vendors = pushing
     for until, least, most in [(None, 9, 11), (now + WEEK, 810, 990), (now - DAY, 9, 11)]:
-        world.poll(replace(desk.link, pushed_until=until))
+        world.memory.links[desk.link.link_id] = replace(desk.link, pushed_until=until)
+        world.poll(desk.link)
         assert least <= world.memory.polls[-1]["seconds"] <= most

@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from services.gateway.apart import Apart
 from services.gateway.inspect_record import Inspector
 from services.gateway.store.inbound import Received
 from services.gateway.translate import Translator
@@ -33,6 +34,7 @@ def translator(world: World, woken: list[int]) -> Translator:
     return Translator(
         inbound=inbound,
         links=links,
+        apart=Apart(inbound),
         ports=world.ports,
         inspector=inspector,
         decisions=world.decisions,

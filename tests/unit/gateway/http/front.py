@@ -16,15 +16,26 @@ from services.gateway.http.app import build_app
 from services.gateway.http.events import EventStream
 from services.gateway.http.rest import Rest
 from services.gateway.http.webhooks import Webhooks
+from services.gateway.inspect_record import Inspector
 from services.gateway.journey import Steps
+from services.gateway.link_plan import LinkPlanner
+from services.gateway.replay import Replays
 from services.gateway.store.inbound import Endpoint
-from services.gateway.store.journeys import JourneyStore
+from services.gateway.store.journeys import JourneyStore, Wanted
 from services.gateway.store.latency import LatencyStore, StageLatency
 from services.gateway.store.links import Integration, endpoint_hash
+from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
-from tests.support.gateway_fakes import MemoryChannels, MemoryInbound, MemoryLinks, MemorySecrets
+from tests.support.gateway_channels import MemoryChannels
+from tests.support.gateway_fakes import (
+    MemoryInbound,
+    MemoryLeases,
+    MemoryLinks,
+    MemorySecrets,
+)
 from tests.support.gateway_memory import Memory
+from tests.support.gateway_stuck import MemoryEndings, MemoryProjection, MemoryStuck
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
 from wedsync.api.sync.v1 import service_pb2, wedding_pb2
 from wedsync.client import SyncClient
@@ -86,10 +97,10 @@ class FakeJourneys(JourneyStore):
         """Return how many deliveries are due."""
         return self.waiting
 
-    async def webhooks(self, organization_id: str, **wanted: Any) -> Any:
+    async def webhooks(self, organization_id: str, wanted: Wanted, **cut: Any) -> Any:
         """Return a page."""
-        self.asked = wanted
-        return self.rows[: wanted["limit"]]
+        self.asked = {"wanted": wanted, **cut}
+        return self.rows[: cut["limit"]]
 
     async def deliveries(self, organization_id: str, **wanted: Any) -> Any:
         """Return a page."""
@@ -149,6 +160,34 @@ class Front:
             telemetry=telemetry,
             on_link=lambda: None,
             on_connect=self.connected.append,
+        )
+        self.upkeep = Upkeep(
+            accounts=self.accounts,
+            links=self.links,
+            endings=MemoryEndings(self.memory),
+            ports=self.ports,
+        )
+        self.planner = LinkPlanner(
+            accounts=self.accounts, ports=self.ports, projection=MemoryProjection(self.memory)
+        )
+        self.stuck, self.woken = MemoryStuck(self.memory), list[str]()
+        self.inspector = Inspector(
+            ports=self.ports,
+            links=self.links,
+            leases=MemoryLeases(self.memory),
+            inbound=self.inbound,
+            telemetry=telemetry,
+            clock=clock,
+        )
+        self.replays = Replays(
+            store=self.stuck,
+            links=self.links,
+            ports=self.ports,
+            inspector=self.inspector,
+            telemetry=telemetry,
+            clock=clock,
+            on_replay=lambda: self.woken.append("translate"),
+            on_retry=lambda: self.woken.append("deliver"),
         )
         self.app = build_app(
             webhooks=Webhooks(

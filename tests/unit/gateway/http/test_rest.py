@@ -147,7 +147,7 @@ async def test_a_link_that_would_not_work_is_not_made(failure: VendorError, rais
 async def test_only_members_link_and_only_what_exists() -> None:
     """Someone else's wedding, an unknown account and an unknown scope are refused."""
     front = Front()
-    known = {"request_id": new_id(), "wedding_id": WEDDING}
+    known: dict[str, Any] = {"request_id": new_id(), "wedding_id": WEDDING}
     with pytest.raises(errors.NotFound):
         await front.accounts.link(ADA, **known, integration_id=new_id(), scope={})
     with pytest.raises(errors.InvalidRequest):

@@ -264,6 +264,23 @@ def test_the_calendar_manifest_is_valid() -> None:
     assert len(manifest.kinds[ItemKind.TIMELINE_EVENT].fields) == 8
 
 
+@pytest.mark.parametrize(
+    ("bound", "problem"),
+    [
+        ("min_interval_seconds: 90", "min_interval_seconds is the longer one: write at most"),
+        ("max_interval_seconds: 10", "max_interval_seconds is the shorter one: write at least"),
+    ],
+)
+def test_the_bounds_of_the_poll_interval_lie_round_it(tmp_path: Path, bound: str, problem: str) -> None:
+    """Wrong ones are named with the cure; without bounds the interval is always the same."""
+    poll = _load(tmp_path).poll
+    assert (poll.fastest, poll.slowest) == (30, 30)
+    text = _GOOD.replace("interval_seconds: 30,", f"interval_seconds: 30, {bound},")
+    with pytest.raises(ManifestError) as refused:
+        load_manifest(_write(tmp_path, text))
+    assert problem in str(refused.value)
+
+
 _BY_CHANNEL = _GOOD.replace(
     "  scheme: endpoint_key\n",
     "  scheme: channel\n"

@@ -10,9 +10,10 @@ import pytest
 
 from services.gateway.health_report import MAX_KEPT, HealthReport, Operation, Tally
 from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
-from services.gateway.rpc.accounts import IntegrationRpc, LinkRpc
+from services.gateway.rpc.accounts import IntegrationRpc
 from services.gateway.rpc.commits import MAX_COMMITS, CommitRpc
 from services.gateway.rpc.deliveries import DeliveryRpc
+from services.gateway.rpc.links import LinkRpc
 from services.gateway.rpc.paging import page_start, token_after
 from services.gateway.rpc.reports import MAX_SENT, HealthReports
 from services.gateway.store.journeys import Place
@@ -45,10 +46,33 @@ def caller() -> Iterator[None]:
         yield
 
 
+def integration_rpc(front: Front) -> IntegrationRpc:
+    """Return the servicer of accounts."""
+    return IntegrationRpc(
+        accounts=front.accounts, upkeep=front.upkeep, links=front.links, vendors=front.ports.vendors
+    )
+
+
+def link_rpc(front: Front) -> LinkRpc:
+    """Return the servicer of links."""
+    return LinkRpc(
+        accounts=front.accounts,
+        upkeep=front.upkeep,
+        planner=front.planner,
+        links=front.links,
+        clock=FakeClock(),
+    )
+
+
+def delivery_rpc(front: Front) -> DeliveryRpc:
+    """Return the servicer of what came in and went out."""
+    return DeliveryRpc(store=front.journeys, latency=front.latency, replays=front.replays)
+
+
 async def test_accounts_are_connected_listed_and_found() -> None:
     """Pages hold what was asked for, and the last has no token."""
     front = Front()
-    rpc = IntegrationRpc(accounts=front.accounts, links=front.links, vendors=front.ports.vendors)
+    rpc = integration_rpc(front)
     [vendor] = (await rpc.ListVendors(integration_pb2.ListVendorsRequest(), NO_CONTEXT)).vendors
     assert (vendor.vendor, list(vendor.credential_names)) == ("desk", ["key"])
     wanted = integration_pb2.ConnectVendorRequest(
@@ -71,7 +95,7 @@ async def test_accounts_are_connected_listed_and_found() -> None:
 async def test_links_are_made_paused_and_resumed() -> None:
     """Each answer shows the link's state and why."""
     front = Front()
-    rpc = LinkRpc(accounts=front.accounts, links=front.links)
+    rpc = link_rpc(front)
     made = await rpc.LinkWedding(
         link_pb2.LinkWeddingRequest(
             request_id=new_id(),
@@ -133,6 +157,9 @@ def row(number: int, **more: Any) -> dict[str, Any]:
         "event_name": "event.changed",
         "repeats": 2,
         "confirmed_at": NOW,
+        "cause": "",
+        "parent_id": None,
+        "record_id": None,
         **more,
     }
 
@@ -141,7 +168,7 @@ async def test_the_log_is_paged() -> None:
     """A full page names the place where the next begins."""
     front = Front()
     front.journeys.rows = [row(2), row(1, confirmed_at=None)]
-    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
+    rpc = delivery_rpc(front)
     hooks = await rpc.ListWebhooks(delivery_pb2.ListWebhooksRequest(page_size=1), NO_CONTEXT)
     assert [(hook.event, hook.repeats) for hook in hooks.webhooks] == [("event.changed", 2)]
     await rpc.ListWebhooks(delivery_pb2.ListWebhooksRequest(page_token=hooks.next_page_token), NO_CONTEXT)
@@ -214,7 +241,7 @@ async def test_a_journey_is_told_in_order_and_says_whether_it_is_over(
     """Whatever began it, its stages are told from the first, and it is complete when nothing waits."""
     front = Front()
     front.journeys.found = found
-    journey = await DeliveryRpc(store=front.journeys, latency=front.latency).GetJourney(
+    journey = await delivery_rpc(front).GetJourney(
         delivery_pb2.GetJourneyRequest(journey_id=new_id()), NO_CONTEXT
     )
     assert (journey.complete, journey.stages[0].name) == (complete, first)
@@ -226,7 +253,7 @@ async def test_a_journey_is_told_in_order_and_says_whether_it_is_over(
 async def test_latency_is_summed_up_over_a_window() -> None:
     """An hour unless asked otherwise; a window that is too long says what is allowed."""
     front = Front()
-    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
+    rpc = delivery_rpc(front)
     answer = await rpc.GetLatency(delivery_pb2.GetLatencyRequest(), NO_CONTEXT)
     [stage] = answer.stages
     assert (stage.vendor, stage.stage, stage.count, stage.p99_milliseconds) == ("desk", "call", 4, 3.0)
@@ -243,7 +270,7 @@ async def test_latency_is_summed_up_over_a_window() -> None:
 async def test_an_unknown_journey_is_not_found() -> None:
     """There is nothing to tell."""
     front = Front()
-    rpc = DeliveryRpc(store=front.journeys, latency=front.latency)
+    rpc = delivery_rpc(front)
     with pytest.raises(errors.NotFound):
         await rpc.GetJourney(delivery_pb2.GetJourneyRequest(journey_id=new_id()), NO_CONTEXT)
 

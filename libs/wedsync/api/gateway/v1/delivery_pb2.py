@@ -23,39 +23,55 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from wedsync.api.common.v1 import item_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_item__pb2
+from wedsync.api.common.v1 import value_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wedsync/api/gateway/v1/delivery.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x01\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nchange_ids\x18\x07 \x03(\t\x12\x0f\n\x07repeats\x18\x08 \x01(\x05\x12\r\n\x05\x65vent\x18\t \x01(\t\"\xf8\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07link_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\tchange_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x81\x01\n\x07Journey\x12\x12\n\njourney_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12-\n\x06stages\x18\x03 \x03(\x0b\x32\x1d.wedsync.api.gateway.v1.Stage\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0f\n\x07summary\x18\x05 \x01(\t\"[\n\x13ListWebhooksRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListWebhooksResponse\x12\x31\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1f.wedsync.api.gateway.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x15ListDeliveriesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .wedsync.api.gateway.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetJourneyRequest\x12\x12\n\njourney_id\x18\x01 \x01(\t\"?\n\x11GetLatencyRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x05\"\x8a\x01\n\x0cStageLatency\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x18\n\x10p50_milliseconds\x18\x04 \x01(\x01\x12\x18\n\x10p95_milliseconds\x18\x05 \x01(\x01\x12\x18\n\x10p99_milliseconds\x18\x06 \x01(\x01\"J\n\x12GetLatencyResponse\x12\x34\n\x06stages\x18\x01 \x03(\x0b\x32$.wedsync.api.gateway.v1.StageLatency2\xac\x03\n\x0f\x44\x65liveryService\x12i\n\x0cListWebhooks\x12+.wedsync.api.gateway.v1.ListWebhooksRequest\x1a,.wedsync.api.gateway.v1.ListWebhooksResponse\x12o\n\x0eListDeliveries\x12-.wedsync.api.gateway.v1.ListDeliveriesRequest\x1a..wedsync.api.gateway.v1.ListDeliveriesResponse\x12X\n\nGetJourney\x12).wedsync.api.gateway.v1.GetJourneyRequest\x1a\x1f.wedsync.api.gateway.v1.Journey\x12\x63\n\nGetLatency\x12).wedsync.api.gateway.v1.GetLatencyRequest\x1a*.wedsync.api.gateway.v1.GetLatencyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wedsync/api/gateway/v1/delivery.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a!wedsync/api/common/v1/value.proto\"\x8f\x02\n\x07Webhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nchange_ids\x18\x07 \x03(\t\x12\x0f\n\x07repeats\x18\x08 \x01(\x05\x12\r\n\x05\x65vent\x18\t \x01(\t\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x11\n\tparent_id\x18\x0b \x01(\t\x12\x11\n\trecord_id\x18\x0c \x01(\t\x12\x0f\n\x07link_id\x18\r \x01(\t\"\x87\x02\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x0f\n\x07link_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0f\n\x07item_id\x18\x04 \x01(\t\x12\x11\n\tchange_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirm_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61use\x18\x0b \x01(\t\"\x83\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x81\x01\n\x07Journey\x12\x12\n\njourney_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12-\n\x06stages\x18\x03 \x03(\x0b\x32\x1d.wedsync.api.gateway.v1.Stage\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x0f\n\x07summary\x18\x05 \x01(\t\"\xd8\x01\n\x13ListWebhooksRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x02\n\x15ReplayWebhooksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x13\n\x0bwebhook_ids\x18\x03 \x03(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06vendor\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"\x82\x01\n\tFieldDiff\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x32\n\x07present\x18\x02 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\x12\x33\n\x08proposed\x18\x03 \x01(\x0b\x32!.wedsync.api.common.v1.FieldValue\"\xc1\x01\n\nRecordDiff\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x11\n\trecord_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0e\n\x06\x63hange\x18\x05 \x01(\t\x12\x31\n\x06\x66ields\x18\x06 \x03(\x0b\x32!.wedsync.api.gateway.v1.FieldDiff\x12\x0c\n\x04note\x18\x07 \x01(\t\"{\n\x0fReplayedWebhook\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x11\n\treplay_id\x18\x02 \x01(\t\x12\x33\n\x07records\x18\x03 \x03(\x0b\x32\".wedsync.api.gateway.v1.RecordDiff\x12\x0c\n\x04note\x18\x04 \x01(\t\"l\n\x16ReplayWebhooksResponse\x12\x39\n\x08webhooks\x18\x01 \x03(\x0b\x32\'.wedsync.api.gateway.v1.ReplayedWebhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x16RetryDeliveriesRequest\x12\x14\n\x0c\x64\x65livery_ids\x18\x01 \x03(\t\x12\x0f\n\x07link_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"h\n\x17RetryDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .wedsync.api.gateway.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x14ListWebhooksResponse\x12\x31\n\x08webhooks\x18\x01 \x03(\x0b\x32\x1f.wedsync.api.gateway.v1.Webhook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x15ListDeliveriesRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .wedsync.api.gateway.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetJourneyRequest\x12\x12\n\njourney_id\x18\x01 \x01(\t\"?\n\x11GetLatencyRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x05\"\x8a\x01\n\x0cStageLatency\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x18\n\x10p50_milliseconds\x18\x04 \x01(\x01\x12\x18\n\x10p95_milliseconds\x18\x05 \x01(\x01\x12\x18\n\x10p99_milliseconds\x18\x06 \x01(\x01\"J\n\x12GetLatencyResponse\x12\x34\n\x06stages\x18\x01 \x03(\x0b\x32$.wedsync.api.gateway.v1.StageLatency2\x91\x05\n\x0f\x44\x65liveryService\x12i\n\x0cListWebhooks\x12+.wedsync.api.gateway.v1.ListWebhooksRequest\x1a,.wedsync.api.gateway.v1.ListWebhooksResponse\x12o\n\x0eListDeliveries\x12-.wedsync.api.gateway.v1.ListDeliveriesRequest\x1a..wedsync.api.gateway.v1.ListDeliveriesResponse\x12o\n\x0eReplayWebhooks\x12-.wedsync.api.gateway.v1.ReplayWebhooksRequest\x1a..wedsync.api.gateway.v1.ReplayWebhooksResponse\x12r\n\x0fRetryDeliveries\x12..wedsync.api.gateway.v1.RetryDeliveriesRequest\x1a/.wedsync.api.gateway.v1.RetryDeliveriesResponse\x12X\n\nGetJourney\x12).wedsync.api.gateway.v1.GetJourneyRequest\x1a\x1f.wedsync.api.gateway.v1.Journey\x12\x63\n\nGetLatency\x12).wedsync.api.gateway.v1.GetLatencyRequest\x1a*.wedsync.api.gateway.v1.GetLatencyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wedsync.api.gateway.v1.delivery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WEBHOOK']._serialized_start=99
-  _globals['_WEBHOOK']._serialized_end=300
-  _globals['_DELIVERY']._serialized_start=303
-  _globals['_DELIVERY']._serialized_end=551
-  _globals['_STAGE']._serialized_start=554
-  _globals['_STAGE']._serialized_end=685
-  _globals['_JOURNEY']._serialized_start=688
-  _globals['_JOURNEY']._serialized_end=817
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=819
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=910
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=912
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=1010
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1012
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1109
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1111
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1214
-  _globals['_GETJOURNEYREQUEST']._serialized_start=1216
-  _globals['_GETJOURNEYREQUEST']._serialized_end=1255
-  _globals['_GETLATENCYREQUEST']._serialized_start=1257
-  _globals['_GETLATENCYREQUEST']._serialized_end=1320
-  _globals['_STAGELATENCY']._serialized_start=1323
-  _globals['_STAGELATENCY']._serialized_end=1461
-  _globals['_GETLATENCYRESPONSE']._serialized_start=1463
-  _globals['_GETLATENCYRESPONSE']._serialized_end=1537
-  _globals['_DELIVERYSERVICE']._serialized_start=1540
-  _globals['_DELIVERYSERVICE']._serialized_end=1968
+  _globals['_WEBHOOK']._serialized_start=168
+  _globals['_WEBHOOK']._serialized_end=439
+  _globals['_DELIVERY']._serialized_start=442
+  _globals['_DELIVERY']._serialized_end=705
+  _globals['_STAGE']._serialized_start=708
+  _globals['_STAGE']._serialized_end=839
+  _globals['_JOURNEY']._serialized_start=842
+  _globals['_JOURNEY']._serialized_end=971
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=974
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=1190
+  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_start=1193
+  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_end=1469
+  _globals['_FIELDDIFF']._serialized_start=1472
+  _globals['_FIELDDIFF']._serialized_end=1602
+  _globals['_RECORDDIFF']._serialized_start=1605
+  _globals['_RECORDDIFF']._serialized_end=1798
+  _globals['_REPLAYEDWEBHOOK']._serialized_start=1800
+  _globals['_REPLAYEDWEBHOOK']._serialized_end=1923
+  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_start=1925
+  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_end=2033
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_start=2036
+  _globals['_RETRYDELIVERIESREQUEST']._serialized_end=2185
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_start=2187
+  _globals['_RETRYDELIVERIESRESPONSE']._serialized_end=2291
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=2293
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=2391
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2393
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2490
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2492
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2595
+  _globals['_GETJOURNEYREQUEST']._serialized_start=2597
+  _globals['_GETJOURNEYREQUEST']._serialized_end=2636
+  _globals['_GETLATENCYREQUEST']._serialized_start=2638
+  _globals['_GETLATENCYREQUEST']._serialized_end=2701
+  _globals['_STAGELATENCY']._serialized_start=2704
+  _globals['_STAGELATENCY']._serialized_end=2842
+  _globals['_GETLATENCYRESPONSE']._serialized_start=2844
+  _globals['_GETLATENCYRESPONSE']._serialized_end=2918
+  _globals['_DELIVERYSERVICE']._serialized_start=2921
+  _globals['_DELIVERYSERVICE']._serialized_end=3578
 # @@protoc_insertion_point(module_scope)

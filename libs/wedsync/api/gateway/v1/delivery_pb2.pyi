@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from wedsync.api.common.v1 import item_pb2 as _item_pb2
+from wedsync.api.common.v1 import value_pb2 as _value_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,7 +23,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Webhook(_message.Message):
-    """One webhook, or one record that a poll showed."""
+    """One webhook, or one record that is worked on by itself: a poll showed it and it made no sense, or it
+    kept the rest of its webhook waiting.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,6 +38,10 @@ class Webhook(_message.Message):
     CHANGE_IDS_FIELD_NUMBER: _builtins.int
     REPEATS_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """A UUID."""
     vendor: _builtins.str
@@ -41,13 +49,21 @@ class Webhook(_message.Message):
     integration_id: _builtins.str
     """The integration."""
     state: _builtins.str
-    """`received`, `processed`, `parked`, `duplicate`."""
+    """`received`, `processed`, `parked`, `replayed`."""
     reason: _builtins.str
     """Why it is parked, and how to mend it."""
     repeats: _builtins.int
     """How often the vendor delivered it again; repetitions do nothing."""
     event: _builtins.str
     """What it tells of, in the vendor's words: `payment_intent.succeeded`."""
+    cause: _builtins.str
+    """Why it failed, in a word: `auth`, `rejected`, `garbage`, `unavailable`, `moved`."""
+    parent_id: _builtins.str
+    """The webhook it was replayed from or set apart from."""
+    record_id: _builtins.str
+    """The record, where it is about one of one link."""
+    link_id: _builtins.str
+    """The link of that record."""
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -68,10 +84,14 @@ class Webhook(_message.Message):
         change_ids: _abc.Iterable[_builtins.str] | None = ...,
         repeats: _builtins.int = ...,
         event: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        parent_id: _builtins.str = ...,
+        record_id: _builtins.str = ...,
+        link_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "change_ids", b"change_ids", "event", b"event", "integration_id", b"integration_id", "reason", b"reason", "repeats", b"repeats", "state", b"state", "vendor", b"vendor", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "cause", b"cause", "change_ids", b"change_ids", "event", b"event", "integration_id", b"integration_id", "link_id", b"link_id", "parent_id", b"parent_id", "reason", b"reason", "record_id", b"record_id", "repeats", b"repeats", "state", b"state", "vendor", b"vendor", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -93,6 +113,7 @@ class Delivery(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CONFIRM_TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """A UUID."""
     link_id: _builtins.str
@@ -109,6 +130,8 @@ class Delivery(_message.Message):
     """Why it is held or parked, or how the last try failed."""
     attempts: _builtins.int
     """Tries so far."""
+    cause: _builtins.str
+    """Why it failed, in a word: `auth`, `rejected`, `garbage`, `unavailable`, `moved`."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it became due."""
@@ -130,10 +153,11 @@ class Delivery(_message.Message):
         attempts: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         confirm_time: _timestamp_pb2.Timestamp | None = ...,
+        cause: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confirm_time", b"confirm_time", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "change_id", b"change_id", "confirm_time", b"confirm_time", "create_time", b"create_time", "delivery_id", b"delivery_id", "item_id", b"item_id", "link_id", b"link_id", "reason", b"reason", "state", b"state", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cause", b"cause", "change_id", b"change_id", "confirm_time", b"confirm_time", "create_time", b"create_time", "delivery_id", b"delivery_id", "item_id", b"item_id", "link_id", b"link_id", "reason", b"reason", "state", b"state", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,6 +251,10 @@ class ListWebhooksRequest(_message.Message):
     VENDOR_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """Only this state."""
     vendor: _builtins.str
@@ -235,6 +263,18 @@ class ListWebhooksRequest(_message.Message):
     """At most 200; 50 if not given."""
     page_token: _builtins.str
     """From the page before."""
+    reason: _builtins.str
+    """Only those whose reason contains this, in small or capital letters."""
+    cause: _builtins.str
+    """Only those that failed for this, in a word: see Webhook.cause."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those accepted at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those accepted before this time."""
+
     def __init__(
         self,
         *,
@@ -242,14 +282,308 @@ class ListWebhooksRequest(_message.Message):
         vendor: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state", "vendor", b"vendor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "start_time", b"start_time", "state", b"state", "vendor", b"vendor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWebhooksRequest: _TypeAlias = ListWebhooksRequest  # noqa: Y015
+
+@_typing.final
+class ReplayWebhooksRequest(_message.Message):
+    """Request of ReplayWebhooks. Give one choice at least; those that are given all count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    WEBHOOK_IDS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    VENDOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required unless dry_run. A UUID of the caller's; repeating the call with it replays nothing twice."""
+    dry_run: _builtins.bool
+    """Only say what would change: nothing is written anywhere. The vendors are read."""
+    state: _builtins.str
+    """Only this state. Without it and without ids: those that are parked."""
+    vendor: _builtins.str
+    """Only this vendor."""
+    reason: _builtins.str
+    """Only those whose reason contains this, in small or capital letters."""
+    cause: _builtins.str
+    """Only those that failed for this, in a word: see Webhook.cause."""
+    page_size: _builtins.int
+    """At most 50; 20 if not given."""
+    page_token: _builtins.str
+    """From the page before."""
+    @_builtins.property
+    def webhook_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These, at most 50."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those accepted at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those accepted before this time."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        webhook_ids: _abc.Iterable[_builtins.str] | None = ...,
+        state: _builtins.str = ...,
+        vendor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "dry_run", b"dry_run", "end_time", b"end_time", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "request_id", b"request_id", "start_time", b"start_time", "state", b"state", "vendor", b"vendor", "webhook_ids", b"webhook_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhooksRequest: _TypeAlias = ReplayWebhooksRequest  # noqa: Y015
+
+@_typing.final
+class FieldDiff(_message.Message):
+    """One field of a record and of the item it stands for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The field."""
+    @_builtins.property
+    def present(self) -> _value_pb2.FieldValue:
+        """The value the wedding has."""
+
+    @_builtins.property
+    def proposed(self) -> _value_pb2.FieldValue:
+        """The value that would take its place, or that it is compared with."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        present: _value_pb2.FieldValue | None = ...,
+        proposed: _value_pb2.FieldValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["present", b"present", "proposed", b"proposed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "present", b"present", "proposed", b"proposed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldDiff: _TypeAlias = FieldDiff  # noqa: Y015
+
+@_typing.final
+class RecordDiff(_message.Message):
+    """What one record would change in the wedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.str
+    """The link."""
+    record_id: _builtins.str
+    """The vendor's record."""
+    item_id: _builtins.str
+    """The item it stands for."""
+    kind: _item_pb2.ItemKind.ValueType
+    """What the item is."""
+    change: _builtins.str
+    """`create`, `update`, `delete`; empty for no change."""
+    note: _builtins.str
+    """Why nothing can be said of it, or why nothing would change."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldDiff]:
+        """The fields that would change."""
+
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.str = ...,
+        record_id: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        kind: _item_pb2.ItemKind.ValueType = ...,
+        change: _builtins.str = ...,
+        fields: _abc.Iterable[Global___FieldDiff] | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "fields", b"fields", "item_id", b"item_id", "kind", b"kind", "link_id", b"link_id", "note", b"note", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDiff: _TypeAlias = RecordDiff  # noqa: Y015
+
+@_typing.final
+class ReplayedWebhook(_message.Message):
+    """One webhook that was or would be replayed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The webhook."""
+    replay_id: _builtins.str
+    """The webhook that the replay is; its journey tells what became of it. Empty for a dry run."""
+    note: _builtins.str
+    """Of a dry run: why it could not be read."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordDiff]:
+        """Of a dry run: what each record would change."""
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        replay_id: _builtins.str = ...,
+        records: _abc.Iterable[Global___RecordDiff] | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "records", b"records", "replay_id", b"replay_id", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayedWebhook: _TypeAlias = ReplayedWebhook  # noqa: Y015
+
+@_typing.final
+class ReplayWebhooksResponse(_message.Message):
+    """Response of ReplayWebhooks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def webhooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayedWebhook]:
+        """One page, newest first."""
+
+    def __init__(
+        self,
+        *,
+        webhooks: _abc.Iterable[Global___ReplayedWebhook] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "webhooks", b"webhooks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhooksResponse: _TypeAlias = ReplayWebhooksResponse  # noqa: Y015
+
+@_typing.final
+class RetryDeliveriesRequest(_message.Message):
+    """Request of RetryDeliveries. Give one choice at least; those that are given all count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_IDS_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    VENDOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.str
+    """Only this link's."""
+    vendor: _builtins.str
+    """Only this vendor's."""
+    reason: _builtins.str
+    """Only those whose reason contains this, in small or capital letters."""
+    cause: _builtins.str
+    """Only those that failed for this, in a word: see Delivery.cause."""
+    page_size: _builtins.int
+    """At most 200; 50 if not given."""
+    page_token: _builtins.str
+    """From the page before."""
+    @_builtins.property
+    def delivery_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These, at most 200."""
+
+    def __init__(
+        self,
+        *,
+        delivery_ids: _abc.Iterable[_builtins.str] | None = ...,
+        link_id: _builtins.str = ...,
+        vendor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "delivery_ids", b"delivery_ids", "link_id", b"link_id", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "vendor", b"vendor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryDeliveriesRequest: _TypeAlias = RetryDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class RetryDeliveriesResponse(_message.Message):
+    """Response of RetryDeliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
+        """Those that are due again, newest first."""
+
+    def __init__(
+        self,
+        *,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryDeliveriesResponse: _TypeAlias = RetryDeliveriesResponse  # noqa: Y015
 
 @_typing.final
 class ListWebhooksResponse(_message.Message):

@@ -45,6 +45,16 @@ class DeliveryServiceStub:
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.ReplayWebhooks = channel.unary_unary(
+                '/wedsync.api.gateway.v1.DeliveryService/ReplayWebhooks',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksResponse.FromString,
+                _registered_method=True)
+        self.RetryDeliveries = channel.unary_unary(
+                '/wedsync.api.gateway.v1.DeliveryService/RetryDeliveries',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesResponse.FromString,
+                _registered_method=True)
         self.GetJourney = channel.unary_unary(
                 '/wedsync.api.gateway.v1.DeliveryService/GetJourney',
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.GetJourneyRequest.SerializeToString,
@@ -70,6 +80,22 @@ class DeliveryServiceServicer:
 
     def ListDeliveries(self, request, context):
         """List deliveries to vendors, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWebhooks(self, request, context):
+        """Read what some webhooks point at once more, or only say what that would change. Replaying what was
+        applied already changes nothing. Each replay is a webhook of its own, with a trace of its own that
+        is linked to the first one's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryDeliveries(self, request, context):
+        """Try parked deliveries again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +127,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'ReplayWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhooks,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksResponse.SerializeToString,
+            ),
+            'RetryDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryDeliveries,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesResponse.SerializeToString,
             ),
             'GetJourney': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJourney,
@@ -168,6 +204,60 @@ class DeliveryService:
             '/wedsync.api.gateway.v1.DeliveryService/ListDeliveries',
             wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.SerializeToString,
             wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.DeliveryService/ReplayWebhooks',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.ReplayWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.DeliveryService/RetryDeliveries',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2.RetryDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,13 @@ class DeliveryServiceStub:
     """List webhooks, and polled records that had to be parked, newest first."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]
     """List deliveries to vendors, newest first."""
+    ReplayWebhooks: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ReplayWebhooksRequest, _delivery_pb2.ReplayWebhooksResponse]
+    """Read what some webhooks point at once more, or only say what that would change. Replaying what was
+    applied already changes nothing. Each replay is a webhook of its own, with a trace of its own that
+    is linked to the first one's.
+    """
+    RetryDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.RetryDeliveriesRequest, _delivery_pb2.RetryDeliveriesResponse]
+    """Try parked deliveries again."""
     GetJourney: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]
     """Return the recorded path of one webhook or change."""
     GetLatency: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetLatencyRequest, _delivery_pb2.GetLatencyResponse]
@@ -51,6 +58,13 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """List webhooks, and polled records that had to be parked, newest first."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """List deliveries to vendors, newest first."""
+    ReplayWebhooks: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ReplayWebhooksRequest, _delivery_pb2.ReplayWebhooksResponse]  # type: ignore[assignment]
+    """Read what some webhooks point at once more, or only say what that would change. Replaying what was
+    applied already changes nothing. Each replay is a webhook of its own, with a trace of its own that
+    is linked to the first one's.
+    """
+    RetryDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_pb2.RetryDeliveriesRequest, _delivery_pb2.RetryDeliveriesResponse]  # type: ignore[assignment]
+    """Try parked deliveries again."""
     GetJourney: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetJourneyRequest, _delivery_pb2.Journey]  # type: ignore[assignment]
     """Return the recorded path of one webhook or change."""
     GetLatency: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetLatencyRequest, _delivery_pb2.GetLatencyResponse]  # type: ignore[assignment]
@@ -74,6 +88,25 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.ListDeliveriesResponse, _abc.Awaitable[_delivery_pb2.ListDeliveriesResponse]]:
         """List deliveries to vendors, newest first."""
+
+    @_abc_1.abstractmethod
+    def ReplayWebhooks(
+        self,
+        request: _delivery_pb2.ReplayWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.ReplayWebhooksResponse, _abc.Awaitable[_delivery_pb2.ReplayWebhooksResponse]]:
+        """Read what some webhooks point at once more, or only say what that would change. Replaying what was
+        applied already changes nothing. Each replay is a webhook of its own, with a trace of its own that
+        is linked to the first one's.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryDeliveries(
+        self,
+        request: _delivery_pb2.RetryDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.RetryDeliveriesResponse, _abc.Awaitable[_delivery_pb2.RetryDeliveriesResponse]]:
+        """Try parked deliveries again."""
 
     @_abc_1.abstractmethod
     def GetJourney(

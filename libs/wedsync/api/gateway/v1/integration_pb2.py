@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from wedsync.api.common.v1 import item_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wedsync/api/gateway/v1/integration.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\"\x81\x01\n\nCapability\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0e\n\x06\x63reate\x18\x02 \x01(\x08\x12\x0e\n\x06update\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65lete\x18\x04 \x01(\x08\x12\x14\n\x0c\x65quivalences\x18\x05 \x03(\t\"\xbf\x01\n\x06Vendor\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x14\n\x0c\x62ridge_class\x18\x03 \x01(\t\x12\x38\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0b\x32\".wedsync.api.gateway.v1.Capability\x12\x18\n\x10\x63redential_names\x18\x05 \x03(\t\x12\x13\n\x0bscope_names\x18\x06 \x03(\t\x12\x10\n\x08\x63\x61tegory\x18\x07 \x01(\t\"\xab\x01\n\x0bIntegration\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12\x17\n\x0forganization_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10reconnect_reason\x18\x06 \x01(\t\"\x14\n\x12ListVendorsRequest\"F\n\x13ListVendorsResponse\x12/\n\x07vendors\x18\x01 \x03(\x0b\x32\x1e.wedsync.api.gateway.v1.Vendor\"\xd4\x01\n\x14\x43onnectVendorRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12R\n\x0b\x63redentials\x18\x03 \x03(\x0b\x32=.wedsync.api.gateway.v1.ConnectVendorRequest.CredentialsEntry\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x15\x43onnectVendorResponse\x12\x38\n\x0bintegration\x18\x01 \x01(\x0b\x32#.wedsync.api.gateway.v1.Integration\x12\x14\n\x0cwebhook_path\x18\x02 \x01(\t\"/\n\x15GetIntegrationRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\"@\n\x17ListIntegrationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x18ListIntegrationsResponse\x12\x39\n\x0cintegrations\x18\x01 \x03(\x0b\x32#.wedsync.api.gateway.v1.Integration\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x1aRotateWebhookSecretRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0eintegration_id\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x1c\n\x0foverlap_seconds\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_overlap_seconds\"4\n\x1bRotateWebhookSecretResponse\x12\x15\n\rvalid_secrets\x18\x01 \x01(\x05\x32\xc7\x04\n\x12IntegrationService\x12\x66\n\x0bListVendors\x12*.wedsync.api.gateway.v1.ListVendorsRequest\x1a+.wedsync.api.gateway.v1.ListVendorsResponse\x12l\n\rConnectVendor\x12,.wedsync.api.gateway.v1.ConnectVendorRequest\x1a-.wedsync.api.gateway.v1.ConnectVendorResponse\x12\x64\n\x0eGetIntegration\x12-.wedsync.api.gateway.v1.GetIntegrationRequest\x1a#.wedsync.api.gateway.v1.Integration\x12u\n\x10ListIntegrations\x12/.wedsync.api.gateway.v1.ListIntegrationsRequest\x1a\x30.wedsync.api.gateway.v1.ListIntegrationsResponse\x12~\n\x13RotateWebhookSecret\x12\x32.wedsync.api.gateway.v1.RotateWebhookSecretRequest\x1a\x33.wedsync.api.gateway.v1.RotateWebhookSecretResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wedsync/api/gateway/v1/integration.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\"\x81\x01\n\nCapability\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0e\n\x06\x63reate\x18\x02 \x01(\x08\x12\x0e\n\x06update\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65lete\x18\x04 \x01(\x08\x12\x14\n\x0c\x65quivalences\x18\x05 \x03(\t\"\xbf\x01\n\x06Vendor\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x14\n\x0c\x62ridge_class\x18\x03 \x01(\t\x12\x38\n\x0c\x63\x61pabilities\x18\x04 \x03(\x0b\x32\".wedsync.api.gateway.v1.Capability\x12\x18\n\x10\x63redential_names\x18\x05 \x03(\t\x12\x13\n\x0bscope_names\x18\x06 \x03(\t\x12\x10\n\x08\x63\x61tegory\x18\x07 \x01(\t\"\x91\x02\n\x0bIntegration\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12\x17\n\x0forganization_id\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10reconnect_reason\x18\x06 \x01(\t\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x64isconnect_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12ListVendorsRequest\"F\n\x13ListVendorsResponse\x12/\n\x07vendors\x18\x01 \x03(\x0b\x32\x1e.wedsync.api.gateway.v1.Vendor\"\xd4\x01\n\x14\x43onnectVendorRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12R\n\x0b\x63redentials\x18\x03 \x03(\x0b\x32=.wedsync.api.gateway.v1.ConnectVendorRequest.CredentialsEntry\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x15\x43onnectVendorResponse\x12\x38\n\x0bintegration\x18\x01 \x01(\x0b\x32#.wedsync.api.gateway.v1.Integration\x12\x14\n\x0cwebhook_path\x18\x02 \x01(\t\"/\n\x15GetIntegrationRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\"\xd0\x01\n\x18UpdateIntegrationRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12V\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x41.wedsync.api.gateway.v1.UpdateIntegrationRequest.CredentialsEntry\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa8\x01\n\x16TestIntegrationRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\x12H\n\x05scope\x18\x02 \x03(\x0b\x32\x39.wedsync.api.gateway.v1.TestIntegrationRequest.ScopeEntry\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0fIntegrationTest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\r\n\x05works\x18\x02 \x01(\x08\x12\x0f\n\x07problem\x18\x03 \x01(\t\"Q\n\x17TestIntegrationResponse\x12\x36\n\x05tests\x18\x01 \x03(\x0b\x32\'.wedsync.api.gateway.v1.IntegrationTest\"1\n\x17\x44isconnectVendorRequest\x12\x16\n\x0eintegration_id\x18\x01 \x01(\t\"@\n\x17ListIntegrationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x18ListIntegrationsResponse\x12\x39\n\x0cintegrations\x18\x01 \x03(\x0b\x32#.wedsync.api.gateway.v1.Integration\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x1aRotateWebhookSecretRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0eintegration_id\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\t\x12\x1c\n\x0foverlap_seconds\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x12\n\x10_overlap_seconds\"4\n\x1bRotateWebhookSecretResponse\x12\x15\n\rvalid_secrets\x18\x01 \x01(\x05\x32\x91\x07\n\x12IntegrationService\x12\x66\n\x0bListVendors\x12*.wedsync.api.gateway.v1.ListVendorsRequest\x1a+.wedsync.api.gateway.v1.ListVendorsResponse\x12l\n\rConnectVendor\x12,.wedsync.api.gateway.v1.ConnectVendorRequest\x1a-.wedsync.api.gateway.v1.ConnectVendorResponse\x12\x64\n\x0eGetIntegration\x12-.wedsync.api.gateway.v1.GetIntegrationRequest\x1a#.wedsync.api.gateway.v1.Integration\x12u\n\x10ListIntegrations\x12/.wedsync.api.gateway.v1.ListIntegrationsRequest\x1a\x30.wedsync.api.gateway.v1.ListIntegrationsResponse\x12j\n\x11UpdateIntegration\x12\x30.wedsync.api.gateway.v1.UpdateIntegrationRequest\x1a#.wedsync.api.gateway.v1.Integration\x12r\n\x0fTestIntegration\x12..wedsync.api.gateway.v1.TestIntegrationRequest\x1a/.wedsync.api.gateway.v1.TestIntegrationResponse\x12h\n\x10\x44isconnectVendor\x12/.wedsync.api.gateway.v1.DisconnectVendorRequest\x1a#.wedsync.api.gateway.v1.Integration\x12~\n\x13RotateWebhookSecret\x12\x32.wedsync.api.gateway.v1.RotateWebhookSecretRequest\x1a\x33.wedsync.api.gateway.v1.RotateWebhookSecretResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +35,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._loaded_options = None
   _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._serialized_options = b'8\001'
+  _globals['_UPDATEINTEGRATIONREQUEST_CREDENTIALSENTRY']._loaded_options = None
+  _globals['_UPDATEINTEGRATIONREQUEST_CREDENTIALSENTRY']._serialized_options = b'8\001'
+  _globals['_TESTINTEGRATIONREQUEST_SCOPEENTRY']._loaded_options = None
+  _globals['_TESTINTEGRATIONREQUEST_SCOPEENTRY']._serialized_options = b'8\001'
   _globals['_CAPABILITY']._serialized_start=136
   _globals['_CAPABILITY']._serialized_end=265
   _globals['_VENDOR']._serialized_start=268
   _globals['_VENDOR']._serialized_end=459
   _globals['_INTEGRATION']._serialized_start=462
-  _globals['_INTEGRATION']._serialized_end=633
-  _globals['_LISTVENDORSREQUEST']._serialized_start=635
-  _globals['_LISTVENDORSREQUEST']._serialized_end=655
-  _globals['_LISTVENDORSRESPONSE']._serialized_start=657
-  _globals['_LISTVENDORSRESPONSE']._serialized_end=727
-  _globals['_CONNECTVENDORREQUEST']._serialized_start=730
-  _globals['_CONNECTVENDORREQUEST']._serialized_end=942
-  _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._serialized_start=892
-  _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._serialized_end=942
-  _globals['_CONNECTVENDORRESPONSE']._serialized_start=944
-  _globals['_CONNECTVENDORRESPONSE']._serialized_end=1047
-  _globals['_GETINTEGRATIONREQUEST']._serialized_start=1049
-  _globals['_GETINTEGRATIONREQUEST']._serialized_end=1096
-  _globals['_LISTINTEGRATIONSREQUEST']._serialized_start=1098
-  _globals['_LISTINTEGRATIONSREQUEST']._serialized_end=1162
-  _globals['_LISTINTEGRATIONSRESPONSE']._serialized_start=1164
-  _globals['_LISTINTEGRATIONSRESPONSE']._serialized_end=1274
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1277
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=1415
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=1417
-  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=1469
-  _globals['_INTEGRATIONSERVICE']._serialized_start=1472
-  _globals['_INTEGRATIONSERVICE']._serialized_end=2055
+  _globals['_INTEGRATION']._serialized_end=735
+  _globals['_LISTVENDORSREQUEST']._serialized_start=737
+  _globals['_LISTVENDORSREQUEST']._serialized_end=757
+  _globals['_LISTVENDORSRESPONSE']._serialized_start=759
+  _globals['_LISTVENDORSRESPONSE']._serialized_end=829
+  _globals['_CONNECTVENDORREQUEST']._serialized_start=832
+  _globals['_CONNECTVENDORREQUEST']._serialized_end=1044
+  _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._serialized_start=994
+  _globals['_CONNECTVENDORREQUEST_CREDENTIALSENTRY']._serialized_end=1044
+  _globals['_CONNECTVENDORRESPONSE']._serialized_start=1046
+  _globals['_CONNECTVENDORRESPONSE']._serialized_end=1149
+  _globals['_GETINTEGRATIONREQUEST']._serialized_start=1151
+  _globals['_GETINTEGRATIONREQUEST']._serialized_end=1198
+  _globals['_UPDATEINTEGRATIONREQUEST']._serialized_start=1201
+  _globals['_UPDATEINTEGRATIONREQUEST']._serialized_end=1409
+  _globals['_UPDATEINTEGRATIONREQUEST_CREDENTIALSENTRY']._serialized_start=994
+  _globals['_UPDATEINTEGRATIONREQUEST_CREDENTIALSENTRY']._serialized_end=1044
+  _globals['_TESTINTEGRATIONREQUEST']._serialized_start=1412
+  _globals['_TESTINTEGRATIONREQUEST']._serialized_end=1580
+  _globals['_TESTINTEGRATIONREQUEST_SCOPEENTRY']._serialized_start=1536
+  _globals['_TESTINTEGRATIONREQUEST_SCOPEENTRY']._serialized_end=1580
+  _globals['_INTEGRATIONTEST']._serialized_start=1582
+  _globals['_INTEGRATIONTEST']._serialized_end=1648
+  _globals['_TESTINTEGRATIONRESPONSE']._serialized_start=1650
+  _globals['_TESTINTEGRATIONRESPONSE']._serialized_end=1731
+  _globals['_DISCONNECTVENDORREQUEST']._serialized_start=1733
+  _globals['_DISCONNECTVENDORREQUEST']._serialized_end=1782
+  _globals['_LISTINTEGRATIONSREQUEST']._serialized_start=1784
+  _globals['_LISTINTEGRATIONSREQUEST']._serialized_end=1848
+  _globals['_LISTINTEGRATIONSRESPONSE']._serialized_start=1850
+  _globals['_LISTINTEGRATIONSRESPONSE']._serialized_end=1960
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1963
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=2101
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_start=2103
+  _globals['_ROTATEWEBHOOKSECRETRESPONSE']._serialized_end=2155
+  _globals['_INTEGRATIONSERVICE']._serialized_start=2158
+  _globals['_INTEGRATIONSERVICE']._serialized_end=3071
 # @@protoc_insertion_point(module_scope)

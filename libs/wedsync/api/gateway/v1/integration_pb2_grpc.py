@@ -55,6 +55,21 @@ class IntegrationServiceStub:
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.FromString,
                 _registered_method=True)
+        self.UpdateIntegration = channel.unary_unary(
+                '/wedsync.api.gateway.v1.IntegrationService/UpdateIntegration',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.UpdateIntegrationRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.FromString,
+                _registered_method=True)
+        self.TestIntegration = channel.unary_unary(
+                '/wedsync.api.gateway.v1.IntegrationService/TestIntegration',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationResponse.FromString,
+                _registered_method=True)
+        self.DisconnectVendor = channel.unary_unary(
+                '/wedsync.api.gateway.v1.IntegrationService/DisconnectVendor',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.DisconnectVendorRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.FromString,
+                _registered_method=True)
         self.RotateWebhookSecret = channel.unary_unary(
                 '/wedsync.api.gateway.v1.IntegrationService/RotateWebhookSecret',
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.RotateWebhookSecretRequest.SerializeToString,
@@ -94,6 +109,29 @@ class IntegrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateIntegration(self, request, context):
+        """Give new credentials or another address. Links that were paused because the vendor refused the old
+        credentials go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestIntegration(self, request, context):
+        """Try whether the vendor lets us in and knows what is linked. Nothing is written there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisconnectVendor(self, request, context):
+        """Stop all work with an account for good: no reading, no writing, no webhooks; its credentials are
+        forgotten. Nothing is deleted at the vendor, and what happened stays on record.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RotateWebhookSecret(self, request, context):
         """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
         while, so that nothing is refused while the vendor changes over.
@@ -124,6 +162,21 @@ def add_IntegrationServiceServicer_to_server(servicer, server):
                     servicer.ListIntegrations,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.SerializeToString,
+            ),
+            'UpdateIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateIntegration,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.UpdateIntegrationRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.SerializeToString,
+            ),
+            'TestIntegration': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestIntegration,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationResponse.SerializeToString,
+            ),
+            'DisconnectVendor': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisconnectVendor,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.DisconnectVendorRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.SerializeToString,
             ),
             'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateWebhookSecret,
@@ -240,6 +293,87 @@ class IntegrationService:
             '/wedsync.api.gateway.v1.IntegrationService/ListIntegrations',
             wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsRequest.SerializeToString,
             wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.ListIntegrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.IntegrationService/UpdateIntegration',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.UpdateIntegrationRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestIntegration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.IntegrationService/TestIntegration',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.TestIntegrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisconnectVendor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.IntegrationService/DisconnectVendor',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.DisconnectVendorRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_integration__pb2.Integration.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,16 @@ class IntegrationServiceStub:
     """Return one integration."""
     ListIntegrations: _grpc.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]
     """List the caller's integrations."""
+    UpdateIntegration: _grpc.UnaryUnaryMultiCallable[_integration_pb2.UpdateIntegrationRequest, _integration_pb2.Integration]
+    """Give new credentials or another address. Links that were paused because the vendor refused the old
+    credentials go on.
+    """
+    TestIntegration: _grpc.UnaryUnaryMultiCallable[_integration_pb2.TestIntegrationRequest, _integration_pb2.TestIntegrationResponse]
+    """Try whether the vendor lets us in and knows what is linked. Nothing is written there."""
+    DisconnectVendor: _grpc.UnaryUnaryMultiCallable[_integration_pb2.DisconnectVendorRequest, _integration_pb2.Integration]
+    """Stop all work with an account for good: no reading, no writing, no webhooks; its credentials are
+    forgotten. Nothing is deleted at the vendor, and what happened stays on record.
+    """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_integration_pb2.RotateWebhookSecretRequest, _integration_pb2.RotateWebhookSecretResponse]
     """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
     while, so that nothing is refused while the vendor changes over.
@@ -59,6 +69,16 @@ class IntegrationServiceAsyncStub(IntegrationServiceStub):
     """Return one integration."""
     ListIntegrations: _aio.UnaryUnaryMultiCallable[_integration_pb2.ListIntegrationsRequest, _integration_pb2.ListIntegrationsResponse]  # type: ignore[assignment]
     """List the caller's integrations."""
+    UpdateIntegration: _aio.UnaryUnaryMultiCallable[_integration_pb2.UpdateIntegrationRequest, _integration_pb2.Integration]  # type: ignore[assignment]
+    """Give new credentials or another address. Links that were paused because the vendor refused the old
+    credentials go on.
+    """
+    TestIntegration: _aio.UnaryUnaryMultiCallable[_integration_pb2.TestIntegrationRequest, _integration_pb2.TestIntegrationResponse]  # type: ignore[assignment]
+    """Try whether the vendor lets us in and knows what is linked. Nothing is written there."""
+    DisconnectVendor: _aio.UnaryUnaryMultiCallable[_integration_pb2.DisconnectVendorRequest, _integration_pb2.Integration]  # type: ignore[assignment]
+    """Stop all work with an account for good: no reading, no writing, no webhooks; its credentials are
+    forgotten. Nothing is deleted at the vendor, and what happened stays on record.
+    """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_integration_pb2.RotateWebhookSecretRequest, _integration_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
     """Give the secret a vendor signs its webhooks with, anew. The secrets before it stay valid for a
     while, so that nothing is refused while the vendor changes over.
@@ -98,6 +118,34 @@ class IntegrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_integration_pb2.ListIntegrationsResponse, _abc.Awaitable[_integration_pb2.ListIntegrationsResponse]]:
         """List the caller's integrations."""
+
+    @_abc_1.abstractmethod
+    def UpdateIntegration(
+        self,
+        request: _integration_pb2.UpdateIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_pb2.Integration, _abc.Awaitable[_integration_pb2.Integration]]:
+        """Give new credentials or another address. Links that were paused because the vendor refused the old
+        credentials go on.
+        """
+
+    @_abc_1.abstractmethod
+    def TestIntegration(
+        self,
+        request: _integration_pb2.TestIntegrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_pb2.TestIntegrationResponse, _abc.Awaitable[_integration_pb2.TestIntegrationResponse]]:
+        """Try whether the vendor lets us in and knows what is linked. Nothing is written there."""
+
+    @_abc_1.abstractmethod
+    def DisconnectVendor(
+        self,
+        request: _integration_pb2.DisconnectVendorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integration_pb2.Integration, _abc.Awaitable[_integration_pb2.Integration]]:
+        """Stop all work with an account for good: no reading, no writing, no webhooks; its credentials are
+        forgotten. Nothing is deleted at the vendor, and what happened stays on record.
+        """
 
     @_abc_1.abstractmethod
     def RotateWebhookSecret(

@@ -23,9 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from wedsync.api.common.v1 import item_pb2 as wedsync_dot_api_dot_common_dot_v1_dot_item__pb2
+from wedsync.api.gateway.v1 import delivery_pb2 as wedsync_dot_api_dot_gateway_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/gateway/v1/link.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x02\n\x04Link\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x36\n\x05scope\x18\x05 \x03(\x0b\x32\'.wedsync.api.gateway.v1.Link.ScopeEntry\x12\x30\n\x05state\x18\x06 \x01(\x0e\x32!.wedsync.api.gateway.v1.LinkState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tscan_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc8\x01\n\x12LinkWeddingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\x44\n\x05scope\x18\x04 \x03(\x0b\x32\x35.wedsync.api.gateway.v1.LinkWeddingRequest.ScopeEntry\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"&\n\x10ListLinksRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\"@\n\x11ListLinksResponse\x12+\n\x05links\x18\x01 \x03(\x0b\x32\x1c.wedsync.api.gateway.v1.Link\"#\n\x10PauseLinkRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"$\n\x11ResumeLinkRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"!\n\x0eSyncNowRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"\x11\n\x0fSyncNowResponse*U\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11LINK_STATE_ACTIVE\x10\x01\x12\x15\n\x11LINK_STATE_PAUSED\x10\x02\x32\xd0\x03\n\x0bLinkService\x12W\n\x0bLinkWedding\x12*.wedsync.api.gateway.v1.LinkWeddingRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12`\n\tListLinks\x12(.wedsync.api.gateway.v1.ListLinksRequest\x1a).wedsync.api.gateway.v1.ListLinksResponse\x12S\n\tPauseLink\x12(.wedsync.api.gateway.v1.PauseLinkRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12U\n\nResumeLink\x12).wedsync.api.gateway.v1.ResumeLinkRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12Z\n\x07SyncNow\x12&.wedsync.api.gateway.v1.SyncNowRequest\x1a\'.wedsync.api.gateway.v1.SyncNowResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wedsync/api/gateway/v1/link.proto\x12\x16wedsync.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wedsync/api/common/v1/item.proto\x1a%wedsync/api/gateway/v1/delivery.proto\"\xbd\x01\n\x08\x42\x61\x63kfill\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07records\x18\x03 \x01(\x03\x12\r\n\x05pages\x18\x04 \x01(\x05\x12\x18\n\x10\x65xpected_records\x18\x05 \x01(\x03\x12\x19\n\x11remaining_seconds\x18\x06 \x01(\x03\"\xa5\x03\n\x04Link\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\x0e\n\x06vendor\x18\x04 \x01(\t\x12\x36\n\x05scope\x18\x05 \x03(\x0b\x32\'.wedsync.api.gateway.v1.Link.ScopeEntry\x12\x30\n\x05state\x18\x06 \x01(\x0e\x32!.wedsync.api.gateway.v1.LinkState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tscan_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08\x62\x61\x63kfill\x18\n \x01(\x0b\x32 .wedsync.api.gateway.v1.Backfill\x12\x14\n\x0cpoll_seconds\x18\x0b \x01(\x01\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"+\n\x05Match\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"\xf8\x01\n\x12LinkWeddingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nwedding_id\x18\x02 \x01(\t\x12\x16\n\x0eintegration_id\x18\x03 \x01(\t\x12\x44\n\x05scope\x18\x04 \x03(\x0b\x32\x35.wedsync.api.gateway.v1.LinkWeddingRequest.ScopeEntry\x12.\n\x07matches\x18\x05 \x03(\x0b\x32\x1d.wedsync.api.gateway.v1.Match\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x0fPlanLinkRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x16\n\x0eintegration_id\x18\x02 \x01(\t\x12\x41\n\x05scope\x18\x03 \x03(\x0b\x32\x32.wedsync.api.gateway.v1.PlanLinkRequest.ScopeEntry\x1a,\n\nScopeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x0cPlannedField\x12/\n\x04\x64iff\x18\x01 \x01(\x0b\x32!.wedsync.api.gateway.v1.FieldDiff\x12*\n\x04\x66low\x18\x02 \x01(\x0e\x32\x1c.wedsync.api.gateway.v1.Flow\"\xae\x01\n\x0cPlannedMatch\x12,\n\x05match\x18\x01 \x01(\x0b\x32\x1d.wedsync.api.gateway.v1.Match\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x34\n\x06\x66ields\x18\x04 \x03(\x0b\x32$.wedsync.api.gateway.v1.PlannedField\"\x82\x01\n\rPlannedReview\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\r\n\x05label\x18\x03 \x01(\t\x12\x10\n\x08item_ids\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x81\x01\n\rPlannedCreate\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.wedsync.api.common.v1.ItemKind\x12\r\n\x05label\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xc9\x02\n\x08LinkPlan\x12\x35\n\x07matches\x18\x01 \x03(\x0b\x32$.wedsync.api.gateway.v1.PlannedMatch\x12\x35\n\x06review\x18\x02 \x03(\x0b\x32%.wedsync.api.gateway.v1.PlannedReview\x12@\n\x11\x63reate_in_wedding\x18\x03 \x03(\x0b\x32%.wedsync.api.gateway.v1.PlannedCreate\x12?\n\x10\x63reate_at_vendor\x18\x04 \x03(\x0b\x32%.wedsync.api.gateway.v1.PlannedCreate\x12\x39\n\nunreadable\x18\x05 \x03(\x0b\x32%.wedsync.api.gateway.v1.PlannedCreate\x12\x11\n\ttruncated\x18\x06 \x01(\x08\":\n\x10ListLinksRequest\x12\x12\n\nwedding_id\x18\x01 \x01(\t\x12\x12\n\nshow_ended\x18\x02 \x01(\x08\"\'\n\x14UnlinkWeddingRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"@\n\x11ListLinksResponse\x12+\n\x05links\x18\x01 \x03(\x0b\x32\x1c.wedsync.api.gateway.v1.Link\"#\n\x10PauseLinkRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"$\n\x11ResumeLinkRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"!\n\x0eSyncNowRequest\x12\x0f\n\x07link_id\x18\x01 \x01(\t\"\x11\n\x0fSyncNowResponse*k\n\tLinkState\x12\x1a\n\x16LINK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11LINK_STATE_ACTIVE\x10\x01\x12\x15\n\x11LINK_STATE_PAUSED\x10\x02\x12\x14\n\x10LINK_STATE_ENDED\x10\x03*X\n\x04\x46low\x12\x14\n\x10\x46LOW_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46LOW_TO_WEDDING\x10\x01\x12\x12\n\x0e\x46LOW_TO_VENDOR\x10\x02\x12\x11\n\rFLOW_CONFLICT\x10\x03\x32\x84\x05\n\x0bLinkService\x12U\n\x08PlanLink\x12\'.wedsync.api.gateway.v1.PlanLinkRequest\x1a .wedsync.api.gateway.v1.LinkPlan\x12W\n\x0bLinkWedding\x12*.wedsync.api.gateway.v1.LinkWeddingRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12`\n\tListLinks\x12(.wedsync.api.gateway.v1.ListLinksRequest\x1a).wedsync.api.gateway.v1.ListLinksResponse\x12[\n\rUnlinkWedding\x12,.wedsync.api.gateway.v1.UnlinkWeddingRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12S\n\tPauseLink\x12(.wedsync.api.gateway.v1.PauseLinkRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12U\n\nResumeLink\x12).wedsync.api.gateway.v1.ResumeLinkRequest\x1a\x1c.wedsync.api.gateway.v1.Link\x12Z\n\x07SyncNow\x12&.wedsync.api.gateway.v1.SyncNowRequest\x1a\'.wedsync.api.gateway.v1.SyncNowResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,28 +38,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINK_SCOPEENTRY']._serialized_options = b'8\001'
   _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._loaded_options = None
   _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._serialized_options = b'8\001'
-  _globals['_LINKSTATE']._serialized_start=882
-  _globals['_LINKSTATE']._serialized_end=967
-  _globals['_LINK']._serialized_start=95
-  _globals['_LINK']._serialized_end=442
-  _globals['_LINK_SCOPEENTRY']._serialized_start=398
-  _globals['_LINK_SCOPEENTRY']._serialized_end=442
-  _globals['_LINKWEDDINGREQUEST']._serialized_start=445
-  _globals['_LINKWEDDINGREQUEST']._serialized_end=645
-  _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._serialized_start=398
-  _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._serialized_end=442
-  _globals['_LISTLINKSREQUEST']._serialized_start=647
-  _globals['_LISTLINKSREQUEST']._serialized_end=685
-  _globals['_LISTLINKSRESPONSE']._serialized_start=687
-  _globals['_LISTLINKSRESPONSE']._serialized_end=751
-  _globals['_PAUSELINKREQUEST']._serialized_start=753
-  _globals['_PAUSELINKREQUEST']._serialized_end=788
-  _globals['_RESUMELINKREQUEST']._serialized_start=790
-  _globals['_RESUMELINKREQUEST']._serialized_end=826
-  _globals['_SYNCNOWREQUEST']._serialized_start=828
-  _globals['_SYNCNOWREQUEST']._serialized_end=861
-  _globals['_SYNCNOWRESPONSE']._serialized_start=863
-  _globals['_SYNCNOWRESPONSE']._serialized_end=880
-  _globals['_LINKSERVICE']._serialized_start=970
-  _globals['_LINKSERVICE']._serialized_end=1434
+  _globals['_PLANLINKREQUEST_SCOPEENTRY']._loaded_options = None
+  _globals['_PLANLINKREQUEST_SCOPEENTRY']._serialized_options = b'8\001'
+  _globals['_LINKSTATE']._serialized_start=2435
+  _globals['_LINKSTATE']._serialized_end=2542
+  _globals['_FLOW']._serialized_start=2544
+  _globals['_FLOW']._serialized_end=2632
+  _globals['_BACKFILL']._serialized_start=168
+  _globals['_BACKFILL']._serialized_end=357
+  _globals['_LINK']._serialized_start=360
+  _globals['_LINK']._serialized_end=781
+  _globals['_LINK_SCOPEENTRY']._serialized_start=737
+  _globals['_LINK_SCOPEENTRY']._serialized_end=781
+  _globals['_MATCH']._serialized_start=783
+  _globals['_MATCH']._serialized_end=826
+  _globals['_LINKWEDDINGREQUEST']._serialized_start=829
+  _globals['_LINKWEDDINGREQUEST']._serialized_end=1077
+  _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._serialized_start=737
+  _globals['_LINKWEDDINGREQUEST_SCOPEENTRY']._serialized_end=781
+  _globals['_PLANLINKREQUEST']._serialized_start=1080
+  _globals['_PLANLINKREQUEST']._serialized_end=1254
+  _globals['_PLANLINKREQUEST_SCOPEENTRY']._serialized_start=737
+  _globals['_PLANLINKREQUEST_SCOPEENTRY']._serialized_end=781
+  _globals['_PLANNEDFIELD']._serialized_start=1256
+  _globals['_PLANNEDFIELD']._serialized_end=1363
+  _globals['_PLANNEDMATCH']._serialized_start=1366
+  _globals['_PLANNEDMATCH']._serialized_end=1540
+  _globals['_PLANNEDREVIEW']._serialized_start=1543
+  _globals['_PLANNEDREVIEW']._serialized_end=1673
+  _globals['_PLANNEDCREATE']._serialized_start=1676
+  _globals['_PLANNEDCREATE']._serialized_end=1805
+  _globals['_LINKPLAN']._serialized_start=1808
+  _globals['_LINKPLAN']._serialized_end=2137
+  _globals['_LISTLINKSREQUEST']._serialized_start=2139
+  _globals['_LISTLINKSREQUEST']._serialized_end=2197
+  _globals['_UNLINKWEDDINGREQUEST']._serialized_start=2199
+  _globals['_UNLINKWEDDINGREQUEST']._serialized_end=2238
+  _globals['_LISTLINKSRESPONSE']._serialized_start=2240
+  _globals['_LISTLINKSRESPONSE']._serialized_end=2304
+  _globals['_PAUSELINKREQUEST']._serialized_start=2306
+  _globals['_PAUSELINKREQUEST']._serialized_end=2341
+  _globals['_RESUMELINKREQUEST']._serialized_start=2343
+  _globals['_RESUMELINKREQUEST']._serialized_end=2379
+  _globals['_SYNCNOWREQUEST']._serialized_start=2381
+  _globals['_SYNCNOWREQUEST']._serialized_end=2414
+  _globals['_SYNCNOWRESPONSE']._serialized_start=2416
+  _globals['_SYNCNOWRESPONSE']._serialized_end=2433
+  _globals['_LINKSERVICE']._serialized_start=2635
+  _globals['_LINKSERVICE']._serialized_end=3279
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,8 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from wedsync.api.common.v1 import item_pb2 as _item_pb2
+from wedsync.api.gateway.v1 import delivery_pb2 as _delivery_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +34,8 @@ class _LinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LinkState.V
     """Reading and writing."""
     LINK_STATE_PAUSED: _LinkState.ValueType  # 2
     """Neither reading nor writing; `reason` says why."""
+    LINK_STATE_ENDED: _LinkState.ValueType  # 3
+    """Unlinked, or its vendor disconnected: kept for its history only."""
 
 class LinkState(_LinkState, metaclass=_LinkStateEnumTypeWrapper):
     """How a link is doing."""
@@ -42,7 +46,83 @@ LINK_STATE_ACTIVE: LinkState.ValueType  # 1
 """Reading and writing."""
 LINK_STATE_PAUSED: LinkState.ValueType  # 2
 """Neither reading nor writing; `reason` says why."""
+LINK_STATE_ENDED: LinkState.ValueType  # 3
+"""Unlinked, or its vendor disconnected: kept for its history only."""
 Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
+
+class _Flow:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FlowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flow.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FLOW_UNSPECIFIED: _Flow.ValueType  # 0
+    """Not given."""
+    FLOW_TO_WEDDING: _Flow.ValueType  # 1
+    """The vendor's value comes into the wedding."""
+    FLOW_TO_VENDOR: _Flow.ValueType  # 2
+    """The wedding's value goes to the vendor."""
+    FLOW_CONFLICT: _Flow.ValueType  # 3
+    """Both have one and they differ: the wedding's stays, and a conflict is opened."""
+
+class Flow(_Flow, metaclass=_FlowEnumTypeWrapper):
+    """Which way a value goes."""
+
+FLOW_UNSPECIFIED: Flow.ValueType  # 0
+"""Not given."""
+FLOW_TO_WEDDING: Flow.ValueType  # 1
+"""The vendor's value comes into the wedding."""
+FLOW_TO_VENDOR: Flow.ValueType  # 2
+"""The wedding's value goes to the vendor."""
+FLOW_CONFLICT: Flow.ValueType  # 3
+"""Both have one and they differ: the wedding's stays, and a conflict is opened."""
+Global___Flow: _TypeAlias = Flow  # noqa: Y015
+
+@_typing.final
+class Backfill(_message.Message):
+    """How far the first look at everything a vendor has, or a new one after it forgot where we were, has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    EXPECTED_RECORDS_FIELD_NUMBER: _builtins.int
+    REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    records: _builtins.int
+    """Records seen so far."""
+    pages: _builtins.int
+    """Pages read so far."""
+    expected_records: _builtins.int
+    """How many records it is thought to see in all; 0 where nobody knows."""
+    remaining_seconds: _builtins.int
+    """How long it is thought to go on, in seconds; 0 where nobody knows or it is done."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When everything had been seen; not set while it goes on."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        records: _builtins.int = ...,
+        pages: _builtins.int = ...,
+        expected_records: _builtins.int = ...,
+        remaining_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "expected_records", b"expected_records", "pages", b"pages", "records", b"records", "remaining_seconds", b"remaining_seconds", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
 
 @_typing.final
 class Link(_message.Message):
@@ -79,6 +159,8 @@ class Link(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SCAN_TIME_FIELD_NUMBER: _builtins.int
+    BACKFILL_FIELD_NUMBER: _builtins.int
+    POLL_SECONDS_FIELD_NUMBER: _builtins.int
     link_id: _builtins.str
     """A UUID."""
     wedding_id: _builtins.str
@@ -91,6 +173,8 @@ class Link(_message.Message):
     """How it is doing."""
     reason: _builtins.str
     """Why it is paused; of an active link, why its vendor is only polled although it could tell us."""
+    poll_seconds: _builtins.float
+    """How many seconds are between two looks at present: fewer where much happens, more where nothing does."""
     @_builtins.property
     def scope(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Which part of the vendor's data: `job_id`, `calendar_url`."""
@@ -102,6 +186,10 @@ class Link(_message.Message):
     @_builtins.property
     def scan_time(self) -> _timestamp_pb2.Timestamp:
         """When the vendor was last looked at with success."""
+
+    @_builtins.property
+    def backfill(self) -> Global___Backfill:
+        """The first look at everything."""
 
     def __init__(
         self,
@@ -115,14 +203,42 @@ class Link(_message.Message):
         reason: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         scan_time: _timestamp_pb2.Timestamp | None = ...,
+        backfill: Global___Backfill | None = ...,
+        poll_seconds: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "scan_time", b"scan_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "create_time", b"create_time", "scan_time", b"scan_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "integration_id", b"integration_id", "link_id", b"link_id", "reason", b"reason", "scan_time", b"scan_time", "scope", b"scope", "state", b"state", "vendor", b"vendor", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "create_time", b"create_time", "integration_id", b"integration_id", "link_id", b"link_id", "poll_seconds", b"poll_seconds", "reason", b"reason", "scan_time", b"scan_time", "scope", b"scope", "state", b"state", "vendor", b"vendor", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Link: _TypeAlias = Link  # noqa: Y015
+
+@_typing.final
+class Match(_message.Message):
+    """A vendor's record and the item of the wedding that are one and the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """Required. The record."""
+    item_id: _builtins.str
+    """Required. The item."""
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Match: _TypeAlias = Match  # noqa: Y015
 
 @_typing.final
 class LinkWeddingRequest(_message.Message):
@@ -154,8 +270,69 @@ class LinkWeddingRequest(_message.Message):
     WEDDING_ID_FIELD_NUMBER: _builtins.int
     INTEGRATION_ID_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. A UUID of the caller's; repeating the call with it returns the first answer."""
+    wedding_id: _builtins.str
+    """Required."""
+    integration_id: _builtins.str
+    """Required."""
+    @_builtins.property
+    def scope(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Required. The keys that the vendor's manifest names."""
+
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
+        """What is one and the same on both sides, as PlanLink found or people decided; at most 1000. Whatever is
+        not named here is created on the other side.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        wedding_id: _builtins.str = ...,
+        integration_id: _builtins.str = ...,
+        scope: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        matches: _abc.Iterable[Global___Match] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "matches", b"matches", "request_id", b"request_id", "scope", b"scope", "wedding_id", b"wedding_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkWeddingRequest: _TypeAlias = LinkWeddingRequest  # noqa: Y015
+
+@_typing.final
+class PlanLinkRequest(_message.Message):
+    """Request of PlanLink."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ScopeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    WEDDING_ID_FIELD_NUMBER: _builtins.int
+    INTEGRATION_ID_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
     integration_id: _builtins.str
@@ -167,18 +344,215 @@ class LinkWeddingRequest(_message.Message):
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         wedding_id: _builtins.str = ...,
         integration_id: _builtins.str = ...,
         scope: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "request_id", b"request_id", "scope", b"scope", "wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integration_id", b"integration_id", "scope", b"scope", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LinkWeddingRequest: _TypeAlias = LinkWeddingRequest  # noqa: Y015
+Global___PlanLinkRequest: _TypeAlias = PlanLinkRequest  # noqa: Y015
+
+@_typing.final
+class PlannedField(_message.Message):
+    """One field that differs between a record and the item it stands for; `proposed` is the vendor's value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFF_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    flow: Global___Flow.ValueType
+    """What would become of them."""
+    @_builtins.property
+    def diff(self) -> _delivery_pb2.FieldDiff:
+        """Both values."""
+
+    def __init__(
+        self,
+        *,
+        diff: _delivery_pb2.FieldDiff | None = ...,
+        flow: Global___Flow.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diff", b"diff", "flow", b"flow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedField: _TypeAlias = PlannedField  # noqa: Y015
+
+@_typing.final
+class PlannedMatch(_message.Message):
+    """A record and an item that are one and the same by an exact key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    kind: _item_pb2.ItemKind.ValueType
+    """What the item is."""
+    key: _builtins.str
+    """By what: `marker`, or the fields that are equal and unique on both sides: `title, starts_at`."""
+    @_builtins.property
+    def match(self) -> Global___Match:
+        """Both, as LinkWedding takes them."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedField]:
+        """What differs."""
+
+    def __init__(
+        self,
+        *,
+        match: Global___Match | None = ...,
+        kind: _item_pb2.ItemKind.ValueType = ...,
+        key: _builtins.str = ...,
+        fields: _abc.Iterable[Global___PlannedField] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["match", b"match"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "key", b"key", "kind", b"kind", "match", b"match"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedMatch: _TypeAlias = PlannedMatch  # noqa: Y015
+
+@_typing.final
+class PlannedReview(_message.Message):
+    """A record that may be one of these items; nobody guesses. Left out of LinkWedding's matches, each is
+    created on the other side.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """The record."""
+    kind: _item_pb2.ItemKind.ValueType
+    """What it is."""
+    label: _builtins.str
+    """What people know it by."""
+    reason: _builtins.str
+    """What makes it doubtful."""
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The items it may be."""
+
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        kind: _item_pb2.ItemKind.ValueType = ...,
+        label: _builtins.str = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids", "kind", b"kind", "label", b"label", "reason", b"reason", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedReview: _TypeAlias = PlannedReview  # noqa: Y015
+
+@_typing.final
+class PlannedCreate(_message.Message):
+    """A record or an item that the other side does not have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """The vendor's record, where the vendor has it."""
+    item_id: _builtins.str
+    """The item, where the wedding has it."""
+    kind: _item_pb2.ItemKind.ValueType
+    """What it is."""
+    label: _builtins.str
+    """What people know it by."""
+    reason: _builtins.str
+    """Why it would not be created on the other side all the same; empty where it would."""
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        kind: _item_pb2.ItemKind.ValueType = ...,
+        label: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "kind", b"kind", "label", b"label", "reason", b"reason", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedCreate: _TypeAlias = PlannedCreate  # noqa: Y015
+
+@_typing.final
+class LinkPlan(_message.Message):
+    """What a link would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    CREATE_IN_WEDDING_FIELD_NUMBER: _builtins.int
+    CREATE_AT_VENDOR_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """The vendor has more than was read for the plan."""
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedMatch]:
+        """What is there on both sides."""
+
+    @_builtins.property
+    def review(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedReview]:
+        """What may be there on both sides: for people to decide."""
+
+    @_builtins.property
+    def create_in_wedding(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedCreate]:
+        """What the vendor has and the wedding would get."""
+
+    @_builtins.property
+    def create_at_vendor(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedCreate]:
+        """What the wedding has and the vendor would get."""
+
+    @_builtins.property
+    def unreadable(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedCreate]:
+        """Records that could not be read, and why."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___PlannedMatch] | None = ...,
+        review: _abc.Iterable[Global___PlannedReview] | None = ...,
+        create_in_wedding: _abc.Iterable[Global___PlannedCreate] | None = ...,
+        create_at_vendor: _abc.Iterable[Global___PlannedCreate] | None = ...,
+        unreadable: _abc.Iterable[Global___PlannedCreate] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_at_vendor", b"create_at_vendor", "create_in_wedding", b"create_in_wedding", "matches", b"matches", "review", b"review", "truncated", b"truncated", "unreadable", b"unreadable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LinkPlan: _TypeAlias = LinkPlan  # noqa: Y015
 
 @_typing.final
 class ListLinksRequest(_message.Message):
@@ -187,20 +561,46 @@ class ListLinksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WEDDING_ID_FIELD_NUMBER: _builtins.int
+    SHOW_ENDED_FIELD_NUMBER: _builtins.int
     wedding_id: _builtins.str
     """Required."""
+    show_ended: _builtins.bool
+    """Those that ended too."""
     def __init__(
         self,
         *,
         wedding_id: _builtins.str = ...,
+        show_ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["wedding_id", b"wedding_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["show_ended", b"show_ended", "wedding_id", b"wedding_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLinksRequest: _TypeAlias = ListLinksRequest  # noqa: Y015
+
+@_typing.final
+class UnlinkWeddingRequest(_message.Message):
+    """Request of UnlinkWedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.str
+    """Required."""
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_id", b"link_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlinkWeddingRequest: _TypeAlias = UnlinkWeddingRequest  # noqa: Y015
 
 @_typing.final
 class ListLinksResponse(_message.Message):

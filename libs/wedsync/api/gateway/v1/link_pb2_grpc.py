@@ -35,6 +35,11 @@ class LinkServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.PlanLink = channel.unary_unary(
+                '/wedsync.api.gateway.v1.LinkService/PlanLink',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.PlanLinkRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.LinkPlan.FromString,
+                _registered_method=True)
         self.LinkWedding = channel.unary_unary(
                 '/wedsync.api.gateway.v1.LinkService/LinkWedding',
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.LinkWeddingRequest.SerializeToString,
@@ -44,6 +49,11 @@ class LinkServiceStub:
                 '/wedsync.api.gateway.v1.LinkService/ListLinks',
                 request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksRequest.SerializeToString,
                 response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksResponse.FromString,
+                _registered_method=True)
+        self.UnlinkWedding = channel.unary_unary(
+                '/wedsync.api.gateway.v1.LinkService/UnlinkWedding',
+                request_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.UnlinkWeddingRequest.SerializeToString,
+                response_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.Link.FromString,
                 _registered_method=True)
         self.PauseLink = channel.unary_unary(
                 '/wedsync.api.gateway.v1.LinkService/PauseLink',
@@ -66,6 +76,13 @@ class LinkServiceServicer:
     """Which part of a vendor's data belongs to which wedding.
     """
 
+    def PlanLink(self, request, context):
+        """Say what a link would create, match and change on each side. Nothing is written; the vendor is read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LinkWedding(self, request, context):
         """Join an integration to a wedding. What the vendor has already comes in, what the wedding has
         already goes out.
@@ -76,6 +93,13 @@ class LinkServiceServicer:
 
     def ListLinks(self, request, context):
         """List the links of a wedding.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkWedding(self, request, context):
+        """End a link for good. Nothing is deleted at the vendor or in the wedding, and what happened stays on record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +129,11 @@ class LinkServiceServicer:
 
 def add_LinkServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PlanLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanLink,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.PlanLinkRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.LinkPlan.SerializeToString,
+            ),
             'LinkWedding': grpc.unary_unary_rpc_method_handler(
                     servicer.LinkWedding,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.LinkWeddingRequest.FromString,
@@ -114,6 +143,11 @@ def add_LinkServiceServicer_to_server(servicer, server):
                     servicer.ListLinks,
                     request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksRequest.FromString,
                     response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksResponse.SerializeToString,
+            ),
+            'UnlinkWedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkWedding,
+                    request_deserializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.UnlinkWeddingRequest.FromString,
+                    response_serializer=wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.Link.SerializeToString,
             ),
             'PauseLink': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseLink,
@@ -141,6 +175,33 @@ def add_LinkServiceServicer_to_server(servicer, server):
 class LinkService:
     """Which part of a vendor's data belongs to which wedding.
     """
+
+    @staticmethod
+    def PlanLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.LinkService/PlanLink',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.PlanLinkRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.LinkPlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def LinkWedding(request,
@@ -186,6 +247,33 @@ class LinkService:
             '/wedsync.api.gateway.v1.LinkService/ListLinks',
             wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksRequest.SerializeToString,
             wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.ListLinksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlinkWedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wedsync.api.gateway.v1.LinkService/UnlinkWedding',
+            wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.UnlinkWeddingRequest.SerializeToString,
+            wedsync_dot_api_dot_gateway_dot_v1_dot_link__pb2.Link.FromString,
             options,
             channel_credentials,
             insecure,

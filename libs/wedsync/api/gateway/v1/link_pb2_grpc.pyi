@@ -33,12 +33,16 @@ class LinkServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LinkServiceAsyncStub: ...
+    PlanLink: _grpc.UnaryUnaryMultiCallable[_link_pb2.PlanLinkRequest, _link_pb2.LinkPlan]
+    """Say what a link would create, match and change on each side. Nothing is written; the vendor is read."""
     LinkWedding: _grpc.UnaryUnaryMultiCallable[_link_pb2.LinkWeddingRequest, _link_pb2.Link]
     """Join an integration to a wedding. What the vendor has already comes in, what the wedding has
     already goes out.
     """
     ListLinks: _grpc.UnaryUnaryMultiCallable[_link_pb2.ListLinksRequest, _link_pb2.ListLinksResponse]
     """List the links of a wedding."""
+    UnlinkWedding: _grpc.UnaryUnaryMultiCallable[_link_pb2.UnlinkWeddingRequest, _link_pb2.Link]
+    """End a link for good. Nothing is deleted at the vendor or in the wedding, and what happened stays on record."""
     PauseLink: _grpc.UnaryUnaryMultiCallable[_link_pb2.PauseLinkRequest, _link_pb2.Link]
     """Stop reading from and writing to the vendor through this link."""
     ResumeLink: _grpc.UnaryUnaryMultiCallable[_link_pb2.ResumeLinkRequest, _link_pb2.Link]
@@ -51,12 +55,16 @@ class LinkServiceAsyncStub(LinkServiceStub):
     """Which part of a vendor's data belongs to which wedding."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    PlanLink: _aio.UnaryUnaryMultiCallable[_link_pb2.PlanLinkRequest, _link_pb2.LinkPlan]  # type: ignore[assignment]
+    """Say what a link would create, match and change on each side. Nothing is written; the vendor is read."""
     LinkWedding: _aio.UnaryUnaryMultiCallable[_link_pb2.LinkWeddingRequest, _link_pb2.Link]  # type: ignore[assignment]
     """Join an integration to a wedding. What the vendor has already comes in, what the wedding has
     already goes out.
     """
     ListLinks: _aio.UnaryUnaryMultiCallable[_link_pb2.ListLinksRequest, _link_pb2.ListLinksResponse]  # type: ignore[assignment]
     """List the links of a wedding."""
+    UnlinkWedding: _aio.UnaryUnaryMultiCallable[_link_pb2.UnlinkWeddingRequest, _link_pb2.Link]  # type: ignore[assignment]
+    """End a link for good. Nothing is deleted at the vendor or in the wedding, and what happened stays on record."""
     PauseLink: _aio.UnaryUnaryMultiCallable[_link_pb2.PauseLinkRequest, _link_pb2.Link]  # type: ignore[assignment]
     """Stop reading from and writing to the vendor through this link."""
     ResumeLink: _aio.UnaryUnaryMultiCallable[_link_pb2.ResumeLinkRequest, _link_pb2.Link]  # type: ignore[assignment]
@@ -66,6 +74,14 @@ class LinkServiceAsyncStub(LinkServiceStub):
 
 class LinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which part of a vendor's data belongs to which wedding."""
+
+    @_abc_1.abstractmethod
+    def PlanLink(
+        self,
+        request: _link_pb2.PlanLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_link_pb2.LinkPlan, _abc.Awaitable[_link_pb2.LinkPlan]]:
+        """Say what a link would create, match and change on each side. Nothing is written; the vendor is read."""
 
     @_abc_1.abstractmethod
     def LinkWedding(
@@ -84,6 +100,14 @@ class LinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_link_pb2.ListLinksResponse, _abc.Awaitable[_link_pb2.ListLinksResponse]]:
         """List the links of a wedding."""
+
+    @_abc_1.abstractmethod
+    def UnlinkWedding(
+        self,
+        request: _link_pb2.UnlinkWeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_link_pb2.Link, _abc.Awaitable[_link_pb2.Link]]:
+        """End a link for good. Nothing is deleted at the vendor or in the wedding, and what happened stays on record."""
 
     @_abc_1.abstractmethod
     def PauseLink(
