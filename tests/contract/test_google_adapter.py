@@ -422,13 +422,6 @@ async def test_failures_are_told_apart(world: World, fault: dict[str, Any], erro
     assert TOKEN not in str(raised.value)
 
 
-async def test_the_reasons_to_slow_down_are_a_setting(world: World) -> None:
-    """Which words mean a rate limit is an assumption, and can be changed per account."""
-    world.fault(status=403, reason="tooBusy")
-    with pytest.raises(VendorUnavailable):
-        await world.moved(rate_limit_reasons="tooBusy")
-
-
 async def test_an_expired_token_says_reconnect(world: World) -> None:
     """A token that ended in the middle of a scan is an authentication failure with the cure."""
     for _ in range(3):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from services.gateway.calls.lessons import too_much
 from services.gateway.vendor_http import Response, VendorHttp, retry_after
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import Account, VendorGarbage, VendorRejected, VendorUnavailable
@@ -37,7 +38,7 @@ class GoogleApi:
     def __init__(self, http: VendorHttp, manifest: Manifest, account: Account) -> None:
         self._http, self._account, self._timeout = http, account, manifest.timeout_seconds
         self._base_url = account.base_url.rstrip("/")
-        self._slow_down = frozenset(manifest.setting(account, "rate_limit_reasons").split())
+        self._rate_limit = manifest.rate_limit
 
     async def call(
         self,
@@ -69,7 +70,7 @@ class GoogleApi:
             raise VendorRejected("the API has moved: correct the integration's base URL")
         if response.status >= 400:
             reason = _reason(response)
-            if response.status == 403 and reason in self._slow_down:
+            if too_much(self._rate_limit, response):
                 seconds = retry_after(response.headers, datetime.fromtimestamp(time.time(), UTC))
                 raise VendorUnavailable(f"Google Calendar asks to slow down ({reason})", retry_after=seconds)
             raise Refused(response.status, reason)
