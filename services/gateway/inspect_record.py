@@ -10,6 +10,8 @@ from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
+from services.gateway.stops import deletes_doubted
+from services.gateway.store.doubts import TooManyDeletes
 from services.gateway.store.inbound import Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
@@ -70,7 +72,7 @@ class Inspector:
         self._inbound, self._telemetry, self._clock = inbound, telemetry, clock
 
     async def look(self, link: Link, record_id: str, cause: Cause) -> Seen:
-        """Read the record and commit what is new. Raises `VendorError`, `RecordBusy` included."""
+        """Read the record and commit what is new. Raises `VendorError`, `LinkStopped` included."""
         port = await self._ports.open(link)
         known = await self._links.item_of(link, record_id)
         kind = ItemKind.TIMELINE_EVENT
@@ -141,7 +143,10 @@ class Inspector:
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
-            await self._inbound.commit_observation(held, observation, change, cause, ours)
+            try:
+                await self._inbound.commit_observation(held, observation, change, cause, ours)
+            except TooManyDeletes as doubt:
+                raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
         return change.change_id
 
     def _landed_late(self, held: Held, link: Link, observation: Observation) -> bool:

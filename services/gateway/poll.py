@@ -25,6 +25,7 @@ from services.gateway.pace import is_lost, next_pause, spread
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link, Shadow
+from services.gateway.stops import deletes_doubted
 from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
 from services.gateway.store.links import LinkStore
 from services.gateway.store.polls import DueLink, LinkTaken, PollStore, Progress
@@ -164,8 +165,8 @@ class Poller:
         differing = [r.record_id for r in page.records if self._differs(link, r, shadows.get(r.record_id))]
         missing = await self._suspicions(look, page)
         look.records, look.missing = look.records + len(page.records), look.missing + len(missing)
-        if is_wipe(len(look.known), look.missing):
-            await self._brake(look)
+        if is_wipe(len(look.known), look.missing) and not self._believes(link):
+            await deletes_doubted(self._links, link, look.missing, len(look.known))
             return False
         for bad in page.bad:
             await self._park(link, bad, look.started)
@@ -240,12 +241,9 @@ class Poller:
         )
         await self._inbound.accept([arrival])
 
-    async def _brake(self, look: _Look) -> None:
-        reason = (
-            f"{look.missing} records are suddenly gone at the vendor. If they were deleted on purpose, "
-            "unlink; if not, resume the link when the vendor shows them again."
-        )
-        await self._links.set_state(look.link, active=False, reason=reason)
+    def _believes(self, link: Link) -> bool:
+        until = link.deletes_believed_until
+        return until is not None and until > self._clock.now()
 
     async def _finished(self, look: _Look, *, more: bool) -> None:
         link, due = look.link, look.due

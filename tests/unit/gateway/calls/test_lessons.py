@@ -61,10 +61,10 @@ def test_what_is_used_up_is_left_until_the_vendor_counts_afresh(reset_is: str, s
 def test_a_time_is_meant_by_the_clock_of_whoever_names_it(ahead: timedelta) -> None:
     """A vendor whose clock is wrong says so by the Date of its answer: the wait is as long as it meant."""
     there = NOW + ahead
-    stated = {"date": format_datetime(there, usegmt=True)}
+    stated = format_datetime(there, usegmt=True)
     until = format_datetime(there + timedelta(seconds=30), usegmt=True)
-    assert lesson(PLAIN, answer(429, retry_after=until, **stated), NOW).pause == 30.0
-    used_up = answer(x_remaining="0", x_reset=until, **stated)
+    assert lesson(PLAIN, answer(429, retry_after=until, date=stated), NOW).pause == 30.0
+    used_up = answer(x_remaining="0", x_reset=until, date=stated)
     assert lesson(rule(reset_is="date"), used_up, NOW).pause == 30.0
 
 
