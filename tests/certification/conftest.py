@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from services.gateway.vendors.manifest import VENDORS, Manifest, ManifestError, load_manifest
 from tests.certification.bench import OpenAccount, System
-from tests.certification.world import Site, World
+from tests.certification.world import OpenWorld, Site, World
 from tests.support.database import MigratedDatabase, copy_of_template
 from tests.support.fake_sync import running_sync
 from tests.support.gateway_process import built_gateway, make_secrets
@@ -139,19 +139,37 @@ def manifest(vendor: str) -> Manifest:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(
+async def open_world(
     request: pytest.FixtureRequest, site: Site, systems: Systems, vendor: str, manifest: Manifest
-) -> AsyncIterator[World]:
-    """An empty account of the vendor, linked to a wedding of the test's own."""
-    wanted = request.node.callspec.params.get("each_kind")
-    account = await systems.account(vendor)
+) -> AsyncIterator[OpenWorld]:
+    """What opens an empty account of the vendor for a wedding, by default one of its own."""
+    kind = request.node.callspec.params.get("each_kind") or next(iter(manifest.kinds))
     site.relay.script.clear()
     site.relay.kept_back.clear()
-    async with account() as bench, FaultProxy(root(bench.base_url)).running() as proxy:
-        world = World(site, manifest, wanted or next(iter(manifest.kinds)), bench, proxy)
-        await world.connect()
-        yield world
-        await world.disconnect()
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def opened(wedding_id: str = "") -> World:
+            account = await systems.account(vendor)
+            bench = await stack.enter_async_context(account())
+            proxy = await stack.enter_async_context(FaultProxy(root(bench.base_url)).running())
+            world = World(site, manifest, kind, bench, proxy, wedding_id)
+            stack.push_async_callback(world.disconnect)
+            return world
+
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def unlinked(open_world: OpenWorld) -> World:
+    """An empty account that is not linked to its wedding yet."""
+    return await open_world()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(unlinked: World) -> World:
+    """An empty account that is linked to its wedding."""
+    await unlinked.connect()
+    return unlinked
 
 
 def root(address: str) -> str:

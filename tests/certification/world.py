@@ -9,24 +9,27 @@ the wedding
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.rows import DictRow
 
-from services.gateway.vendors.manifest import Manifest
-from tests.certification.bench import Bench, Hands
+from services.gateway.store.links import WEBHOOK_SECRET
+from services.gateway.vendors.manifest import KindRule, Manifest
+from tests.certification.bench import READS, Bench, Hands
 from tests.support.fake_sync import FakeSync
 from tests.support.gateway_process import ORGANIZATION, Gateway, until
 from wedsync.api.gateway.v1 import link_pb2
 from wedsync.client import CommitsClient, GatewayClient
 from wedsync.model.changes import Change, ItemState
 from wedsync.model.items import FieldValue, ItemKind
-from wedsync.testing.faults import Asked, Fault, FaultProxy, Script
+from wedsync.testing.faults import Asked, FaultProxy, Script
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds within which both sides agree, whatever was wrong before."""
+_LOOKS_PER_QUESTION = 10
 
 _UNDER_WAY = """
     SELECT 1 FROM gateway.vendor_activities WHERE link_id = %(link)s AND state = 'pending'
@@ -36,6 +39,10 @@ _UNDER_WAY = """
     SELECT 1 FROM gateway.webhook_log WHERE integration_id = %(integration)s AND state = 'received'
 """
 
+_HURRY = (
+    b"UPDATE gateway.vendor_deliveries SET not_before = '-infinity' WHERE link_id = %(link)s",
+    b"UPDATE gateway.webhook_log SET not_before = '-infinity' WHERE integration_id = %(integration)s",
+)
 _SCANNED_AT = "SELECT scanned_at FROM gateway.wedding_vendor_integrations WHERE id = %(link)s"
 
 
@@ -59,13 +66,30 @@ class World:
     """A wedding that is linked to a vendor, and everybody who changes something in either."""
 
     def __init__(
-        self, site: Site, manifest: Manifest, kind: ItemKind, bench: Bench, proxy: FaultProxy
+        self,
+        site: Site,
+        manifest: Manifest,
+        kind: ItemKind,
+        bench: Bench,
+        proxy: FaultProxy,
+        wedding_id: str = "",
     ) -> None:
         self.site, self.manifest, self.kind, self.bench, self.proxy = site, manifest, kind, bench, proxy
-        self.wedding_id = site.sync.add_wedding(ORGANIZATION)
+        self.wedding_id = wedding_id or site.sync.add_wedding(ORGANIZATION)
         self.integration_id = self.link_id = ""
         self._handed_over = len(site.sync.commits)
         self._received = len(site.sync.received)
+
+    def of(self, kind: ItemKind) -> Self:
+        """Return the same world, looked at for another kind."""
+        other = copy(self)
+        other.kind = kind
+        return other
+
+    @property
+    def rules(self) -> KindRule:
+        """Return what the manifest says of the kind."""
+        return self.manifest.kinds[self.kind]
 
     @property
     def hands(self) -> Hands:
@@ -82,8 +106,8 @@ class World:
         """Return what the vendor's webhooks pass through."""
         return self.site.relay
 
-    async def connect(self) -> None:
-        """Connect the account, link it, and have the vendor told of our address."""
+    async def connect(self, *, told: bool = True) -> None:
+        """Connect the account, link it, and have the vendor told of our address if we are to be `told`."""
         connected = await self.site.client.connect_vendor(
             self.manifest.vendor,
             credentials=self.bench.credentials,
@@ -94,23 +118,43 @@ class World:
             self.wedding_id, self.integration_id, scope=self.bench.scope
         )
         self.link_id = link.link_id
-        if connected.webhook_path:
+        if told and connected.webhook_path:
             await self.bench.tell(self.relay.url + connected.webhook_path)
         await self.looked()
 
+    async def connect_again(self) -> None:
+        """Enter the credentials anew."""
+        await self.site.client.update_integration(self.integration_id, credentials=self._credentials())
+        await self.hurry()
+
+    async def resume(self, *, believe_deletes: bool = False) -> None:
+        """Let a paused link go on."""
+        await self.site.client.resume_link(self.link_id, believe_deletes=believe_deletes)
+        await self.hurry()
+
+    async def hurry(self) -> None:
+        """Let everything that waits be due now: how long it would wait is proven elsewhere."""
+        for statement in _HURRY:
+            await self.site.tables.execute(statement, self._names())
+
     async def disconnect(self) -> None:
         """Let nothing go on that concerns this world."""
-        await self.site.client.pause_link(self.link_id)
+        if self.link_id:
+            await self.site.client.pause_link(self.link_id)
 
     # What our side does.
 
-    async def create(self, text: str, **but: FieldValue) -> str:
+    async def create(self, text: str) -> str:
         """Let a planner make an item; return its id."""
-        return await self._edit({**self.hands.values(text), **but})
+        return await self._edit(self.hands.values(text))
 
-    async def edit(self, item_id: str, text: str = "", **but: FieldValue) -> None:
-        """Let a planner change an item."""
-        await self._edit({**({self.hands.field: text} if text else {}), **but}, item_id=item_id)
+    async def edit(self, item_id: str, text: str) -> None:
+        """Let a planner give an item another text."""
+        await self.set(item_id, self.hands.field, text)
+
+    async def set(self, item_id: str, path: str, value: FieldValue) -> None:
+        """Let a planner change a field of an item."""
+        await self._edit({path: value}, item_id=item_id)
 
     async def delete(self, item_id: str) -> None:
         """Let a planner delete an item."""
@@ -120,6 +164,15 @@ class World:
         commit = await self.site.sync.edit(self.wedding_id, values, kind=self.kind, **more)
         await self.hand_over()
         return commit.item.item_id
+
+    async def shared(self, *texts: str) -> list[str]:
+        """Have both sides keep records that we may change; return their items' ids."""
+        for text in texts:
+            await (self.create(text) if self.rules.create else self.hands.make(text))
+        await self.looked()
+        await self.agree(*texts)
+        self.script.asked.clear()
+        return [self.item(text) for text in texts]
 
     async def hand_over(self) -> None:
         """Give the gateway what was committed since the last time, as the sync service does."""
@@ -152,19 +205,21 @@ class World:
         return [change for change in applied if change.item_kind is self.kind]
 
     def writes(self) -> list[Asked]:
-        """Return our requests to change a record that reached the vendor."""
-        return [asked for asked in self.script.asked if asked.passed and self.bench.is_write(asked)]
+        """Return our requests to change a record that the vendor carried out."""
+        done = [asked for asked in self.script.asked if 200 <= asked.said < 300]
+        return [asked for asked in done if self.bench.is_write(asked)]
 
-    def fail(self, **fault: Any) -> Fault:
-        """Let the next writes meet a fault; return it, so that it can be ended."""
-        made = Fault(**{"on": self.bench.is_write, **fault})
-        self.script.add(made)
-        return made
+    def is_read(self, asked: Asked) -> bool:
+        """Say whether a request of ours changes nothing."""
+        return asked.method in READS
 
     async def sql(self, query: str) -> list[DictRow]:
         """Ask the gateway's tables; `link` and `integration` are ours."""
-        own = {"link": self.link_id, "integration": self.integration_id}
-        return await (await self.site.tables.execute(query.encode(), own)).fetchall()
+        return await (await self.site.tables.execute(query.encode(), self._names())).fetchall()
+
+    async def stopped(self) -> bool:
+        """Say whether the link works no longer, without anybody having asked for it."""
+        return (await self.link()).state == link_pb2.LINK_STATE_PAUSED
 
     async def link(self) -> link_pb2.Link:
         """Return how the link is doing."""
@@ -175,11 +230,17 @@ class World:
 
     async def looked(self) -> None:
         """Have the gateway ask the vendor what moved, and wait until it has."""
-        before = await self._scanned_at()
-        await self.site.client.sync_now(self.link_id)
+        before, asked = await self._scanned_at(), 0
 
         async def again() -> bool:
-            return await self._scanned_at() != before
+            nonlocal asked
+            if await self._scanned_at() != before:
+                return True
+            # After a failure the gateway waits for a while, unless it is asked again.
+            if asked % _LOOKS_PER_QUESTION == 0:
+                await self.site.client.sync_now(self.link_id)
+            asked += 1
+            return False
 
         await self.until(again, "the vendor was looked at")
 
@@ -190,11 +251,16 @@ class World:
     async def agree(self, *texts: str) -> None:
         """Wait until both sides have just these records, and see that they stay so."""
         await self.until(lambda: self._agrees(texts), f"both sides have just {sorted(texts)}")
+        await self.rests()
+        assert await self._agrees(texts)
+
+    async def rests(self) -> None:
+        """See that nothing more is written on either side, however often the vendor is looked at."""
+        await self.quiet()
         writes, changes = len(self.writes()), len(self.changes())
         await self.looked()
         await self.quiet()
-        assert await self._agrees(texts)
-        assert (len(self.writes()), len(self.changes())) == (writes, changes), "something goes on for ever"
+        assert (len(self.writes()), len(self.changes())) == (writes, changes), "it comes to no rest"
 
     async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
         """Wait for a condition; if it does not come, say what stood in its way."""
@@ -214,6 +280,14 @@ class World:
         ours = sorted(str(item.value(self.hands.field)) for item in self.items().values())
         return ours == sorted(texts) == sorted((await self.hands.texts()).values())
 
+    def _names(self) -> dict[str, str]:
+        return {"link": self.link_id, "integration": self.integration_id}
+
+    def _credentials(self) -> dict[str, str]:
+        """Return all but the word by which webhooks are believed, which has a call of its own."""
+        entered = self.bench.credentials
+        return {name: value for name, value in entered.items() if name != WEBHOOK_SECRET}
+
     async def _scanned_at(self) -> object:
         [row] = await self.sql(_SCANNED_AT)
         return row["scanned_at"]
@@ -228,3 +302,7 @@ class World:
                 *(f"asked: {asked}" for asked in self.script.asked[-12:]),
             ]
         )
+
+
+OpenWorld = Callable[..., Awaitable[World]]
+"""Opens one more account of the vendor, for the wedding of that id if one is named."""

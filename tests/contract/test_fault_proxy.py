@@ -68,7 +68,7 @@ async def test_without_a_fault_everything_passes_as_it_is(
         assert await answer.read() == f"REPORT /a%2Fb/c?x=%20y {host} <x/>".encode()
         assert (answer.status, answer.headers["X-Said"]) == (201, "yes")
     [asked] = proxy.script.asked
-    assert (asked.status, asked.passed) == (201, 1)
+    assert (asked.status, asked.said) == (201, 201)
     assert proxy.before(f"{proxy.server}/a/b?c") == f"{proxy.url}/a/b?c"
 
 
@@ -81,6 +81,7 @@ async def test_an_answer_can_be_replaced_before_or_after_the_request_was_carried
     proxy.script.add(Fault(instead=busy), Fault(instead=busy, carried_out=True))
     assert [await said(client, proxy, b"1"), await said(client, proxy, b"2")] == [(429, b"busy")] * 2
     assert origin.got == [b"2"]
+    assert [asked.said for asked in proxy.script.asked] == [0, 201]
     assert (await said(client, proxy, b"3"))[0] == 201
 
 

@@ -68,6 +68,7 @@ class FaultProxy:
             path=request.raw_path,
             headers=dict(request.headers.items()),
             body=await request.read(),
+            at=self._clock.monotonic(),
         )
         fault = self.script.next(asked)
         if fault.seconds:
@@ -99,7 +100,7 @@ class FaultProxy:
         async with self._session.request(
             asked.method, target, headers=headers, data=body or None, allow_redirects=False
         ) as answer:
-            asked.passed += 1
+            asked.said = answer.status
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(status=answer.status, headers=headers, body=await answer.read())
 

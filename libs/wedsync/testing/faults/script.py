@@ -27,10 +27,12 @@ class Asked:
     """With its query."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    at: float = 0.0
+    """When it came, by a clock that never goes back."""
     status: int = 0
     """What was answered; 0 for nothing, yet or ever."""
-    passed: int = 0
-    """How often the server got it."""
+    said: int = 0
+    """What the server itself answered; 0 if it never got it."""
 
 
 def _everything(_: Asked) -> bool:
