@@ -16,6 +16,8 @@ from services.gateway.vendors.port import Channel
 
 OVERLAP_SECONDS = 60.0
 """How long the channel before is kept once its successor works."""
+ENDING_SECONDS = 120.0
+"""How long a channel that says it ends is still believed: time enough for its successor to be opened."""
 OPENING_SECONDS = 120.0
 """A channel whose opening was not answered for so long is forgotten: it ends by itself."""
 LATER_SECONDS = 300.0
@@ -59,7 +61,7 @@ def plan_channels(
     useful = sorted((c for c in live if c.address == address), key=lambda c: c.channel.ends_at)
     newest = useful[-1] if useful else None
     waiting = [each for each in kept if not each.opened and each not in over]
-    due = newest is None or now >= _renewal(newest, renew_before_seconds, 1.0)
+    due = newest is None or now >= _renewal(newest, renew_before_seconds, 1.0) or _ends_soon(newest, now)
     settled = newest is not None and now >= newest.created_at + timedelta(seconds=OVERLAP_SECONDS)
     return Plan(
         opens=address is not None and due and not waiting,
@@ -79,12 +81,6 @@ def next_look(kept: Sequence[Kept], *, renew_before_seconds: float, now: datetim
     return max(SOON_SECONDS, wait)
 
 
-def poll_seconds(interval: float, with_channel: float, *, until: datetime | None, now: datetime) -> float:
-    """Return how long to wait for the next poll: longer while a channel works, but not beyond its end."""
-    left = (until - now).total_seconds() if until else 0.0
-    return max(interval, min(with_channel, left))
-
-
 def proves(kept: Kept, notice: Notice, *, greeting: bool) -> bool:
     """Say whether a notice came by this channel: its id, our secret, and what is watched.
 
@@ -99,6 +95,10 @@ def proves(kept: Kept, notice: Notice, *, greeting: bool) -> bool:
     ]
     same = [hmac.compare_digest(ours.encode(), theirs.encode()) for ours, theirs in pairs]
     return all(same) and bool(notice.secret) and (kept.opened or greeting)
+
+
+def _ends_soon(kept: Kept, now: datetime) -> bool:
+    return kept.channel.ends_at <= now + timedelta(seconds=ENDING_SECONDS)
 
 
 def _renewal(kept: Kept, renew_before_seconds: float, dice: float) -> datetime:

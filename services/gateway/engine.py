@@ -6,7 +6,7 @@ wake each other when something has become due there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from services.gateway.inspect_record import Inspector
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
 from services.gateway.push import ChannelKeeper
-from services.gateway.records import Link
+from services.gateway.records import Busy, Link
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore
@@ -41,7 +41,7 @@ from wedsync.client import SyncClient
 from wedsync.clock import Clock
 from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
-from wedsync.runtime.pump import Pump
+from wedsync.runtime.pump import IDLE_SECONDS, Pump
 from wedsync.runtime.telemetry import Telemetry
 from wedsync.runtime.vault import Vault
 
@@ -118,6 +118,14 @@ class Engine:
             telemetry=telemetry,
             clock=clock,
         )
+        self.keeper = ChannelKeeper(
+            store=stores.channels,
+            links=stores.links,
+            ports=ports,
+            clock=clock,
+            public_url=settings.public_url,
+            on_opened=self._wake_poll,
+        )
         self._sender = Dispatcher(store=stores.activities, sync=sync, on_resolved=self.wake_deliveries)
         self._translate, self._poll = self._translating(), self._polling()
         self._send, self._deliver = self._sending(), self._delivering()
@@ -159,27 +167,15 @@ class Engine:
             on_change=self.wake_sending,
             on_wake=self._wake_poll,
         )
-        slots, inbound = self._settings.translate_slots, self._stores.inbound
-        bulkhead = Bulkhead(
-            slots=slots,
-            owner=lambda webhook: webhook.owner,
-            claim=translator.claim,
-            give_back=inbound.give_back,
-            handle=translator.translate,
-        )
-        return Pump(
-            "translate",
-            claim=bulkhead.claim,
-            handle=bulkhead.handle,
-            slots=slots,
-            clock=self._clock,
+        give_back = self._stores.inbound.give_back
+        return self._guarded(
+            "translate", self._settings.translate_slots, translator.claim, translator.translate, give_back
         )
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(
             polls=self._stores.polls,
             links=self._stores.links,
-            inbound=self._stores.inbound,
             apart=self._apart,
             ports=self._ports,
             inspector=self.inspector,
@@ -189,21 +185,9 @@ class Engine:
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
-        slots, polls = self._settings.poll_slots, self._stores.polls
-        bulkhead = Bulkhead(
-            slots=slots,
-            owner=lambda due: due.owner,
-            claim=poller.claim,
-            give_back=polls.give_back,
-            handle=poller.poll,
-        )
-        return Pump(
-            "poll",
-            claim=bulkhead.claim,
-            handle=bulkhead.handle,
-            slots=slots,
-            clock=self._clock,
-            idle_seconds=_TIMED_IDLE_SECONDS,
+        give_back = self._stores.polls.give_back
+        return self._guarded(
+            "poll", self._settings.poll_slots, poller.claim, poller.poll, give_back, _TIMED_IDLE_SECONDS
         )
 
     def _sending(self) -> Pump[Any]:
@@ -227,38 +211,34 @@ class Engine:
             on_change=self.wake_sending,
             report=self._seen(Operation.WRITE),
         )
-        slots, deliveries = self._settings.deliver_slots, self._stores.deliveries
-        bulkhead = Bulkhead(
-            slots=slots,
-            owner=lambda claimed: claimed.owner,
-            claim=deliverer.claim,
-            give_back=deliveries.give_back,
-            handle=deliverer.deliver,
+        give_back = self._stores.deliveries.give_back
+        slots = self._settings.deliver_slots
+        return self._guarded(
+            "deliver", slots, deliverer.claim, deliverer.deliver, give_back, _TIMED_IDLE_SECONDS
         )
+
+    def _pushing(self) -> Pump[Any]:
+        keeper, give_back = self.keeper, self._stores.channels.give_back
+        return self._guarded("push", self._settings.push_slots, keeper.claim, keeper.tend, give_back)
+
+    def _guarded(
+        self,
+        name: str,
+        slots: int,
+        claim: Callable[[int, Busy], Awaitable[Sequence[Any]]],
+        handle: Callable[[Any], Awaitable[None]],
+        give_back: Callable[[Sequence[Any]], Awaitable[None]],
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> Pump[Any]:
+        """Return the pump of work that calls vendors: none of them takes all its places."""
+        bulkhead: Bulkhead[Any] = Bulkhead(slots=slots, claim=claim, give_back=give_back, handle=handle)
         return Pump(
-            "deliver",
+            name,
             claim=bulkhead.claim,
             handle=bulkhead.handle,
             slots=slots,
             clock=self._clock,
-            idle_seconds=_TIMED_IDLE_SECONDS,
-        )
-
-    def _pushing(self) -> Pump[Any]:
-        keeper = ChannelKeeper(
-            store=self._stores.channels,
-            links=self._stores.links,
-            ports=self._ports,
-            clock=self._clock,
-            public_url=self._settings.public_url,
-            on_opened=self._wake_poll,
-        )
-        return Pump(
-            "push",
-            claim=keeper.claim,
-            handle=keeper.tend,
-            slots=self._settings.push_slots,
-            clock=self._clock,
+            idle_seconds=idle_seconds,
         )
 
     def _wake_poll(self) -> None:

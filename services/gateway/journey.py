@@ -8,6 +8,9 @@ from datetime import datetime
 
 from wedsync.model.changes import ChangeResult
 
+ASKED = "the vendor is asked at once what moved"
+"""What becomes of a webhook that says no more than that something did."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookStep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
+from services.gateway.journey import ASKED, ChangeStep, DeliveryStep, Steps, WebhookStep
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 
 _FIELDS = {
@@ -75,6 +75,8 @@ def _reading(webhook: WebhookStep, *, changed: bool) -> Iterator[str]:
             yield f"It is still to be read{tries}{because}."
         case _ if webhook.reason.startswith(_DECISION):
             yield f"It brought {_plain(webhook.reason)}."
+        case _ if webhook.reason == ASKED:
+            yield f"It says only that something moved: {ASKED}."
         case _ if not changed:
             yield f"It changed nothing{because}."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from services.gateway.vendors.port import CursorLost, VendorError, VendorGarbage, VendorRejected
 
 _FASTER, _SLOWER = 0.5, 1.25
@@ -12,6 +14,12 @@ _MIDWAY_FAILURES = 5
 def next_pause(before: float, *, changed: bool, fastest: float, slowest: float) -> float:
     """Return the pause after a look that found changes, or none, within the bounds."""
     return min(max(before * (_FASTER if changed else _SLOWER), fastest), slowest)
+
+
+def while_told(pause: float, rarely: float, *, until: datetime | None, now: datetime) -> float:
+    """Return the pause while the vendor tells us what moves: longer, but no further than that lasts."""
+    left = (until - now).total_seconds() if until else 0.0
+    return max(pause, min(rarely, left))
 
 
 def spread(seconds: float, jitter: float, dice: float) -> float:

@@ -13,9 +13,13 @@ from wedsync.errors import WedSyncError
 _log = structlog.get_logger(__name__)
 
 
+class Unexpected(VendorGarbage):
+    """An adapter tripped: over the record, or over its own feet."""
+
+
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Turn an error that nobody expected into `VendorGarbage`, which is tried a few times and then parked.
+    """Turn an error that nobody expected into `Unexpected`, which is tried a few times and then parked.
 
     Our own trouble, a database that is away say, is no reason to give anything up.
     """
@@ -26,4 +30,4 @@ def contained() -> Iterator[None]:
     except Exception as error:
         _log.exception("a record could not be handled")
         # The type only: the text may be personal.
-        raise VendorGarbage(f"it cannot be handled ({type(error).__name__})") from error
+        raise Unexpected(f"it cannot be handled ({type(error).__name__})") from error

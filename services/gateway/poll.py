@@ -8,7 +8,6 @@ pages, and what it finds travels behind what people do now.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,20 +16,18 @@ from typing import Any
 
 from services.gateway.apart import Apart
 from services.gateway.calls.lanes import in_lane
-from services.gateway.channels import poll_seconds
 from services.gateway.deliver.retry import RECONNECT, Park, after_failure, backoff
 from services.gateway.inspect_record import Inspector, RecordBusy
 from services.gateway.observe import is_wipe, moved
-from services.gateway.pace import is_lost, next_pause, spread
+from services.gateway.pace import is_lost, next_pause, spread, while_told
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link, Shadow
 from services.gateway.stops import deletes_doubted
-from services.gateway.store.inbound import Arrival, Cause, Endpoint, InboundStore
+from services.gateway.store.inbound import Cause
 from services.gateway.store.links import LinkStore
 from services.gateway.store.polls import DueLink, LinkTaken, PollStore, Progress
 from services.gateway.vendors.port import (
-    BadRecord,
     CursorLost,
     NotCalled,
     OutOfScope,
@@ -44,7 +41,6 @@ from services.gateway.vendors.port import (
 )
 from wedsync.clock import Clock
 from wedsync.model.changes import Priority
-from wedsync.model.ids import new_id
 from wedsync.runtime.telemetry import Telemetry
 
 MAX_PAGES = 1_000
@@ -103,7 +99,6 @@ class Poller:
         *,
         polls: PollStore,
         links: LinkStore,
-        inbound: InboundStore,
         apart: Apart,
         ports: Ports,
         inspector: Inspector,
@@ -113,7 +108,7 @@ class Poller:
         report: Callable[[Link, VendorError | None], None],
         missed: Callable[[Link], None],
     ) -> None:
-        self._polls, self._links, self._inbound, self._apart = polls, links, inbound, apart
+        self._polls, self._links, self._apart = polls, links, apart
         self._ports, self._inspector = ports, inspector
         self._telemetry, self._clock = telemetry, clock
         self._on_change, self._report, self._missed = on_change, report, missed
@@ -169,7 +164,7 @@ class Poller:
             await deletes_doubted(self._links, link, look.missing, len(look.known))
             return False
         for bad in page.bad:
-            await self._park(link, bad, look.started)
+            await self._apart.from_list(link, bad, self._new_cause(look))
         for record_id in dict.fromkeys([*differing, *missing]):
             await self._look_at(look, record_id)
         return True
@@ -219,27 +214,8 @@ class Poller:
             await self._polls.extend(look.due)
             look.extended = self._clock.now()
 
-    async def _park(self, link: Link, bad: BadRecord, detected_at: datetime) -> None:
-        """Keep a record that makes no sense for a human, once per content."""
-        digest = hashlib.sha256(bad.raw + bad.reason.encode()).hexdigest()[:32]
-        arrival = Arrival(
-            webhook_id=new_id(),
-            endpoint=Endpoint(
-                organization_id=link.organization_id,
-                integration_id=link.integration_id,
-                vendor=link.vendor,
-            ),
-            body=bad.raw or bad.record_id.encode(),
-            delivery_key=f"bad:{link.link_id}:{bad.record_id}:{digest}",
-            trace_parent=self._telemetry.new_traceparent(),
-            detected_at=detected_at,
-            origin="poll",
-            link_id=link.link_id,
-            record_id=bad.record_id,
-            cause="garbage",
-            parked=f"{bad.record_id}: {bad.reason}. Correct it at the vendor; it is read again then.",
-        )
-        await self._inbound.accept([arrival])
+    def _new_cause(self, look: _Look) -> Cause:
+        return Cause(trace_parent=self._telemetry.new_traceparent(), detected_at=look.started)
 
     def _believes(self, link: Link) -> bool:
         until = link.deletes_believed_until
@@ -271,8 +247,8 @@ class Poller:
         )
         if manifest.push is None:
             return pause
-        longer = manifest.push.poll_interval_seconds
-        return poll_seconds(pause, longer, until=look.link.pushed_until, now=self._clock.now())
+        rarely = manifest.push.poll_interval_seconds
+        return while_told(pause, rarely, until=look.link.pushed_until, now=self._clock.now())
 
     async def _failed(self, look: _Look, error: VendorError) -> None:
         link, due = look.link, look.due

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,7 +21,7 @@ from services.gateway.channels import (
 )
 from services.gateway.deliver.retry import backoff
 from services.gateway.ports import Ports
-from services.gateway.records import Link
+from services.gateway.records import NOBODY, Busy, Link
 from services.gateway.store.channels import ChannelStore, DuePush
 from services.gateway.store.links import LinkStore, webhook_path
 from services.gateway.vendors.port import Channel, VendorAuthFailed, VendorError, VendorRejected
@@ -28,6 +30,8 @@ from wedsync.model.ids import new_id
 
 NO_ADDRESS = "no push channel: WEDSYNC_PUBLIC_URL is not set, so the vendor cannot tell us; it is polled"
 _SECRET_BYTES = 32
+# Whoever takes leave of an account waits for it.
+_LEAVE_SECONDS = 5.0
 
 
 class ChannelKeeper:
@@ -46,10 +50,10 @@ class ChannelKeeper:
         self._store, self._links, self._ports, self._clock = store, links, ports, clock
         self._public_url, self._on_opened = public_url, on_opened
 
-    async def claim(self, limit: int) -> list[DuePush]:
-        """Claim links that are due."""
+    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[DuePush]:
+        """Claim links that are due; none of those who are busy."""
         vendors = self._ports.pushing()
-        return await self._store.claim(vendors, limit) if vendors else []
+        return await self._store.claim(vendors, limit, busy) if vendors else []
 
     async def tend(self, due: DuePush) -> None:
         """Open, close and forget what the plan says; where there is no channel say why, and try later."""
@@ -68,6 +72,13 @@ class ChannelKeeper:
             reason = NO_ADDRESS
         seconds = await self._seconds(link, failures)
         await self._store.looked(due, seconds=seconds, failures=failures, reason=reason)
+
+    async def take_leave(self, links: Sequence[Link]) -> None:
+        """Have vendors tell us no more, as far as they answer soon; what is left ends by itself."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                for link in links:
+                    await self._clear_away(link, Plan(closes=tuple(await self._store.of_link(link))))
 
     async def _address(self, link: Link) -> str | None:
         integration = await self._links.integration([link.organization_id], link.integration_id)

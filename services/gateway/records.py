@@ -58,6 +58,11 @@ class Link:
     """Rises with every change of the account's credentials or address."""
 
     @property
+    def owner(self) -> Owner:
+        """Whose work it is."""
+        return Owner(integration_id=self.integration_id, vendor=self.vendor)
+
+    @property
     def state(self) -> str:
         """Return how it is doing, in a word."""
         return "ended" if self.ended else "active" if self.active else "paused"

@@ -11,6 +11,7 @@ import orjson
 from services.gateway.apart import Apart, Trouble
 from services.gateway.deliver.retry import Park, after_failure, cause_of
 from services.gateway.inspect_record import Inspector, RecordBusy, Seen
+from services.gateway.journey import ASKED
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link
@@ -109,7 +110,7 @@ class Translator:
             return []
         await self._links.poll_now(link)
         self._on_wake()
-        return ["the vendor is asked at once what moved"]
+        return [ASKED]
 
     async def _decide(self, webhook: Received, link: Link, decision: Decision) -> str:
         with within(webhook.trace_parent):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from services.gateway.accounts import Accounts, checked_credentials
 from services.gateway.ports import Ports
+from services.gateway.push import ChannelKeeper
 from services.gateway.records import Link
 from services.gateway.store.endings import EndingStore
 from services.gateway.store.links import WEBHOOK_SECRET, Integration, LinkStore
@@ -30,8 +31,17 @@ class Trial:
 class Upkeep:
     """Looks after accounts and links."""
 
-    def __init__(self, *, accounts: Accounts, links: LinkStore, endings: EndingStore, ports: Ports) -> None:
-        self._accounts, self._links, self._endings, self._ports = accounts, links, endings, ports
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        links: LinkStore,
+        endings: EndingStore,
+        ports: Ports,
+        keeper: ChannelKeeper,
+    ) -> None:
+        self._accounts, self._links, self._endings = accounts, links, endings
+        self._ports, self._keeper = ports, keeper
 
     async def update(
         self, principal: Principal, integration_id: str, *, credentials: Mapping[str, str], base_url: str
@@ -65,10 +75,11 @@ class Upkeep:
         return [await self._test(link, named=not scope) for link in tried]
 
     async def disconnect(self, principal: Principal, integration_id: str) -> Integration:
-        """End all work with an account; doing it again changes nothing. Nothing is asked of the vendor."""
+        """End all work with an account, the vendor's telling us too; doing it again changes nothing."""
         organization = principal.organization_id
         if await self._links.integration([organization], integration_id) is None:
             raise errors.NotFound("There is no such integration.")
+        await self._keeper.take_leave(await self._links.links([organization], integration_id=integration_id))
         await self._endings.disconnect(organization, integration_id, reason=DISCONNECTED)
         ended = await self._links.integration([organization], integration_id)
         if ended is None:  # pragma: no cover - integrations are kept
@@ -76,7 +87,7 @@ class Upkeep:
         return ended
 
     async def unlink(self, principal: Principal, link_id: str) -> Link:
-        """End a link; doing it again changes nothing. Nothing is asked of the vendor."""
+        """End a link; doing it again changes nothing."""
         link = await self._accounts.find_link(principal, link_id)
         await self._endings.unlink(link, reason=UNLINKED)
         return await self._accounts.find_link(principal, link_id)

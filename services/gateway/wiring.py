@@ -167,7 +167,13 @@ async def _parts(
 
 def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
     accounts, stores = parts.accounts, parts.stores
-    upkeep = Upkeep(accounts=accounts, links=stores.links, endings=stores.endings, ports=parts.ports)
+    upkeep = Upkeep(
+        accounts=accounts,
+        links=stores.links,
+        endings=stores.endings,
+        ports=parts.ports,
+        keeper=parts.engine.keeper,
+    )
     planner = LinkPlanner(accounts=accounts, ports=parts.ports, projection=stores.projection)
     return [
         (

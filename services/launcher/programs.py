@@ -111,12 +111,14 @@ def sandbox_programs(settings: StackSettings) -> list[Unit]:
     slack = ["wedsync.testing.slack", "--data", str(data / "slack.json")]
     stripe = ["wedsync.testing.localstripe", "--data", str(data / "stripe.pickle")]
     google = ["wedsync.testing.google_calendar", "--data", str(data / "google.json")]
+    outlook = ["wedsync.testing.outlook", "--data", str(data / "outlook.json")]
     return [
         _sandbox_program("tave", tave, settings.sandbox_tave_port, settings),
         _sandbox_program("radicale", radicale, settings.sandbox_radicale_port, settings),
         _sandbox_program("slack", slack, settings.sandbox_slack_port, settings),
         _sandbox_program("stripe", stripe, settings.sandbox_stripe_port, settings),
         _sandbox_program("google", google, settings.sandbox_google_port, settings),
+        _sandbox_program("outlook", outlook, settings.sandbox_outlook_port, settings),
     ]
 
 

@@ -50,6 +50,7 @@ class StackSettings(BaseSettings):
     sandbox_slack_port: Port = 8093
     sandbox_stripe_port: Port = 8094
     sandbox_google_port: Port = 8095
+    sandbox_outlook_port: Port = 8096
 
     vendor_poll_seconds: float = Field(default=1.0, gt=0)
     """How often the sandbox's vendors are polled; real ones say in their manifest what they bear."""

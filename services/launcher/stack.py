@@ -131,6 +131,7 @@ def run_content(settings: StackSettings, credentials: Credentials, pids: dict[st
             "slack": f"http://127.0.0.1:{settings.sandbox_slack_port}",
             "stripe": f"http://127.0.0.1:{settings.sandbox_stripe_port}/v1",
             "google": f"http://127.0.0.1:{settings.sandbox_google_port}/calendar/v3",
+            "outlook": f"http://127.0.0.1:{settings.sandbox_outlook_port}/v1.0",
         },
         "pids": pids,
     }

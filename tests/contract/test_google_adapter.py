@@ -26,6 +26,7 @@ from services.gateway.vendors.port import (
     VendorUnavailable,
     VersionMismatch,
 )
+from tests.support.guarded import guarded
 from wedsync.clock import SystemClock
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue, ItemKind
@@ -101,7 +102,7 @@ class World:
 async def _world() -> AsyncIterator[World]:
     sandbox = Sandbox(SystemClock())
     async with running(sandbox) as url, VendorHttp(limits=Limits(allow_private=True)) as http:
-        yield World(url, http, sandbox)
+        yield World(url, guarded(http, MANIFEST.with_rate(1000)), sandbox)
 
 
 async def test_check_accepts_a_calendar_that_may_be_written(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from services.gateway.channels import Kept
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import VENDORS, Vendor, load_manifest
 from services.gateway.vendors.outlook_calendar.adapter import OutlookCalendar
@@ -20,6 +21,7 @@ from services.gateway.vendors.port import (
     Account,
     Channel,
     PushPort,
+    Scan,
     VendorError,
     VendorGarbage,
     VendorRejected,
@@ -54,7 +56,17 @@ class Gateway:
         described = manifest(inbound=MANIFEST.inbound)
         vendor = Vendor(manifest=described, create_adapter=lambda *_: adapter)
         self.front.ports._vendors = {"desk": vendor}
-        self.front.secrets.kept = {"first": SECRET}
+
+    def keep(self, channel: Channel) -> None:
+        """Know a channel from now on."""
+        self.front.memory.channels[channel.channel_id] = Kept(
+            id=channel.channel_id,
+            link_id=self.front.link.link_id,
+            channel=channel,
+            address=self.url,
+            created_at=FakeClock().now(),
+            opened=True,
+        )
 
     async def take(self, request: web.Request) -> web.Response:
         """Hand one request to the application."""
@@ -83,18 +95,23 @@ class Bench:
     adapter: OutlookCalendar
     gateway: Gateway
     clock: FakeClock
+    scan: Scan = field(default_factory=Scan)
 
     async def opened(self, secret: str = SECRET) -> Channel:
         """A channel to our gateway, whose trial is over."""
         port: PushPort = self.adapter
         channel = await port.open_channel(self.gateway.url, "ours", secret)
         assert [(await self.gateway.next())[0] for _ in range(self.gateway.answered.qsize())] == [200]
+        self.gateway.keep(channel)
         return channel
 
-    async def told(self) -> list[str]:
-        """The events that the last accepted webhook points at."""
+    async def told(self) -> Scan:
+        """What is found when the last accepted webhook has its link looked at."""
         await self.outlook.notifier.settled()
-        return list(self.adapter.hints(self.last()))
+        front = self.gateway.front
+        assert list(front.memory.webhooks[-1].wakes) == [front.link.link_id]
+        self.scan = await self.adapter.scan(self.scan.cursor or None)
+        return self.scan
 
     def last(self) -> dict[str, Any]:
         """The last accepted webhook."""
@@ -138,18 +155,15 @@ async def test_a_channel_is_opened_once_our_address_has_answered(bench: Bench) -
 
 
 async def test_what_moves_is_told_and_read(bench: Bench) -> None:
-    """A create, an update and a delete each point at the event, under the id that reads it."""
+    """A create, an update and a delete each have the link looked at, and the look finds them."""
     await bench.opened()
     theirs = bench.outlook.add(**DINNER)
-    assert await bench.told() == [theirs]
-    record = await bench.adapter.read(theirs)
-    assert record is not None
-    assert record.fields["title"] == "Dinner"
+    assert [(r.record_id, r.fields["title"]) for r in (await bench.told()).records] == [(theirs, "Dinner")]
     bench.outlook.change(theirs, subject="Supper")
-    assert await bench.told() == [theirs]
+    assert [r.fields["title"] for r in (await bench.told()).records] == ["Supper"]
     bench.outlook.remove(theirs)
-    assert await bench.told() == [theirs]
-    assert await bench.adapter.read(theirs) is None
+    assert (await bench.told()).missing == [theirs]
+    assert bench.adapter.hints(bench.last()) == ()
     assert [status for status, _ in [await bench.gateway.next() for _ in range(3)]] == [202] * 3
 
 
@@ -164,19 +178,22 @@ async def test_a_granted_end_counts(bench: Bench) -> None:
     assert bench.gateway.front.memory.webhooks == []
 
 
-async def test_a_turn_in_the_subscriptions_life_names_no_event(bench: Bench) -> None:
-    """`missed` is believed and accepted like any notification, and points at nothing to read."""
-    await bench.opened()
-    for event in ("missed", "reauthorizationRequired", "subscriptionRemoved"):
+async def test_turns_in_the_subscriptions_life_are_believed(bench: Bench) -> None:
+    """What was missed is looked for; where the end is told, a successor is asked for."""
+    channel = await bench.opened()
+    ending = bench.gateway.front.channels.ending
+    for event, ended in [("missed", 0), ("reauthorizationRequired", 1), ("subscriptionRemoved", 2)]:
         bench.outlook.subscriptions.lifecycle(event)
-        assert await bench.told() == []
+        await bench.told()
         assert bench.last()["value"][0]["lifecycleEvent"] == event
+        assert ending == [channel.channel_id] * ended
     assert bench.outlook.subscriptions.alive() == []
 
 
 async def test_a_notification_with_another_secret_is_refused(bench: Bench) -> None:
     """Nothing is kept of what does not carry our secret, and the sender gives up."""
-    await bench.opened("another")
+    channel = await bench.opened()
+    bench.gateway.keep(replace(channel, secret="another"))
     bench.outlook.add(**DINNER)
     await bench.outlook.notifier.settled()
     assert [status for status, _ in [await bench.gateway.next() for _ in range(3)]] == [401] * 3
@@ -188,7 +205,7 @@ async def test_a_notification_that_was_not_taken_comes_again(bench: Bench) -> No
     await bench.opened()
     bench.gateway.failures = [503, 503]
     theirs = bench.outlook.add(**DINNER)
-    assert await bench.told() == [theirs]
+    assert [record.record_id for record in (await bench.told()).records] == [theirs]
 
 
 @pytest.mark.parametrize("failure", [404, 500])

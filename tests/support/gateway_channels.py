@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from services.gateway.channels import Kept
-from services.gateway.records import Link
+from services.gateway.records import NOBODY, Busy, Link
 from services.gateway.store.channels import ChannelStore, DuePush
 from tests.support.gateway_memory import Memory
 
@@ -18,8 +18,9 @@ class MemoryChannels(ChannelStore):
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self.looks: list[dict[str, Any]] = []
+        self.ending: list[str] = []
 
-    async def claim(self, vendors: Collection[str], limit: int) -> list[DuePush]:
+    async def claim(self, vendors: Collection[str], limit: int, busy: Busy = NOBODY) -> list[DuePush]:
         """Return all links of these vendors."""
         links = [link for link in self._memory.links.values() if link.vendor in vendors]
         return [await self.due(link) for link in links][:limit]
@@ -38,6 +39,10 @@ class MemoryChannels(ChannelStore):
     async def keep(self, link: Link, kept: Kept) -> None:
         """Keep a channel."""
         self._memory.channels[kept.id] = kept
+
+    async def end_soon(self, organization_id: str, kept: Kept) -> None:
+        """Note which channel ends."""
+        self.ending.append(kept.id)
 
     async def forget(self, link: Link, kept: Kept) -> None:
         """Keep it no longer."""

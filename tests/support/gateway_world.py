@@ -198,7 +198,6 @@ class World:
         self._poller = Poller(
             polls=self.polls,
             links=links,
-            inbound=inbound,
             apart=Apart(inbound),
             ports=self.ports,
             inspector=self.inspector,

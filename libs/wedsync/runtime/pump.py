@@ -13,7 +13,8 @@ from wedsync.clock import Clock
 
 _log = structlog.get_logger(__name__)
 
-_IDLE_SECONDS = 1.0
+IDLE_SECONDS = 1.0
+"""How long a pump sleeps that nobody wakes."""
 _FAILED_SECONDS = 2.0
 
 Task = TypeVar("Task")
@@ -34,7 +35,7 @@ class Pump(Generic[Task]):
         handle: Callable[[Task], Awaitable[None]],
         slots: int,
         clock: Clock,
-        idle_seconds: float = _IDLE_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.name, self._claim, self._handle = name, claim, handle
         self._slots, self._clock, self._idle_seconds = slots, clock, idle_seconds

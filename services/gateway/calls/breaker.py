@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from services.gateway.deliver.retry import backoff
+
 FAILURES = 5
 """Transient failures in a row after which calling stops."""
 FIRST_SECONDS, CAP_SECONDS = 2.0, 60.0
@@ -55,7 +57,7 @@ def failed(breaker: Breaker, now: float, *, probe: bool, dice: float) -> Breaker
     if failures < FAILURES and not probe:
         return replace(breaker, failures=failures)
     opened = breaker.opened + 1
-    pause = min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(opened - 1, 10)) * (0.5 + dice / 2)
+    pause = backoff(opened, dice, first=FIRST_SECONDS, cap=CAP_SECONDS)
     return Breaker(failures=failures, opened=opened, until=now + pause)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from services.gateway.records import Busy, Owner
 
@@ -12,7 +12,16 @@ _VENDORS_PART, _ACCOUNTS_PART = 2, 4
 _ROUNDS = 8
 
 
-Task = TypeVar("Task")
+class Owned(Protocol):
+    """Work of somebody's."""
+
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        ...
+
+
+Task = TypeVar("Task", bound=Owned)
 
 
 class Bulkhead(Generic[Task]):
@@ -22,14 +31,13 @@ class Bulkhead(Generic[Task]):
         self,
         *,
         slots: int,
-        owner: Callable[[Task], Owner],
         claim: Callable[[int, Busy], Awaitable[Sequence[Task]]],
         give_back: Callable[[Sequence[Task]], Awaitable[None]],
         handle: Callable[[Task], Awaitable[None]],
     ) -> None:
         self._per_vendor = max(1, slots // _VENDORS_PART)
         self._per_account = max(1, slots // _ACCOUNTS_PART)
-        self._owner, self._claim, self._give_back, self._handle = owner, claim, give_back, handle
+        self._claim, self._give_back, self._handle = claim, give_back, handle
         self._accounts: Counter[str] = Counter()
         self._vendors: Counter[str] = Counter()
 
@@ -38,7 +46,7 @@ class Bulkhead(Generic[Task]):
         taken: list[Task] = []
         for _ in range(_ROUNDS):
             claimed = await self._claim(limit - len(taken), self._busy())
-            admitted = [task for task in claimed if self._admit(self._owner(task))]
+            admitted = [task for task in claimed if self._admit(task.owner)]
             taken += admitted
             if len(admitted) == len(claimed):
                 break
@@ -51,7 +59,7 @@ class Bulkhead(Generic[Task]):
         try:
             await self._handle(task)
         finally:
-            self._leave(self._owner(task))
+            self._leave(task.owner)
 
     def _busy(self) -> Busy:
         return Busy(

@@ -74,9 +74,9 @@ def cause_of(error: VendorError) -> str:
     return next((word for kind, word in _CAUSES if isinstance(error, kind)), "moved")
 
 
-def backoff(attempts: int, dice: float) -> float:
+def backoff(attempts: int, dice: float, *, first: float = FIRST_SECONDS, cap: float = CAP_SECONDS) -> float:
     """Return seconds: doubling from the first, capped, with full jitter over its upper half."""
-    ceiling = min(CAP_SECONDS, FIRST_SECONDS * 2 ** min(attempts - 1, 20))
+    ceiling = min(cap, first * 2 ** min(attempts - 1, 20))
     return float(ceiling * (0.5 + dice / 2))
 
 

@@ -16,6 +16,7 @@ from services.gateway.http.bodies import json_object, read_body
 from services.gateway.http.hooks import Asked, answer_to, payload, read_asked, text_answer
 from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
+from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
 from services.gateway.signatures import SignatureRefused, verify, verify_token
 from services.gateway.store.channels import ChannelStore
@@ -123,6 +124,7 @@ class Webhooks:
         greeting = bool(places.greeting) and asked.event_name == places.greeting
         told = notices(places, request.headers, request.query_params, event)
         kept = await self._come_by(endpoint, told, greeting=greeting)
+        await self._end(endpoint, kept, told)
         if greeting:
             self._saw(endpoint)
             return JSONResponse({"acknowledged": True}, inbound.accepted_status), "handshake"
@@ -141,6 +143,13 @@ class Webhooks:
             detail = "No open channel of this address has this id, secret and resource."
             raise Problem(401, "CHANNEL_UNKNOWN", detail)
         return proved
+
+    async def _end(self, endpoint: Endpoint, kept: Sequence[Kept], told: Sequence[Notice]) -> None:
+        """Have the next channel opened where one says that it ends."""
+        ending = {notice.channel_id for notice in told if notice.ends}
+        for each in kept:
+            if each.channel.channel_id in ending:
+                await self._channels.end_soon(endpoint.organization_id, each)
 
     async def _believe(self, request: Request, endpoint: Endpoint, inbound: Inbound, body: bytes) -> None:
         """Refuse what the vendor did not sign, over the bytes as they came."""
@@ -211,9 +220,12 @@ class Webhooks:
         links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
         for link in links[:1]:
             try:
-                port = await self._ports.open(link)
-                port.hints(event)
-                port.decisions(event)
+                with contained():
+                    port = await self._ports.open(link)
+                    port.hints(event)
+                    port.decisions(event)
+            except Unexpected:
+                return  # nobody is at fault yet: it is kept, and parked where a person sees it
             except VendorGarbage as error:
                 raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
             except VendorError:

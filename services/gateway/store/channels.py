@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping, text
 
-from services.gateway.channels import Kept
-from services.gateway.records import Link
+from services.gateway.channels import ENDING_SECONDS, Kept
+from services.gateway.records import NOBODY, Busy, Link, Owner
 from services.gateway.store.links import LinkStore
-from services.gateway.store.sql import rows
+from services.gateway.store.sql import passed_by, rows
 from services.gateway.vendors.port import Channel
 from wedsync.runtime.database import Database
 from wedsync.runtime.vault import Vault
@@ -27,9 +27,14 @@ _CLAIM = text("""
     FROM (SELECT organization_id, id FROM gateway.wedding_vendor_integrations
           WHERE push_due_at <= clock_timestamp() AND vendor = ANY(:vendors)
             AND push_lease_until < clock_timestamp()
+            AND integration_id <> ALL(CAST(:integrations AS uuid[]))
           ORDER BY push_due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE l.id = due.id AND l.organization_id = due.organization_id
     RETURNING l.organization_id, l.id
+""")
+_GIVE_BACK = text("""
+    UPDATE gateway.wedding_vendor_integrations SET push_lease_until = '-infinity'
+    WHERE organization_id = :organization_id AND id = :id
 """)
 _DUE = text("""
     SELECT push_failures, push_due_at FROM gateway.wedding_vendor_integrations WHERE id = :id
@@ -50,6 +55,12 @@ _KEEP = text("""
     ON CONFLICT (organization_id, id) DO UPDATE
     SET channel_id = excluded.channel_id, channel = excluded.channel, opened = excluded.opened,
         ends_at = excluded.ends_at
+""")
+_END_SOON = text("""
+    WITH ending AS (
+        UPDATE gateway.push_channels
+        SET ends_at = least(ends_at, clock_timestamp() + make_interval(secs => :seconds)) WHERE id = :id)
+    UPDATE gateway.wedding_vendor_integrations SET push_due_at = clock_timestamp() WHERE id = :link_id
 """)
 _FORGET = text("DELETE FROM gateway.push_channels WHERE id = :id")
 _LOOKED = text("""
@@ -72,6 +83,11 @@ class DuePush:
     """How often in a row no channel could be had."""
     due_at: datetime
 
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return self.link.owner
+
 
 class ChannelStore:
     """Push channels."""
@@ -79,13 +95,20 @@ class ChannelStore:
     def __init__(self, database: Database, worker: Database, links: LinkStore, vault: Vault) -> None:
         self._database, self._worker, self._links, self._vault = database, worker, links, vault
 
-    async def claim(self, vendors: Collection[str], limit: int) -> list[DuePush]:
-        """Claim links of these vendors whose channels are due for a look."""
-        values = {"vendors": sorted(vendors), "limit": limit, "seconds": LEASE_SECONDS}
+    async def claim(self, vendors: Collection[str], limit: int, busy: Busy = NOBODY) -> list[DuePush]:
+        """Claim links of these vendors whose channels are due for a look; none of those who are busy."""
+        wanted = sorted(set(vendors) - set(busy.vendors))
+        values = {"limit": limit, "seconds": LEASE_SECONDS, **passed_by(busy), "vendors": wanted}
         async with self._worker.transaction() as conn:
             claimed = await rows(conn, _CLAIM, values)
         due = [await self._due(str(row["organization_id"]), str(row["id"])) for row in claimed]
         return [each for each in due if each is not None]
+
+    async def give_back(self, due: Sequence[DuePush]) -> None:
+        """Let links be claimed again at once."""
+        places = [{"organization_id": d.link.organization_id, "id": d.link.link_id} for d in due]
+        async with self._worker.transaction() as conn:
+            await conn.execute(_GIVE_BACK, places)
 
     async def find(self, organization_id: str, integration_id: str, names: Collection[str]) -> list[Kept]:
         """Return an integration's channels that the vendor calls so and that have not ended."""
@@ -110,6 +133,12 @@ class ChannelStore:
         }
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_KEEP, values)
+
+    async def end_soon(self, organization_id: str, kept: Kept) -> None:
+        """Believe a channel not much longer, and have its link's channels looked at."""
+        values = {"id": kept.id, "link_id": kept.link_id, "seconds": ENDING_SECONDS}
+        async with self._database.transaction(organizations=[organization_id]) as conn:
+            await conn.execute(_END_SOON, values)
 
     async def forget(self, link: Link, kept: Kept) -> None:
         """Keep a channel no longer: nothing it brings is believed from now on."""

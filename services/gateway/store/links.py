@@ -66,6 +66,13 @@ _RECONNECTED = text("""
         push_due_at = clock_timestamp()
     WHERE integration_id = :id AND state = 'paused' AND position(:cure in reason) > 0
 """)
+# What was given up for the old credentials is tried with the new ones.
+_DUE_AGAIN = text("""
+    UPDATE gateway.vendor_deliveries
+    SET state = 'due', attempts = 0, not_before = '-infinity', closed_at = NULL
+    WHERE state = 'parked' AND cause = 'auth' AND link_id IN
+        (SELECT id FROM gateway.wedding_vendor_integrations WHERE integration_id = :id AND state <> 'ended')
+""")
 _LINK = text("""
     INSERT INTO gateway.wedding_vendor_integrations
         (organization_id, id, wedding_id, integration_id, vendor, scope, time_zone, request_id)
@@ -196,6 +203,7 @@ class LinkStore:
             if await first(conn, _UPDATE, values) is None:
                 raise StaleRevision("The integration was changed meanwhile; read it again and retry.")
             await conn.execute(_RECONNECTED, place)
+            await conn.execute(_DUE_AGAIN, place)
             [row] = await rows(conn, _INTEGRATIONS, _filter(id=before.integration_id))
         return _integration(row)
 

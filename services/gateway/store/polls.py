@@ -115,7 +115,7 @@ class DueLink:
     @property
     def owner(self) -> Owner:
         """Whose it is."""
-        return Owner(integration_id=self.link.integration_id, vendor=self.link.vendor)
+        return self.link.owner
 
     @property
     def backfilling(self) -> bool:

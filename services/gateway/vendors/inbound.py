@@ -64,6 +64,9 @@ class ChannelPlaces:
     """Pointer to the list of notices in one body; the JSON places are then those of an entry."""
     greeting: str = ""
     """The event that only says that a channel works; empty where there is none."""
+    ends: Place | None = None
+    """Where a notice tells of the channel's own life; by one of `ending` it tells of its end."""
+    ending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,8 @@ class Notice:
     channel_id: str
     secret: str
     resource: str
+    ends: bool = False
+    """It says that the channel ends before its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +153,7 @@ def notices(
             channel_id=said(places.channel_id, entry),
             secret=said(places.secret, entry),
             resource=said(places.resource, entry),
+            ends=said(places.ends, entry) in places.ending,
         )
         for entry in (found if isinstance(found, list) else [])
     ]
@@ -221,6 +227,8 @@ def _channel(data: Mapping[str, Any]) -> ChannelPlaces:
         resource=_place(data["resource"]) if "resource" in data else None,
         each=data.get("each", ""),
         greeting=data.get("greeting", ""),
+        ends=_place(data["ends"]["at"]) if "ends" in data else None,
+        ending=frozenset(data["ends"]["values"]) if "ends" in data else frozenset(),
     )
 
 

@@ -87,3 +87,14 @@ async def test_links_of_the_busy_are_polled_later(stores: Stores, tenant: Tenant
     await stores.polls.later(claimed, seconds=60)
     assert await stores.polls.claim(10) == []
     assert claimed.failures == 0
+
+
+async def test_channels_of_the_busy_are_tended_later(stores: Stores) -> None:
+    """A busy account's are left alone; what is given back is due at once."""
+    tenant = await new_tenant(stores, vendor="pushing")
+    for busy in (busy_with(tenant), Busy(vendors=["pushing"])):
+        assert await stores.channels.claim({"pushing"}, 10, busy) == []
+    for _ in range(2):
+        [claimed] = await stores.channels.claim({"pushing"}, 10)
+        assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="pushing")
+        await stores.channels.give_back([claimed])

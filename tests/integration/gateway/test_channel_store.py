@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from services.gateway.channels import Kept
+from services.gateway.channels import ENDING_SECONDS, Kept
 from services.gateway.store.channels import DuePush
 from services.gateway.store.polls import DueLink, Progress
 from services.gateway.vendors.port import Channel
@@ -115,6 +115,20 @@ async def test_a_link_paused_meanwhile_is_looked_at_again(stores: Stores, tenant
     await stores.channels.looked(working, seconds=3600, failures=0, reason="")
     again = await claimed(stores, tenant)
     assert not again.link.active
+
+
+async def test_a_channel_that_says_its_end_is_looked_at_at_once(stores: Stores, tenant: Tenant) -> None:
+    """It is believed a little longer, never longer than it was granted, and its link is due."""
+    long, short = a_channel(tenant), a_channel(tenant, days=0)
+    for kept in (long, short):
+        await stores.channels.keep(tenant.link, kept)
+    await stores.channels.looked(await claimed(stores, tenant), seconds=3600, failures=0, reason="")
+    for kept in (long, short):
+        await stores.channels.end_soon(tenant.link.organization_id, kept)
+    ends = {each.id: each.channel.ends_at for each in (await claimed(stores, tenant)).kept}
+    left = ends[long.id] - SystemClock().now()
+    assert timedelta(0) < left < timedelta(seconds=ENDING_SECONDS + 1)
+    assert ends[short.id] == short.channel.ends_at
 
 
 async def test_a_wake_up_during_a_poll_makes_one_more(stores: Stores, tenant: Tenant) -> None:

@@ -80,7 +80,7 @@ async def test_a_link_that_ended_stays_so(stores: Stores, tenant: Tenant) -> Non
 
 
 async def test_new_credentials_end_the_pause_that_waited_for_them(stores: Stores, tenant: Tenant) -> None:
-    """Links paused because the old ones were refused go on; one that was paused by people does not."""
+    """What was paused or given up because the old ones were refused goes on; what people paused does not."""
     link = tenant.link
     asked = await stores.links.link(
         a_link(link.organization_id, link.integration_id, wedding_id=new_id()),
@@ -89,6 +89,10 @@ async def test_new_credentials_end_the_pause_that_waited_for_them(stores: Stores
     )
     await stores.links.set_state(link, active=False, reason="401. Connect the account again.")
     await stores.links.set_state(asked, active=False, reason="paused by request")
+    for sequence, cause in enumerate(("rejected", "auth"), 1):
+        item = an_item(tenant.item_id, title=cause)
+        await stores.deliveries.accept([a_commit(link.wedding_id, item, sequence)])
+        await stores.deliveries.stop(tenant.key(), state="parked", reason="401", cause=cause)
     before = await integration_of(stores, tenant)
     account = stores.links.account(before)
     after = await stores.links.update(before, replace(account, credentials={"password": "new"}))
@@ -99,6 +103,8 @@ async def test_new_credentials_end_the_pause_that_waited_for_them(stores: Stores
         link.link_id: ("active", 2),
         asked.link_id: ("paused", 2),
     }
+    rows = stores.sql("SELECT cause, state FROM gateway.vendor_deliveries WHERE link_id = %s", link.link_id)
+    assert {row["cause"]: row["state"] for row in rows} == {"rejected": "parked", "auth": "due"}
     with pytest.raises(StaleRevision):
         await stores.links.update(before, account)
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.support.database import MigratedDatabase
 from tests.support.fake_sync import FakeSync
 from tests.support.gateway_process import Gateway, Linked, Secrets, built_gateway, until
 from wedsync.clock import SystemClock
 from wedsync.runtime.embedded.local import free_port
-from wedsync.testing.google_calendar import CALENDAR, TOKEN, Calendar, Sandbox, running
+from wedsync.testing.google_calendar import CALENDAR, Calendar, Sandbox, running
+from wedsync.testing.oauth2 import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 
 RARELY = {"vendor_poll_seconds": 3600}
 
@@ -50,7 +52,12 @@ class Google:
             wedding_id,
             "google_calendar",
             base_url=self.url,
-            credentials={"access_token": TOKEN},
+            credentials={
+                "client_id": CLIENT_ID,
+                "client_secret": CLIENT_SECRET,
+                "refresh_token": REFRESH_TOKEN,
+                "token_url": f"{URL(self.url).origin()}/token",
+            },
             scope={"calendar_id": CALENDAR},
         )
 
@@ -148,6 +155,19 @@ async def test_a_paused_link_is_not_told(told: Gateway, google: Google, wedding_
         await client.resume_link(linked.link_id)
     await until(lambda: google.watches, "there is a channel again")
     await until(lambda: told.sync.titles() == {"vows"}, "what moved meanwhile arrives")
+
+
+async def test_a_disconnected_vendor_is_asked_to_tell_no_more(
+    told: Gateway, google: Google, wedding_id: str
+) -> None:
+    """The channel is stopped while the credentials are still known."""
+    linked = await google.link(told, wedding_id)
+    await until(lambda: pushed(linked), "a channel is open")
+    async with told.client() as client:
+        [integration] = [each async for each in client.list_integrations()]
+        await client.disconnect_vendor(integration.integration_id)
+    assert not google.watches
+    assert told.sql("SELECT 1 FROM gateway.push_channels WHERE link_id = %s", linked.link_id) == []
 
 
 async def test_where_no_channel_can_be_had_polling_goes_on(

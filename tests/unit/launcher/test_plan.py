@@ -67,15 +67,16 @@ def test_children_carry_the_marker_and_compile_their_bytecode(tmp_path: Path) ->
     assert told["PATH"] == "/bin"
 
 
-def test_the_system_is_four_services_and_five_vendors(tmp_path: Path) -> None:
+def test_the_system_is_four_services_and_six_vendors(tmp_path: Path) -> None:
     """Nothing else is started, and nothing runs before it is asked to."""
     settings = _settings(tmp_path)
     units = [
         *sandbox_programs(settings),
         *service_programs(settings, _SERVERS, _credentials(tmp_path)),
     ]
-    assert [unit.name for unit in units] == ["tave", "radicale", "slack", "stripe", "google", *SERVICES]
-    assert [unit.pid for unit in units] == [None] * 9
+    vendors = ["tave", "radicale", "slack", "stripe", "google", "outlook"]
+    assert [unit.name for unit in units] == [*vendors, *SERVICES]
+    assert [unit.pid for unit in units] == [None] * 10
 
 
 def test_every_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
@@ -34,16 +34,14 @@ _ESSENTIAL = frozenset({"gcs_server", "raylet"})
 
 def main(command: list[str]) -> int:
     """Start Ray with the command and watch over it; return 0 if it ended because we were asked to."""
-    asked = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: asked.set())
+    asked = Asked(signal.SIGTERM, signal.SIGINT)
     _adopt_orphans()
     scratch = Path(os.environ[MARKER])
     try:
         # Ray's daemons are whole when the command returns.
         subprocess.run(command, check=True, timeout=_START_SECONDS)  # noqa: S603  # our own argv, no shell
         (scratch / READY).touch()
-        while not asked.wait(_WATCH_SECONDS):
+        while not asked.within(_WATCH_SECONDS):
             _reap()
             if missing := _ESSENTIAL - _running(scratch):
                 sys.stderr.write(f"Ray lost {', '.join(sorted(missing))}\n")
@@ -52,6 +50,24 @@ def main(command: list[str]) -> int:
         end_marked(MARKER, str(scratch))
         shutil.rmtree(scratch, ignore_errors=True)
     return 0
+
+
+class Asked:
+    """Whether a signal has asked us to end.
+
+    A handler may interrupt whoever holds the very lock that it wants, so it takes none: it writes to a pipe.
+    """
+
+    def __init__(self, *signals: signal.Signals) -> None:
+        self._reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for signum in signals:
+            signal.signal(signum, lambda *_: None)
+
+    def within(self, seconds: float) -> bool:
+        """Say whether one came, waiting so long for it."""
+        return bool(select.select([self._reader], [], [], seconds)[0])
 
 
 def _adopt_orphans() -> None:

@@ -12,6 +12,7 @@ from wedsync.testing.google_calendar.api import Api
 from wedsync.testing.google_calendar.refusal import Refused, not_found
 from wedsync.testing.google_calendar.sandbox import BASE, Sandbox
 from wedsync.testing.google_calendar.traffic import AFTER, BEFORE, Fault
+from wedsync.testing.oauth2 import add_token_endpoint
 
 CONTROL = "/_sandbox"
 
@@ -26,6 +27,7 @@ def create_app(sandbox: Sandbox) -> web.Application:
     app = web.Application(client_max_size=_MAX_BODY)
     for verb, path, method, handle in _methods(Api(sandbox)):
         app.router.add_route(verb, f"{BASE}{path}", _endpoint(sandbox, method, handle))
+    add_token_endpoint(app, sandbox.authority)
     for verb, path, steer in _control(sandbox):
         app.router.add_route(verb, f"{CONTROL}{path}", _controlled(steer))
 

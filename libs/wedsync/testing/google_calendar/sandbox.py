@@ -12,6 +12,7 @@ from wedsync.testing.google_calendar.channels import Channels
 from wedsync.testing.google_calendar.refusal import Refused, not_found
 from wedsync.testing.google_calendar.storage import restore, save
 from wedsync.testing.google_calendar.traffic import Traffic
+from wedsync.testing.oauth2 import REFRESH_TOKEN, Authority
 
 BASE = "/calendar/v3"
 """Where the API lies, as at Google's."""
@@ -27,6 +28,10 @@ class Sandbox:
     data: Path | None = None
     tokens: dict[str, bool] = field(default_factory=lambda: {TOKEN: True})
     """Access tokens; one that is False has expired."""
+    authority: Authority = field(
+        default_factory=lambda: Authority(rotates=False, refresh={REFRESH_TOKEN}), repr=False
+    )
+    """Gives tokens besides these; Google's refresh tokens stay as they are."""
     page_sizes: Sequence[int] = ()
     """How many events the pages of a list hold at most, in turn: a page may be short, or empty."""
     calendars: dict[str, Calendar] = field(default_factory=dict)
@@ -57,7 +62,8 @@ class Sandbox:
     def authorize(self, header: str) -> None:
         """Return if the caller's token is valid now. Raises `Refused`."""
         scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not self.tokens.get(token):
+        valid = self.tokens.get(token) or token in self.authority.access
+        if scheme.lower() != "bearer" or not valid:
             raise Refused(401, "authError", "Invalid Credentials")
 
     def forget_tokens(self) -> None:

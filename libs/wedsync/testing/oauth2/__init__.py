@@ -3,7 +3,7 @@
 Refresh tokens may be good for one use, refused, answered late or never, and every refresh is counted.
 """
 
-from wedsync.testing.oauth2.authority import CLIENT_ID, CLIENT_SECRET, Authority
-from wedsync.testing.oauth2.running import running
+from wedsync.testing.oauth2.authority import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Authority
+from wedsync.testing.oauth2.running import add_token_endpoint, running
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "Authority", "running"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "Authority", "add_token_endpoint", "running"]

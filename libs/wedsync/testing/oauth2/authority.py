@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 CLIENT_ID, CLIENT_SECRET = "wedsync-sandbox", "sandbox-secret"
+REFRESH_TOKEN = "sandbox-refresh"  # noqa: S105 - the sandbox's own
+"""What an organization was given whose consent the vendors' simulators take for granted."""
 
 
 class Refused(Exception):
@@ -32,7 +34,9 @@ class Authority:
     """One account's authorization server."""
 
     rotates: bool = True
-    """A refresh token is good for one use."""
+    """A new refresh token comes with each access token."""
+    revokes: bool = True
+    """Where they rotate, a refresh token is good for one use."""
     lifetime: float | None = 3600.0
     """Seconds it says its access tokens live; None says nothing."""
     delay: float = 0.0
@@ -83,6 +87,7 @@ class Authority:
         if self.lifetime is not None:
             answer["expires_in"] = self.lifetime
         if self.rotates:
-            self.refresh.discard(sent)
+            if self.revokes:
+                self.refresh.discard(sent)
             answer["refresh_token"] = self.consent()
         return answer

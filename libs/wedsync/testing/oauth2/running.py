@@ -17,7 +17,7 @@ _STOP_SECONDS = 0.2
 async def running(authority: Authority, *, port: int = 0) -> AsyncIterator[str]:
     """Serve `/token`, and `/resource` for whoever has an access token; yield their common address."""
     app = web.Application()
-    app.router.add_post("/token", _Endpoint(authority).token)
+    add_token_endpoint(app, authority)
     app.router.add_route("*", "/resource", _Endpoint(authority).resource)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     await runner.setup()
@@ -26,6 +26,11 @@ async def running(authority: Authority, *, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def add_token_endpoint(app: web.Application, authority: Authority) -> None:
+    """Have an application serve `/token` too."""
+    app.router.add_post("/token", _Endpoint(authority).token)
 
 
 class _Endpoint:

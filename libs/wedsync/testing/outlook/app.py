@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from wedsync.testing.oauth2 import add_token_endpoint
 from wedsync.testing.outlook.api import Api
 from wedsync.testing.outlook.refusal import Refused, invalid
 from wedsync.testing.outlook.sandbox import BASE, Sandbox
@@ -26,6 +27,7 @@ def create_app(sandbox: Sandbox) -> web.Application:
     app = web.Application(client_max_size=_MAX_BODY)
     for verb, path, endpoint in Api(sandbox).routes():
         app.router.add_route(verb, f"{BASE}{path}", _guarded(sandbox, endpoint))
+    add_token_endpoint(app, sandbox.authority)
     for verb, path, steer in _control(sandbox):
         app.router.add_route(verb, f"{CONTROL}{path}", _controlled(steer))
 
@@ -80,7 +82,7 @@ async def _carried_out(sandbox: Sandbox, endpoint: Endpoint, request: web.Reques
 
 def _authorize(sandbox: Sandbox, request: web.Request) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or token not in sandbox.tokens:
+    if scheme.lower() != "bearer" or token not in sandbox.tokens | sandbox.authority.access:
         raise Refused(401, "InvalidAuthenticationToken", "Access token is empty or has expired.")
     if sandbox.read_only and request.method in _WRITES:
         raise Refused(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")

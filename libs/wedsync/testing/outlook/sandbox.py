@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wedsync.testing.oauth2 import REFRESH_TOKEN, Authority
 from wedsync.testing.outlook import display, storage
 from wedsync.testing.outlook.display import Prefer
 from wedsync.testing.outlook.mailbox import CALENDAR, Key, Mailbox
@@ -31,6 +32,10 @@ class Sandbox:
     data: Path | None = None
     """The JSON file in which it is kept across restarts; subscriptions and tokens are not."""
     tokens: set[str] = field(default_factory=lambda: {TOKEN}, repr=False)
+    authority: Authority = field(
+        default_factory=lambda: Authority(revokes=False, refresh={REFRESH_TOKEN}), repr=False
+    )
+    """Gives tokens besides these, and with each a new refresh token beside the one before."""
     read_only: bool = False
     """Refuse every write with 403, as to an account that may only read."""
     retry_seconds: Sequence[float] = RETRY_SECONDS

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wedsync.clock import SystemClock
+from wedsync.testing.oauth2 import REFRESH_TOKEN, Authority
 from wedsync.testing.outlook.mailbox import Mailbox
 from wedsync.testing.outlook.running import running
 from wedsync.testing.outlook.sandbox import TOKEN, Sandbox
@@ -21,7 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="keep the mailbox in this JSON file")
     parser.add_argument("--token", default=TOKEN, help="the access token that may call")
     chosen = parser.parse_args(arguments)
-    sandbox = Sandbox(mailbox=Mailbox(SystemClock()), data=chosen.data, tokens={chosen.token})
+    # It forgets what it granted when it stops, so the refresh token it knows from the start must stay good.
+    sandbox = Sandbox(
+        mailbox=Mailbox(SystemClock()),
+        data=chosen.data,
+        tokens={chosen.token},
+        authority=Authority(rotates=False, refresh={REFRESH_TOKEN}),
+    )
     asyncio.run(_serve(sandbox, chosen.port))
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from services.gateway.calls.lessons import too_much
-from services.gateway.vendor_http import Response, VendorHttp, retry_after
+from services.gateway.vendor_http import Response, VendorHttp
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import Account, VendorGarbage, VendorRejected, VendorUnavailable
 
@@ -38,7 +35,6 @@ class GoogleApi:
     def __init__(self, http: VendorHttp, manifest: Manifest, account: Account) -> None:
         self._http, self._account, self._timeout = http, account, manifest.timeout_seconds
         self._base_url = account.base_url.rstrip("/")
-        self._rate_limit = manifest.rate_limit
 
     async def call(
         self,
@@ -59,22 +55,19 @@ class GoogleApi:
             headers=headers,
             body=None if body is None else json.dumps(body).encode(),
             timeout=self._timeout,
-            # A 403 may mean to slow down: its reason says.
+            # An account that may not do this one thing need not be connected anew.
             returns=frozenset({403}),
         )
-        return self._understood(method, response)
+        return _understood(method, response)
 
-    def _understood(self, method: str, response: Response) -> dict[str, Any]:
-        if 300 <= response.status < 400:
-            # Following it could hand the token to another host, or turn a write into a read.
-            raise VendorRejected("the API has moved: correct the integration's base URL")
-        if response.status >= 400:
-            reason = _reason(response)
-            if too_much(self._rate_limit, response):
-                seconds = retry_after(response.headers, datetime.fromtimestamp(time.time(), UTC))
-                raise VendorUnavailable(f"Google Calendar asks to slow down ({reason})", retry_after=seconds)
-            raise Refused(response.status, reason)
-        return _parsed(method, response)
+
+def _understood(method: str, response: Response) -> dict[str, Any]:
+    if 300 <= response.status < 400:
+        # Following it could hand the token to another host, or turn a write into a read.
+        raise VendorRejected("the API has moved: correct the integration's base URL")
+    if response.status >= 400:
+        raise Refused(response.status, _reason(response))
+    return _parsed(method, response)
 
 
 def _parsed(method: str, response: Response) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from services.gateway.vendors.outlook_calendar import event as events
 from services.gateway.vendors.outlook_calendar.api import GraphApi, Refused
 from services.gateway.vendors.outlook_calendar.delta import Delta
 from services.gateway.vendors.outlook_calendar.event import KEPT, MARKER, PROPERTIES
-from services.gateway.vendors.outlook_calendar.notifications import hinted
 from services.gateway.vendors.outlook_calendar.subscriptions import Subscriptions
 from services.gateway.vendors.outlook_calendar.times import EventError
 from services.gateway.vendors.port import (
@@ -82,7 +81,7 @@ class OutlookCalendar:
             api=self._api,
             clock=clock,
             resource=manifest.setting(account, "subscription_resource"),
-            lasts=timedelta(minutes=number("subscription_minutes")),
+            lasts=timedelta(seconds=manifest.push.lifetime_seconds if manifest.push else 0),
         )
 
     async def check(self) -> None:
@@ -176,9 +175,9 @@ class OutlookCalendar:
         except Refused as refused:
             raise _moved(refused) from refused
 
-    def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
-        """Return the events a batch of notifications points at."""
-        return hinted(event)
+    def hints(self, event: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002 - it only says that something moved
+        """Point at nothing: what moved is told by the delta, deletes and moves between calendars too."""
+        return ()
 
     def decisions(self, _: Mapping[str, Any], /) -> Sequence[Decision]:
         """Nobody decides anything here."""

@@ -40,7 +40,7 @@ class Subscriptions:
         except Refused as refused:
             if refused.status != 400:
                 raise
-            cure = "see that our public address is reached from outside, and subscription_minutes"
+            cure = "see that our public address is reached from outside"
             raise VendorRejected(f"Outlook grants no subscription ({refused.code}): {cure}") from refused
         return _channel(granted, secret)
 

@@ -9,49 +9,54 @@ from services.gateway.calls.bulkhead import Bulkhead
 from services.gateway.records import Busy, Owner
 
 
+@dataclass(frozen=True)
+class Work:
+    """Something to be done for somebody."""
+
+    owner: Owner
+
+
 @dataclass
 class Queue:
     """Work that waits, the oldest first."""
 
-    waiting: list[Owner]
+    waiting: list[Work]
     claims: list[Busy] = field(default_factory=list)
-    given_back: list[Owner] = field(default_factory=list)
+    given_back: list[Work] = field(default_factory=list)
 
-    async def claim(self, limit: int, busy: Busy) -> list[Owner]:
+    async def claim(self, limit: int, busy: Busy) -> list[Work]:
         """Take what waits, but for the busy."""
         self.claims.append(busy)
-        free = [o for o in self.waiting if o.integration_id not in busy.integrations]
-        taken = [o for o in free if o.vendor not in busy.vendors][:limit]
-        for owner in taken:
-            self.waiting.remove(owner)
+        free = [w for w in self.waiting if w.owner.integration_id not in busy.integrations]
+        taken = [w for w in free if w.owner.vendor not in busy.vendors][:limit]
+        for work in taken:
+            self.waiting.remove(work)
         return taken
 
-    async def give_back(self, tasks: Sequence[Owner]) -> None:
+    async def give_back(self, tasks: Sequence[Work]) -> None:
         """Put it back to the front."""
         self.given_back += tasks
         self.waiting[:0] = tasks
 
-    def bulkhead(self, slots: int) -> Bulkhead[Owner]:
+    def bulkhead(self, slots: int) -> Bulkhead[Work]:
         """Stand before this queue."""
-        return Bulkhead(
-            slots=slots, owner=lambda o: o, claim=self.claim, give_back=self.give_back, handle=_done
-        )
+        return Bulkhead(slots=slots, claim=self.claim, give_back=self.give_back, handle=_done)
 
 
-async def _done(_: Owner) -> None:
+async def _done(_: Work) -> None:
     return
 
 
-def of(account: str, vendor: str, count: int) -> list[Owner]:
+def of(account: str, vendor: str, count: int) -> list[Work]:
     """Return an account's tasks."""
-    return [Owner(integration_id=account, vendor=vendor) for _ in range(count)]
+    return [Work(Owner(integration_id=account, vendor=vendor)) for _ in range(count)]
 
 
 async def test_the_oldest_work_of_one_account_leaves_places_to_others() -> None:
     """A thousand older tasks of one account take a quarter; the newest of another is claimed with them."""
     queue = Queue([*of("hanging", "tave", 1000), *of("well", "slack", 1)])
     taken = await queue.bulkhead(16).claim(16)
-    assert [owner.integration_id for owner in taken] == ["hanging"] * 4 + ["well"]
+    assert [work.owner.integration_id for work in taken] == ["hanging"] * 4 + ["well"]
     assert len(queue.waiting) == 996
 
 
@@ -60,8 +65,8 @@ async def test_all_accounts_of_one_vendor_take_half() -> None:
     accounts = [task for number in range(8) for task in of(f"a{number}", "tave", 50)]
     queue = Queue([*accounts, *of("well", "slack", 2)])
     taken = await queue.bulkhead(16).claim(16)
-    assert sum(owner.vendor == "tave" for owner in taken) == 8
-    assert sum(owner.vendor == "slack" for owner in taken) == 2
+    assert sum(work.owner.vendor == "tave" for work in taken) == 8
+    assert sum(work.owner.vendor == "slack" for work in taken) == 2
 
 
 async def test_who_is_done_makes_room() -> None:
@@ -79,11 +84,11 @@ async def test_who_is_done_makes_room() -> None:
 async def test_a_task_that_fails_makes_room_too() -> None:
     """An exception in the work does not lose the place."""
 
-    async def fail(_: Owner) -> None:
+    async def fail(_: Work) -> None:
         raise RuntimeError
 
     queue = Queue(of("one", "tave", 2))
-    bulkhead = Bulkhead(slots=4, owner=lambda o: o, claim=queue.claim, give_back=queue.give_back, handle=fail)
+    bulkhead = Bulkhead(slots=4, claim=queue.claim, give_back=queue.give_back, handle=fail)
     for _ in range(2):
         [task] = await bulkhead.claim(1)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.gateway.channels import (
+    ENDING_SECONDS,
     LATER_SECONDS,
     OPENING_SECONDS,
     OVERLAP_SECONDS,
@@ -17,9 +18,9 @@ from services.gateway.channels import (
     Plan,
     next_look,
     plan_channels,
-    poll_seconds,
     proves,
 )
+from services.gateway.pace import while_told
 from services.gateway.vendors.inbound import Notice
 from services.gateway.vendors.port import Channel
 
@@ -130,6 +131,12 @@ def test_a_short_life_is_used_by_half() -> None:
     assert plan(kept(age=300, left=300)) == Plan(opens=True)
 
 
+def test_one_that_says_it_ends_is_replaced_at_once() -> None:
+    """However young it is, and whatever time there is to renew in."""
+    assert plan(kept(age=1, left=ENDING_SECONDS)) == Plan(opens=True)
+    assert plan(kept(age=1, left=2 * ENDING_SECONDS + 2)) == Plan()
+
+
 def test_a_working_channel_makes_polls_rarer() -> None:
     """While it lives a link is polled at the longer interval, but not beyond its end."""
     for until, expected in [
@@ -139,7 +146,7 @@ def test_a_working_channel_makes_polls_rarer() -> None:
         (NOW + seconds(300), 300),
         (NOW + seconds(DAY), 900),
     ]:
-        assert poll_seconds(60, 900, until=until, now=NOW) == expected
+        assert while_told(60, 900, until=until, now=NOW) == expected
 
 
 _RIGHT = Notice(channel_id="a", secret="secret-a", resource="r")
@@ -156,7 +163,7 @@ _RIGHT = Notice(channel_id="a", secret="secret-a", resource="r")
         ({"resource": ""}, False),
     ],
 )
-def test_a_notice_is_believed_by_all_its_proofs(changes: dict[str, str], believed: bool) -> None:
+def test_a_notice_is_believed_by_all_its_proofs(changes: dict[str, Any], believed: bool) -> None:
     """Id, secret and resource must all be the channel's."""
     assert proves(kept(), replace(_RIGHT, **changes), greeting=False) is believed
 

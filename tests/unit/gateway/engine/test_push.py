@@ -191,6 +191,17 @@ def test_what_cannot_be_closed_ends_by_itself(error: VendorError, left: list[str
     assert desk.names() == left
 
 
+async def test_who_takes_leave_closes_what_can_be_closed() -> None:
+    """Channels of a vendor that is away end by themselves; of one that answers they are forgotten."""
+    desk = Desk()
+    desk.tend()
+    desk.vendor.failures = [VendorUnavailable("503")]
+    await desk.keeper.take_leave([desk.link])
+    assert desk.names() == ["granted 1"]
+    await desk.keeper.take_leave([desk.link])
+    assert desk.names() == []
+
+
 def test_only_links_of_vendors_that_push_are_looked_at() -> None:
     """The others have no channels to tend."""
     desk = Desk()

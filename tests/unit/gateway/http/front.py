@@ -19,6 +19,7 @@ from services.gateway.http.webhooks import Webhooks
 from services.gateway.inspect_record import Inspector
 from services.gateway.journey import Steps
 from services.gateway.link_plan import LinkPlanner
+from services.gateway.push import ChannelKeeper
 from services.gateway.replay import Replays
 from services.gateway.store.inbound import Endpoint
 from services.gateway.store.journeys import JourneyStore, Wanted
@@ -166,6 +167,14 @@ class Front:
             links=self.links,
             endings=MemoryEndings(self.memory),
             ports=self.ports,
+            keeper=ChannelKeeper(
+                store=self.channels,
+                links=self.links,
+                ports=self.ports,
+                clock=clock,
+                public_url=None,
+                on_opened=lambda: None,
+            ),
         )
         self.planner = LinkPlanner(
             accounts=self.accounts, ports=self.ports, projection=MemoryProjection(self.memory)

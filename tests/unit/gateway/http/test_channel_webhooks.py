@@ -37,6 +37,8 @@ IN_A_LIST = replace(
         channel_id=Place(part="json", name="/channel"),
         secret=Place(part="json", name="/secret"),
         each="/value",
+        ends=Place(part="json", name="/life"),
+        ending=frozenset({"over"}),
     ),
 )
 TOLD = {"x-state": "exists", "x-number": "7", "x-channel": "c1", "x-token": "s3cret", "x-resource": "r"}
@@ -182,3 +184,18 @@ async def test_notices_of_several_channels_may_come_together(
     assert answer.status == status
     woken = [link for stored in front.memory.webhooks for link in stored.wakes]
     assert sorted(woken) == sorted(link or front.link.link_id for link in wakes)
+
+
+@pytest.mark.parametrize(
+    ("life", "secret", "ending"),
+    [("over", "s3cret", ["c2"]), ("missed", "s3cret", []), ("over", "wrong", []), (["over"], "s3cret", [])],
+)
+async def test_a_channel_may_say_that_it_ends(life: Any, secret: str, ending: list[str]) -> None:
+    """Its successor is asked for, where the notice proves itself; the others of the batch go on."""
+    front = ChannelFront(IN_A_LIST)
+    front.open("c2")
+    front.open("c3")
+    told = [{"channel": "c2", "secret": secret, "life": life}, {"channel": "c3", "secret": "s3cret"}]
+    assert (await front.hook({"value": told})).status == 202
+    assert front.channels.ending == ending
+    assert [list(stored.wakes) for stored in front.memory.webhooks] == [[front.link.link_id]]

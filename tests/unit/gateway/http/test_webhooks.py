@@ -134,3 +134,10 @@ async def test_too_many_at_once_are_refused_early() -> None:
 def test_the_address_is_kept_as_a_digest_only() -> None:
     """What is stored of an endpoint key is not the key."""
     assert KEY.encode() not in endpoint_hash(KEY)
+
+
+async def test_an_event_that_trips_the_adapter_is_kept() -> None:
+    """It may be the adapter's fault: the vendor is thanked, and the event is parked for a person later."""
+    front = Front()
+    assert (await front.hook({**EVENT, "decisions": [{}]})).status == 202
+    assert len(front.memory.webhooks) == 1

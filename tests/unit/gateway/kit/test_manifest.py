@@ -284,7 +284,8 @@ def test_the_bounds_of_the_poll_interval_lie_round_it(tmp_path: Path, bound: str
 _BY_CHANNEL = _GOOD.replace(
     "  scheme: endpoint_key\n",
     "  scheme: channel\n"
-    "  channel: {id: header:X-Channel, secret: json:/secret, each: /value, greeting: sync}\n",
+    "  channel: {id: header:X-Channel, secret: json:/secret, each: /value, greeting: sync,"
+    " ends: {at: json:/life, values: [over]}}\n",
 ).replace(
     "rate_limit:",
     "push: {lifetime_seconds: 3600, renew_before_seconds: 600, poll_interval_seconds: 900}\nrate_limit:",
@@ -301,6 +302,8 @@ def test_push_channels_are_data(tmp_path: Path) -> None:
         secret=Place(part="json", name="/secret"),
         each="/value",
         greeting="sync",
+        ends=Place(part="json", name="/life"),
+        ending=frozenset({"over"}),
     )
     faster = manifest.with_poll_interval(1)
     assert (faster.poll.interval_seconds, faster.push and faster.push.poll_interval_seconds) == (1, 1)
