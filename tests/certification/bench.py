@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from yarl import URL
 
 from wedsync.clock import SystemClock
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.faults import Answer, Asked
+from wedsync.testing.oauth2 import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 
 READS = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"})
 
@@ -167,6 +169,16 @@ def able(who: Bench | Hands, action: str) -> None:
     """Skip the test, saying why, if somebody cannot do what it is about."""
     if reason := who.cannot.get(action):
         pytest.skip(reason)
+
+
+def oauth2(base_url: str) -> Mapping[str, str]:
+    """Return the credentials of an account whose simulator trades refresh tokens in, too."""
+    return {
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "refresh_token": REFRESH_TOKEN,
+        "token_url": str(URL(base_url).origin() / "token"),
+    }
 
 
 def an_event(text: str) -> Mapping[str, FieldValue]:

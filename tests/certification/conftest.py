@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg.rows import dict_row
+from yarl import URL
 
 from services.gateway.vendors.manifest import VENDORS, Manifest, ManifestError, load_manifest
 from tests.certification.bench import OpenAccount, System
@@ -151,7 +152,7 @@ async def open_world(
         async def opened(wedding_id: str = "") -> World:
             account = await systems.account(vendor)
             bench = await stack.enter_async_context(account())
-            proxy = await stack.enter_async_context(FaultProxy(root(bench.base_url)).running())
+            proxy = await stack.enter_async_context(FaultProxy(str(URL(bench.base_url).origin())).running())
             world = World(site, manifest, kind, bench, proxy, wedding_id)
             stack.push_async_callback(world.disconnect)
             return world
@@ -170,9 +171,3 @@ async def world(unlinked: World) -> World:
     """An empty account that is linked to its wedding."""
     await unlinked.connect()
     return unlinked
-
-
-def root(address: str) -> str:
-    """Return scheme, host and port of an address."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}"

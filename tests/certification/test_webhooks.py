@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from tests.certification.world import World
 from wedsync.model.changes import ChangeKind
@@ -11,11 +12,13 @@ from wedsync.testing.faults import Answer, Fault
 _ALWAYS = 1_000
 
 
-@pytest.fixture
-def told(world: World) -> World:
+@pytest_asyncio.fixture(loop_scope="session")
+async def told(world: World) -> World:
     """A world whose vendor tells us what moved."""
     if world.manifest.inbound is None:
         pytest.skip("the manifest has no section `inbound`: the vendor tells us nothing, and is polled")
+    await world.reached()
+    await world.looked()
     world.relay.script.asked.clear()
     return world
 

@@ -9,6 +9,7 @@ the wedding
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,11 +24,12 @@ from tests.support.fake_sync import FakeSync
 from tests.support.gateway_process import ORGANIZATION, Gateway, until
 from wedsync.api.gateway.v1 import link_pb2
 from wedsync.client import CommitsClient, GatewayClient
+from wedsync.errors import FailedPrecondition
 from wedsync.model.changes import Change, ItemState
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.faults import Asked, FaultProxy, Script
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds within which both sides agree, whatever was wrong before."""
 _LOOKS_PER_QUESTION = 10
 
@@ -43,7 +45,12 @@ _HURRY = (
     b"UPDATE gateway.vendor_deliveries SET not_before = '-infinity' WHERE link_id = %(link)s",
     b"UPDATE gateway.webhook_log SET not_before = '-infinity' WHERE integration_id = %(integration)s",
 )
-_SCANNED_AT = "SELECT scanned_at FROM gateway.wedding_vendor_integrations WHERE id = %(link)s"
+_PUSHED = "SELECT pushed_until FROM gateway.wedding_vendor_integrations WHERE id = %(link)s"
+_LOOKED = """
+    SELECT state = 'paused' OR scanned_at > %(since)s AND poll_failures = 0
+           AND next_poll_at > clock_timestamp() AND poll_lease_until < clock_timestamp() AS looked
+    FROM gateway.wedding_vendor_integrations WHERE id = %(link)s
+"""
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,7 @@ class World:
         self.site, self.manifest, self.kind, self.bench, self.proxy = site, manifest, kind, bench, proxy
         self.wedding_id = wedding_id or site.sync.add_wedding(ORGANIZATION)
         self.integration_id = self.link_id = ""
-        self._handed_over = len(site.sync.commits)
-        self._received = len(site.sync.received)
+        self._first = self._handed_over = len(site.sync.commits)
 
     def of(self, kind: ItemKind) -> Self:
         """Return the same world, looked at for another kind."""
@@ -139,8 +145,8 @@ class World:
 
     async def disconnect(self) -> None:
         """Let nothing go on that concerns this world."""
-        if self.link_id:
-            await self.site.client.pause_link(self.link_id)
+        if self.integration_id:
+            await self.site.client.disconnect_vendor(self.integration_id)
 
     # What our side does.
 
@@ -184,8 +190,8 @@ class World:
 
     def items(self) -> dict[str, ItemState]:
         """Return the wedding's items of the kind that are not deleted, by id."""
-        commits = [commit for commit in self.site.sync.commits if commit.wedding_id == self.wedding_id]
-        named = {commit.item.item_id for commit in commits}
+        commits = self.site.sync.commits[self._first :]
+        named = {commit.item.item_id for commit in commits if commit.wedding_id == self.wedding_id}
         items = [self.site.sync.items[name] for name in named]
         return {item.item_id: item for item in items if item.kind is self.kind and not item.deleted}
 
@@ -213,9 +219,9 @@ class World:
         """Say whether a request of ours changes nothing."""
         return asked.method in READS
 
-    async def sql(self, query: str) -> list[DictRow]:
+    async def sql(self, query: str, **values: Any) -> list[DictRow]:
         """Ask the gateway's tables; `link` and `integration` are ours."""
-        return await (await self.site.tables.execute(query.encode(), self._names())).fetchall()
+        return await (await self.site.tables.execute(query.encode(), self._names() | values)).fetchall()
 
     async def stopped(self) -> bool:
         """Say whether the link works no longer, without anybody having asked for it."""
@@ -229,20 +235,35 @@ class World:
     # What is waited for.
 
     async def looked(self) -> None:
-        """Have the gateway ask the vendor what moved, and wait until it has."""
-        before, asked = await self._scanned_at(), 0
+        """Have the gateway ask the vendor what moved, and wait until it has, or the link stops over it."""
+        [now] = await self.sql("SELECT clock_timestamp() AS at")
+        asked = 0
 
-        async def again() -> bool:
+        async def done() -> bool:
             nonlocal asked
-            if await self._scanned_at() != before:
-                return True
             # After a failure the gateway waits for a while, unless it is asked again.
             if asked % _LOOKS_PER_QUESTION == 0:
-                await self.site.client.sync_now(self.link_id)
+                await self.ask()
             asked += 1
-            return False
+            [row] = await self.sql(_LOOKED, since=now["at"])
+            return bool(row["looked"])
 
-        await self.until(again, "the vendor was looked at")
+        await self.until(done, "the vendor was looked at")
+
+    async def reached(self) -> None:
+        """Wait until the vendor can tell us what moves."""
+
+        async def channelled() -> bool:
+            [row] = await self.sql(_PUSHED)
+            return row["pushed_until"] is not None
+
+        if self.manifest.push:
+            await self.until(channelled, "a push channel is open")
+
+    async def ask(self) -> None:
+        """Have the gateway ask the vendor soon, unless it has stopped doing so."""
+        with suppress(FailedPrecondition):
+            await self.site.client.sync_now(self.link_id)
 
     async def quiet(self) -> None:
         """Wait until nothing is under way any more."""
@@ -287,10 +308,6 @@ class World:
         """Return all but the word by which webhooks are believed, which has a call of its own."""
         entered = self.bench.credentials
         return {name: value for name, value in entered.items() if name != WEBHOOK_SECRET}
-
-    async def _scanned_at(self) -> object:
-        [row] = await self.sql(_SCANNED_AT)
-        return row["scanned_at"]
 
     async def _state(self) -> str:
         link = await self.link()

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from tests.certification.bench import Account, OpenAccount, VendorClock, an_event, without
+from tests.certification.bench import Account, OpenAccount, VendorClock, an_event, oauth2, without
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.faults import Answer, Asked
-from wedsync.testing.google_calendar import CALENDAR, TOKEN, Calendar, Sandbox, running
+from wedsync.testing.google_calendar import CALENDAR, Calendar, Sandbox, running
 
 _DAY = {"dateTime": "2027-06-12T15:00:00", "timeZone": "America/New_York"}
 
@@ -36,7 +36,7 @@ class GoogleAccount(Account):
 
     def __init__(self, url: str, sandbox: Sandbox, clock: VendorClock) -> None:
         self.base_url, self._sandbox, self._clock = url, sandbox, clock
-        self.credentials, self.scope = {"access_token": TOKEN}, {"calendar_id": CALENDAR}
+        self.credentials, self.scope = oauth2(url), {"calendar_id": CALENDAR}
         self.hands = {ItemKind.TIMELINE_EVENT: Events(sandbox.calendars[CALENDAR])}
 
     def forget_cursors(self) -> None:

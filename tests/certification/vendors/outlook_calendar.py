@@ -7,16 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
-
-from tests.certification.bench import Account, OpenAccount, VendorClock, an_event, without
+from tests.certification.bench import Account, OpenAccount, VendorClock, an_event, oauth2, without
 from wedsync.model.items import FieldValue, ItemKind
 from wedsync.testing.faults import Answer, Asked
-from wedsync.testing.outlook import CALENDAR, TOKEN, Mailbox, Sandbox, running
+from wedsync.testing.outlook import CALENDAR, Mailbox, Sandbox, running
 
 _START = {"dateTime": "2027-06-12T15:00:00", "timeZone": "Eastern Standard Time"}
 _END = {"dateTime": "2027-06-12T15:45:00", "timeZone": "Eastern Standard Time"}
-_SECRET = "a-word-between-us"
 
 
 @asynccontextmanager
@@ -40,24 +37,8 @@ class OutlookAccount(Account):
 
     def __init__(self, url: str, sandbox: Sandbox, clock: VendorClock) -> None:
         self.base_url, self._sandbox, self._clock = url, sandbox, clock
-        self.credentials = {"access_token": TOKEN, "webhook_secret": _SECRET}
-        self.scope = {"calendar_id": CALENDAR}
+        self.credentials, self.scope = oauth2(url), {"calendar_id": CALENDAR}
         self.hands = {ItemKind.TIMELINE_EVENT: Events(sandbox)}
-
-    async def tell(self, address: str) -> None:
-        """Subscribe to the mailbox's events."""
-        ends = self._clock.now() + timedelta(days=2)
-        wanted = {
-            "changeType": "created,updated,deleted",
-            "notificationUrl": address,
-            "resource": "/me/events",
-            "expirationDateTime": f"{ends:%Y-%m-%dT%H:%M:%SZ}",
-            "clientState": _SECRET,
-        }
-        headers = {"Authorization": f"Bearer {TOKEN}", "Prefer": 'IdType="ImmutableId"'}
-        url = f"{self.base_url}/subscriptions"
-        async with aiohttp.request("POST", url, json=wanted, headers=headers) as answer:
-            assert answer.status == 201, await answer.text()
 
     def forget_cursors(self) -> None:
         """Let every delta link be too old."""

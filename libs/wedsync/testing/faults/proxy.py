@@ -16,9 +16,18 @@ from wedsync.clock import Clock, SystemClock
 from wedsync.testing.faults.script import Answer, Asked, Fault, Script, http_date
 
 _STOP_SECONDS = 0.2
-# What concerns one connection only, and what is computed anew.
+# What concerns one connection only, or is computed anew; and nobody packs what may be looked into here.
 _NOT_PASSED_ON = frozenset(
-    {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 _ACCEPTED = Answer(status=202)
 
@@ -38,8 +47,10 @@ class FaultProxy:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen on a free port until the end."""
-        # Without automatic headers and decoding a body and what is said of it stay together.
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        # Without decoding a body and what is said of it stay together.
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False, skip_auto_headers=("Accept-Encoding", "User-Agent")
+        )
         runner = web.ServerRunner(
             web.Server(self._handle, handler_cancellation=True),
             shutdown_timeout=_STOP_SECONDS,
