@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,10 +57,16 @@ def vendors() -> list[str]:
     return sorted(path.parent.name for path in VENDORS.glob("*/manifest.yaml"))
 
 
+@cache
+def described(vendor: str) -> Manifest:
+    """Return a vendor's manifest. Raises `ManifestError`."""
+    return load_manifest(VENDORS / vendor)
+
+
 def kinds(vendor: str) -> list[ItemKind | None]:
     """Return the kinds a manifest names; of one that is not valid, none in particular."""
     try:
-        return list(load_manifest(VENDORS / vendor).kinds)
+        return list(described(vendor).kinds)
     except ManifestError:
         return [None]
 
@@ -136,7 +143,7 @@ def _system(vendor: str) -> System:
 @pytest.fixture
 def manifest(vendor: str) -> Manifest:
     """The vendor's manifest."""
-    return load_manifest(VENDORS / vendor)
+    return described(vendor)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -175,7 +175,8 @@ class World:
         """Have both sides keep records that we may change; return their items' ids."""
         for text in texts:
             await (self.create(text) if self.rules.create else self.hands.make(text))
-        await self.looked()
+        if not self.rules.create:
+            await self.looked()
         await self.agree(*texts)
         self.script.asked.clear()
         return [self.item(text) for text in texts]
