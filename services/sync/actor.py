@@ -1,4 +1,4 @@
-"""The Ray shell round `owner.py`: bytes in, bytes out, and a thread that keeps the lease.
+"""The Ray shell round `owner.py`: Ray places it and ends it; what is asked of it comes by a line of its own.
 
 Ray places actors; it never decides who may write (the fence in the database does). It is not asked to
 restart or to repeat anything either: the service replaces actors and repeats changes by their ids.
@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ray
@@ -21,23 +21,29 @@ from services.sync import crash_points
 from services.sync.actor_store import PostgresOwnerStore
 from services.sync.batch import dump_answer, load_batch
 from services.sync.lease import Heartbeat, Lease
+from services.sync.line import Address, Line, LineBroken, Switchboard, owner_key
 from services.sync.mailbox import ActorLost
 from services.sync.owner import Owner
+from wedsync.errors import WedSyncError
 
 _log = logging.getLogger(__name__)
 
 NAMESPACE = "wedsync"
 
 _CONNECT_SECONDS = 30.0
-_FIND_SECONDS = 2.0
+_START_SECONDS = 30.0
+
+_APPLY, _PING, _RETIRE = b"a", b"p", b"r"
 
 
 @ray.remote(max_restarts=0, max_task_retries=0, num_cpus=0)
 class WeddingActor:
     """One process that owns up to `capacity` weddings."""
 
-    def __init__(self, url: bytes, owner_id: str, capacity: int) -> None:
-        self._store, self._leases = PostgresOwnerStore(url.decode()), PostgresOwnerStore(url.decode())
+    def __init__(self, url: bytes, owner_id: str, capacity: int, key: bytes) -> None:
+        self._line = Switchboard(ray.util.get_node_ip_address(), key, self._answer)
+        self._store = PostgresOwnerStore(url.decode())
+        self._leases = PostgresOwnerStore(url.decode(), address=str(self._line.address))
         lease = Lease(lambda seconds: self._leases.renew(owner_id, seconds), time.monotonic)
         self._owner = Owner(owner_id=owner_id, store=self._store, lease=lease, capacity=capacity)
         self._heartbeat = Heartbeat(lease, on_revoked=_leave)
@@ -45,17 +51,25 @@ class WeddingActor:
         self._heartbeat.start()
         gc.freeze()  # what is loaded by now stays: looking through it again and again holds up edits
 
-    def apply(self, batch: bytes) -> bytes:
-        """Apply a batch; what went wrong is said in the answer."""
-        answer = dump_answer(self._owner.apply(load_batch(batch)))
-        crash_points.reach(crash_points.BEFORE_ANSWER)
-        return answer
+    def address(self) -> str:
+        """Return where the actor listens, once it works."""
+        return str(self._line.address)
 
-    def ping(self) -> int:
-        """Return the process id once the actor works."""
-        return os.getpid()
+    def serve(self) -> None:
+        """Answer what comes by the lines. Ray's own loop rests meanwhile, and wakes nobody."""
+        self._line.serve()
 
-    def retire(self) -> None:
+    def _answer(self, request: bytes) -> bytes:
+        what, batch = request[:1], request[1:]
+        if what == _APPLY:
+            answer = dump_answer(self._owner.apply(load_batch(batch)))
+            crash_points.reach(crash_points.BEFORE_ANSWER)
+            return answer
+        if what == _RETIRE:
+            self._retire()
+        return str(os.getpid()).encode()
+
+    def _retire(self) -> None:
         """Give everything up before an orderly end."""
         self._heartbeat.stop()
         self._owner.retire()
@@ -69,42 +83,108 @@ def _leave() -> None:
     os._exit(1)
 
 
-class RayActor:
-    """One actor as the directory calls it."""
+class ActorOnLine:
+    """An actor as the directory calls it, whichever server started it."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, where: Callable[[], Awaitable[Address]], key: bytes) -> None:
+        self._where, self._key = where, key
+        self._line: Line | None = None
+        self._turn = asyncio.Lock()
+        self._lost: ActorLost | None = None
 
     async def apply(self, batch: bytes, seconds: float) -> bytes:
         """Return the answer to a batch. Raises `ActorLost`."""
-        return bytes(await _answer(lambda: self._handle.apply.remote(batch), seconds))
+        return await self._ask(_APPLY + batch, seconds)
 
     async def ping(self, seconds: float) -> int:
         """Return the actor's process id. Raises `ActorLost`."""
-        return int(await _answer(self._handle.ping.remote, seconds))
+        return int(await self._ask(_PING, seconds))
 
     async def retire(self, seconds: float) -> None:
         """Have it give everything up. Raises `ActorLost`."""
-        await _answer(self._handle.retire.remote, seconds)
+        await self._ask(_RETIRE, seconds)
+
+    async def kill(self, seconds: float) -> bool:
+        """Return False: only the server that started it can end it."""
+        del seconds
+        return False
+
+    def cut(self, lost: ActorLost) -> None:
+        """Give the line up; whoever waits for an answer learns why."""
+        self._lost = self._lost or lost
+        if self._line is not None:
+            self._line.close()
+
+    async def _ask(self, request: bytes, seconds: float) -> bytes:
+        try:
+            async with asyncio.timeout(seconds), self._turn:
+                return await (await self._connected()).ask(request)
+        except ActorLost:
+            raise
+        except BaseException as error:
+            # Nobody would know which question the next answer belongs to.
+            lost = ActorLost(
+                f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else str(error)
+            )
+            self.cut(lost)
+            if isinstance(error, (TimeoutError, LineBroken)):
+                raise self._lost or lost from error
+            raise
+
+    async def _connected(self) -> Line:
+        if self._lost is not None:
+            raise self._lost
+        if self._line is None:
+            self._line = await Line.open(await self._where(), self._key)
+        return self._line
+
+
+class RayActor(ActorOnLine):
+    """An actor this server started."""
+
+    def __init__(self, handle: Any, key: bytes) -> None:
+        super().__init__(self._find, key)
+        self._handle = handle
+        self._address = handle.address.remote().future()
+        # It never comes to an end by itself: what it raises is that the actor died, and how.
+        self._end = asyncio.ensure_future(asyncio.wrap_future(handle.serve.remote().future()))
+        self._end.add_done_callback(self._ended)
 
     async def kill(self, seconds: float) -> bool:
         """End the process; True once it is known to be dead."""
+        self.cut(ActorLost("it was ended"))
         try:
             await asyncio.to_thread(ray.kill, self._handle)
-            await self.ping(seconds)
-        except ActorLost as lost:
-            return isinstance(lost.__cause__, ActorDiedError)
         except Exception as error:  # noqa: BLE001  # Ray itself may be gone, in any of its ways
             _log.info("an actor could not be ended: %s", type(error).__name__)
-        return False
+        await asyncio.wait((self._end,), timeout=seconds)
+        return self._end.done() and isinstance(self._end.exception(), ActorDiedError)
+
+    async def _find(self) -> Address:
+        try:
+            return Address.parse(await asyncio.wrap_future(self._address))
+        except Exception as error:
+            raise ActorLost(type(error).__name__) from error
+
+    def _ended(self, end: asyncio.Future[None]) -> None:
+        if not end.cancelled():
+            self.cut(ActorLost(type(end.exception()).__name__))
 
 
 class RayActors:
     """Ray as the directory sees it: connect, start an actor."""
 
-    def __init__(self, *, address: str, database_url: str, capacity: int) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        database_url: str,
+        capacity: int,
+        secret: str,
+        where: Callable[[str], Awaitable[str | None]],
+    ) -> None:
         self._address, self._capacity = address, capacity
-        self._url = database_url.encode()
+        self._url, self._secret, self._where = database_url.encode(), secret, where
 
     async def connect(self) -> None:
         """Connect, anew where the connection was lost. Raises `ActorLost`."""
@@ -116,31 +196,37 @@ class RayActors:
 
     async def start(self, owner_id: str) -> RayActor:
         """Start an actor; its process may still be coming up. Raises `ActorLost`."""
+        key = owner_key(self._secret, owner_id)
         try:
             # Submitting can block while Ray is in trouble, so it never happens on the event loop.
-            handle = await asyncio.to_thread(self._start, owner_id)
+            handle = await asyncio.to_thread(self._start, owner_id, key)
         except Exception as error:
             raise ActorLost(f"Ray starts nothing ({type(error).__name__})") from error
-        return RayActor(handle)
+        return RayActor(handle, key)
 
-    async def find(self, owner_id: str) -> RayActor:
-        """Return an actor that any service on this Ray started. Raises `ActorLost`."""
+    async def find(self, owner_id: str) -> ActorOnLine:
+        """Return an actor that any server started. Raises `ActorLost`."""
         try:
-            async with asyncio.timeout(_FIND_SECONDS):
-                handle = await asyncio.to_thread(ray.get_actor, _name(owner_id), NAMESPACE)
-        except Exception as error:
-            raise ActorLost(f"there is no such owner ({type(error).__name__})") from error
-        return RayActor(handle)
+            address = await self._where(owner_id)
+        except WedSyncError as error:
+            raise ActorLost(error.reason) from error
+        if not address:
+            raise ActorLost("there is no such owner")
+        found = Address.parse(address)
+
+        async def where() -> Address:
+            return found
+
+        return ActorOnLine(where, owner_key(self._secret, owner_id))
 
     async def close(self) -> None:
         """Disconnect; the actors end with the connection."""
         await asyncio.to_thread(ray.shutdown)
 
-    def _start(self, owner_id: str) -> Any:
+    def _start(self, owner_id: str, key: bytes) -> Any:
         if not ray.is_initialized():
             raise ActorLost("not connected")  # Ray would start a cluster of its own here
-        named = WeddingActor.options(name=_name(owner_id))  # type: ignore[attr-defined]  # by ray
-        return named.remote(self._url, owner_id, self._capacity)
+        return WeddingActor.remote(self._url, owner_id, self._capacity, key)  # type: ignore[attr-defined]
 
     def _connect(self) -> None:
         if ray.is_initialized():
@@ -151,18 +237,3 @@ class RayActors:
             log_to_driver=False,
             configure_logging=False,
         )
-
-
-def _name(owner_id: str) -> str:
-    return f"wedding-owner-{owner_id}"
-
-
-async def _answer(submit: Callable[[], Any], seconds: float) -> Any:
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.wrap_future(submit().future())
-    except TimeoutError as error:
-        raise ActorLost(f"no answer within {seconds:g} s") from error
-    except Exception as error:
-        # Mostly a RayError; without a connection Ray raises whatever its layers happen to.
-        raise ActorLost(type(error).__name__) from error

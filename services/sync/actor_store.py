@@ -22,7 +22,7 @@ import psycopg
 from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
-from services.sync.owner import OWNER, WeddingCommit
+from services.sync.owner import OWNER, KnownBefore, WeddingCommit
 from services.sync.stored_items import StoredItems
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
@@ -43,8 +43,8 @@ _SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_tim
 
 _RENEW = """
 WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s)
-INSERT INTO sync.owners AS o (owner_id, lease_until)
-VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+INSERT INTO sync.owners AS o (owner_id, lease_until, address)
+VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s), %(address)s)
 ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT o.revoked
 RETURNING coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
 """
@@ -133,8 +133,8 @@ SELECT wedding_id, committed_at FROM owned
 class PostgresOwnerStore:
     """An owner's database: one connection, opened when needed and thrown away after any error."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, address: str = "") -> None:
+        self._url, self._address = url, address
         self._connection: psycopg.Connection[Any] | None = None
         self._milliseconds = _STATEMENT_SECONDS * 1000
 
@@ -145,7 +145,8 @@ class PostgresOwnerStore:
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew the owner's lease by Postgres' clock."""
         with self._reaching() as connection:
-            renewed = connection.execute(_RENEW, {"owner": owner_id, "seconds": seconds}).fetchone()
+            asked = {"owner": owner_id, "seconds": seconds, "address": self._address}
+            renewed = connection.execute(_RENEW, asked).fetchone()
         if renewed is None:
             raise Revoked
         return bool(renewed[0])
@@ -192,7 +193,7 @@ class PostgresOwnerStore:
         scope = [commit.wedding.wedding_id for commit in commits]
         crash_points.reach(crash_points.BEFORE_COMMIT)
         with self._reaching() as connection:
-            with connection.pipeline():
+            with _new_ids_only(), connection.pipeline():
                 self._scope(connection, scope)
                 owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
             crash_points.reach(crash_points.AFTER_COMMIT)
@@ -230,6 +231,16 @@ class PostgresOwnerStore:
             raise Unavailable(
                 f"PostgreSQL cannot do this right now ({type(error).__name__}).", retry_after=_RETRY_SECONDS
             ) from error
+
+
+@contextlib.contextmanager
+def _new_ids_only() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        if not (error.diag.table_name or "").startswith("change_keys"):
+            raise
+        raise KnownBefore from error
 
 
 def _connect(url: str) -> psycopg.Connection[Any]:

@@ -1,6 +1,6 @@
 """What waits for one actor: one call in flight, and whatever arrives meanwhile goes together in the next.
 
-Batching is what keeps Ray affordable (a call costs most of a millisecond of CPU), and it needs no
+Batching is what keeps calls affordable (each costs a commit), and it needs no
 timer: the busier the actor, the larger its batches. The window adds a little waiting only while
 calls already carry more than one submission.
 """

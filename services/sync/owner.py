@@ -26,6 +26,9 @@ OWNER = "owner"
 
 _FENCED_RETRY_SECONDS = 0.2
 
+_Work = Mapping[str, Sequence[Change]]
+"""Changes in their order, by wedding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeddingCommit:
@@ -34,6 +37,10 @@ class WeddingCommit:
     wedding: Wedding
     batch: BatchPlan
     facts: tuple[Fact, ...]
+
+
+class KnownBefore(Exception):
+    """Some change ids of a commit are known already: nothing of it was written."""
 
 
 class OwnerStore(Protocol):
@@ -73,7 +80,7 @@ class OwnerStore(Protocol):
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write all parts in one transaction; return the commit time of those that were not fenced.
 
-        After an error the outcome is unknown.
+        Raises `KnownBefore`. After any other error the outcome is unknown.
         """
         ...
 
@@ -122,9 +129,11 @@ class Owner:
         self._trust_only_this_term()
         self.passivate(batch.release)
         done: dict[str, Done] = {}
-        plans = self._plan(self._active(batch, done))
-        self._planned = self._nanoseconds()
-        self._finish(plans, done)
+        ready = self._active(batch, done)
+        try:
+            self._finish(self._plan_as_new(ready), done)
+        except KnownBefore:
+            self._finish(self._plan_after_look(ready), done)
         if not self._lease.holds() or self._lease.term != self._term:
             # What was written is safe behind the fence. Refusals were judged by state that may be old.
             raise lost()
@@ -170,13 +179,26 @@ class Owner:
         self._held[wedding_id] = self._store.activate(wedding_id, self._owner_id, adopt=adopt)
         self._activations += 1
 
-    def _plan(self, ready: Mapping[str, Sequence[Change]]) -> dict[str, BatchPlan]:
+    def _plan_as_new(self, ready: _Work) -> dict[str, BatchPlan]:
+        """Plan without looking change ids up: nearly all are new, and the commit itself sees if one is not.
+
+        Only a refusal writes no id down, so that nothing would show that the change was applied before.
+        """
+        plans = self._plan(ready, {})
+        refusing = {wedding_id: ready[wedding_id] for wedding_id, plan in plans.items() if plan.refuses}
+        return plans | self._plan_after_look(refusing) if refusing else plans
+
+    def _plan_after_look(self, ready: _Work) -> dict[str, BatchPlan]:
         asked = {wedding_id: [c.change_id for c in changes] for wedding_id, changes in ready.items()}
-        known = self._store.find_keys(asked) if asked else {}
-        return {
+        return self._plan(ready, self._store.find_keys(asked))
+
+    def _plan(self, ready: _Work, known: Mapping[str, Mapping[str, KnownChange]]) -> dict[str, BatchPlan]:
+        plans = {
             wedding_id: self._held[wedding_id].plan(changes, known.get(wedding_id, {}))
             for wedding_id, changes in ready.items()
         }
+        self._planned = self._nanoseconds()
+        return plans
 
     def _finish(self, plans: Mapping[str, BatchPlan], done: dict[str, Done]) -> None:
         commits = [
@@ -199,6 +221,8 @@ class Owner:
     def _commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         try:
             return self._store.commit(commits)
+        except KnownBefore:
+            raise
         except BaseException:
             # It may have happened: whoever repeats finds the change ids, or not.
             for commit in commits:

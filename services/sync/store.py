@@ -79,6 +79,7 @@ _END_LEASE = text(
     " WHERE owner_id = :owner"
 )
 
+_ADDRESS = text("SELECT address FROM sync.owners WHERE owner_id = :owner")
 _REVOKE_LEASE = text("UPDATE sync.owners SET revoked = true WHERE owner_id = :owner")
 
 
@@ -152,6 +153,12 @@ class SyncStore:
         """Have the lease of an owner that nobody reaches run out, whatever the owner does."""
         async with self._database.transaction() as connection:
             await connection.execute(_REVOKE_LEASE, {"owner": owner_id})
+
+    async def address_of(self, owner_id: str) -> str | None:
+        """Return where the owner listens, None where nobody knows it."""
+        async with self._database.transaction() as connection:
+            address: str | None = (await connection.execute(_ADDRESS, {"owner": owner_id})).scalar()
+        return address
 
     def _seeing(
         self, wedding_id: str, viewer: str | None

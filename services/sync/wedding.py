@@ -55,6 +55,11 @@ class BatchPlan:
         return {entry.item.item_id: entry.item for entry in self.logged}
 
     @property
+    def refuses(self) -> bool:
+        """Whether any change was refused; the id of such a one is not kept."""
+        return any(result.outcome is Outcome.REJECTED for result in self.results)
+
+    @property
     def judged(self) -> bool:
         """Whether anything was decided by the wedding's state, so that it is true only while that is.
 

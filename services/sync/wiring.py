@@ -82,7 +82,7 @@ async def build(
             }
         )
         pool = Pool(
-            actors=actors or _ray(settings, placement.capacity),
+            actors=actors or _ray(settings, placement.capacity, store),
             leases=store,
             on_answer=AfterCommit(outbox=outbox, live=live),
             placement=placement,
@@ -132,9 +132,13 @@ async def _peers(settings: SyncSettings, stack: contextlib.AsyncExitStack) -> di
     }
 
 
-def _ray(settings: SyncSettings, capacity: int) -> RayActors:
+def _ray(settings: SyncSettings, capacity: int, store: SyncStore) -> RayActors:
     return RayActors(
-        address=settings.ray_address, database_url=libpq_url(settings.database_url), capacity=capacity
+        address=settings.ray_address,
+        database_url=libpq_url(settings.database_url),
+        capacity=capacity,
+        secret=settings.internal_key(),
+        where=store.address_of,
     )
 
 

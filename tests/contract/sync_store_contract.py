@@ -10,7 +10,7 @@ import pytest
 
 from services.sync.facts import facts_of
 from services.sync.lease import Revoked
-from services.sync.owner import OWNER, OwnerStore, WeddingCommit
+from services.sync.owner import OWNER, KnownBefore, OwnerStore, WeddingCommit
 from services.sync.records import LogEntry
 from services.sync.wedding import Wedding
 from tests.unit.sync.builders import a_wedding, create, delete, update, vendor
@@ -143,6 +143,28 @@ class StoreContract:
         late = update(made.item_id, {"title": "Other"}, source=vendor(), default_base=0)
         bench.store.commit([commit_of(active, [made, late], bench.store)])
         assert bench.outbox(active.wedding_id) == [(1, "gateway"), (2, "conflicts"), (2, "gateway")]
+
+    def test_a_commit_with_a_known_change_writes_nothing(
+        self, bench: Bench, owner: str, active: Wedding
+    ) -> None:
+        """One change id that was used before, and nothing of a batch is written; the next batch is."""
+        made, more, other = create("One"), create("Two"), a_wedding(member_ids=("studio",))
+        bench.store.commit([commit_of(active, [made], bench.store)])
+        bench.add(other)
+        again = bench.store.activate(active.wedding_id, owner)
+        beside = bench.store.activate(other.wedding_id, owner)
+        twice = again.plan([made, more], {})
+        commits = [
+            WeddingCommit(wedding=again, batch=twice, facts=facts_of(again, twice.logged)),
+            commit_of(beside, [create("Three")], bench.store),
+        ]
+        with pytest.raises(KnownBefore):
+            bench.store.commit(commits)
+        assert (len(bench.log(active.wedding_id)), bench.log(other.wedding_id)) == (1, [])
+        assert set(bench.store.commit([commit_of(again, [more], bench.store), commits[1]])) == {
+            active.wedding_id,
+            other.wedding_id,
+        }
 
     def test_known_changes_are_found_with_their_first_result(self, bench: Bench, active: Wedding) -> None:
         """A change id, once committed, is found with result and commit time; others are not."""

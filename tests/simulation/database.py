@@ -15,7 +15,7 @@ from services.sync.actor_store import DIRECT_SECONDS
 from services.sync.facts import Destination, Fact
 from services.sync.lanes import LANES
 from services.sync.lease import Revoked
-from services.sync.owner import OWNER, WeddingCommit
+from services.sync.owner import OWNER, KnownBefore, WeddingCommit
 from services.sync.records import Claim
 from services.sync.wedding import KnownChange, Wedding
 from tests.simulation.tables import (
@@ -29,7 +29,7 @@ from tests.simulation.tables import (
     Transaction,
     WeddingRow,
 )
-from wedsync.errors import NotOwner, Unavailable, UnknownWedding
+from wedsync.errors import NotOwner, UnknownWedding
 from wedsync.testing.history import Entry
 
 
@@ -164,7 +164,7 @@ class Database:
         wedding_id, batch = commit.wedding.wedding_id, commit.batch
         row = self.tables.weddings[wedding_id]
         if not batch.remember.keys().isdisjoint(self.tables.keys[wedding_id]):
-            raise Unavailable("a change id is there already")  # as a unique index has it
+            raise KnownBefore  # as the unique index has it
         at = max(row.committed_at, self.now())
         after = replace(row, sequence=batch.sequence, committed_at=at)
         tx.write(partial(self._append, after, commit, self._seconds() + DIRECT_SECONDS))

@@ -18,7 +18,7 @@ from services.sync.batch import Answer, Done
 from services.sync.facts import Fact, facts_of
 from services.sync.feed import Feed, Message
 from services.sync.outbox import Courier
-from services.sync.owner import Owner, WeddingCommit
+from services.sync.owner import KnownBefore, Owner, WeddingCommit
 from services.sync.wedding import BatchPlan, KnownChange, LoggedChange, Wedding
 from tests.simulation.database import Database
 from tests.simulation.tables import Statement, Transaction, WeddingRow
@@ -112,9 +112,20 @@ def _fenced_is_done() -> Callable[..., Done]:
     return instead
 
 
-def _keys_not_asked() -> Callable[..., dict[str, BatchPlan]]:
+def _refused_unlooked() -> Callable[..., dict[str, BatchPlan]]:
     def instead(self: Owner, ready: Mapping[str, Sequence[Change]]) -> dict[str, BatchPlan]:
-        return {w: self._held[w].plan(changes, {}) for w, changes in ready.items()}
+        return self._plan(ready, {})
+
+    return instead
+
+
+def _known_is_done() -> Callable[..., Mapping[str, datetime]]:
+    def instead(self: Owner, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
+        try:
+            return self._store.commit(commits)
+        except KnownBefore:
+            now = datetime.fromtimestamp(self._nanoseconds() / 1e9).astimezone()
+            return {commit.wedding.wedding_id: now for commit in commits}
 
     return instead
 
@@ -228,7 +239,8 @@ MUTANTS = (
     Mutant("the fence is ignored", Database, "_owned", _always),
     Mutant("a fenced write is answered as done", Owner, "_conclude", _fenced_is_done),
     Mutant("an unknown commit is taken for done", Owner, "_commit", _unknown_is_done),
-    Mutant("change ids are not looked up", Owner, "_plan", _keys_not_asked),
+    Mutant("a refusal is given without a look at its id", Owner, "_plan_as_new", _refused_unlooked),
+    Mutant("a commit with a known id is taken for done", Owner, "_commit", _known_is_done),
     Mutant("change ids are not kept", Database, "_append", _keys_not_kept),
     Mutant("a change id stands for any content", wedding, "_repeated", _any_content),
     Mutant("the epoch is not raised", Database, "take", _epoch_not_raised),

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from services.sync.lease import Revoked
+from services.sync.owner import KnownBefore
 from tests.simulation.database import Database
 from tests.simulation.loop import Process
 from tests.simulation.surroundings import Surroundings, fail, succeed
@@ -76,7 +77,7 @@ class Server:
         try:
             result = await self._executed(statement, self.around.loop.time() + seconds)
             lost = bool(commit) and self._commit(by, tx, commit)
-        except (WedSyncError, Revoked) as error:
+        except (WedSyncError, Revoked, KnownBefore) as error:
             self.end(tx)
             await self._way()
             fail(reply, error)
