@@ -41,6 +41,13 @@ def broken():
 def test_what_cannot_begin(vendor, broken):
     """It would pass."""
 '''
+RUN = """
+import json, sys
+from pathlib import Path
+from tests.certification.__main__ import run
+out = sys.stdout
+print(run("acme", lambda line: print(json.dumps(line), file=out), Path({folder!r})))
+"""
 
 
 def found(root: Path, vendor: str = "acme") -> tuple[list[str], list[str]]:
@@ -106,10 +113,7 @@ def test_every_vendor_there_is_has_all_its_pieces(vendor: str) -> None:
 def test_each_case_says_what_became_of_it_and_why(tmp_path: Path) -> None:
     """Only the vendor's own are run; the first cause of a failure comes with its place."""
     (tmp_path / "test_cases.py").write_text(CASES, "utf-8")
-    program = (
-        "import json; from pathlib import Path; from tests.certification.__main__ import run; import sys; out = sys.stdout\n"
-        f"print(run('acme', lambda line: print(json.dumps(line), file=out), Path({str(tmp_path)!r})))"
-    )
+    program = RUN.format(folder=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
