@@ -41,8 +41,10 @@ test: test-fast test-integration test-e2e test-faults-short ## all tests, the qu
 test-fast: $(STAMP) ## unit, contract, property, architecture and simulation tests: no process, no network
 	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation tests/convergence)
 
-test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC
+# The certification waits more than it works: three at a time.
+test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC, and every vendor's certification
 	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) tests/integration)
+	$(PYTEST) $(QUIET) -n 3 tests/certification
 
 test-e2e: $(STAMP) ## the promises of the README, through real processes
 	$(if $(wildcard tests/e2e),$(PYTEST) $(QUIET) tests/e2e)

@@ -30,6 +30,8 @@ from wedsync.runtime.telemetry import Telemetry, current_traceparent
 
 _MAX_TEXT = 2_000
 
+BELIEVE_SECONDS = 3600.0
+"""How long deletes of any number are believed once a person said that they are meant."""
 DEFAULT_OVERLAP_SECONDS = 24 * 3600
 """How long the webhook secrets before a new one stay valid."""
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
@@ -172,12 +174,15 @@ class Accounts:
             overlap=overlap_seconds,
         )
 
-    async def set_active(self, principal: Principal, link_id: str, *, active: bool) -> Link:
-        """Pause a link or let it go on."""
+    async def set_active(
+        self, principal: Principal, link_id: str, *, active: bool, believe_deletes: bool = False
+    ) -> Link:
+        """Pause a link or let it go on; what is gone at the vendor may be believed, however much it is."""
         link = await self.find_link(principal, link_id)
         if link.ended:
             raise errors.FailedPrecondition(f"The link has ended ({link.reason}); link the wedding anew.")
-        await self._links.set_state(link, active=active, reason="" if active else "paused by request")
+        reason, believing = "" if active else "paused by request", BELIEVE_SECONDS if believe_deletes else 0.0
+        await self._links.set_state(link, active=active, reason=reason, believing=believing)
         self._on_link()
         return await self.find_link(principal, link_id)
 

@@ -10,6 +10,8 @@ from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
+from services.gateway.stops import deletes_doubted
+from services.gateway.store.doubts import TooManyDeletes
 from services.gateway.store.inbound import Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
@@ -70,7 +72,7 @@ class Inspector:
         self._inbound, self._telemetry, self._clock = inbound, telemetry, clock
 
     async def look(self, link: Link, record_id: str, cause: Cause) -> Seen:
-        """Read the record and commit what is new. Raises `VendorError`, `RecordBusy` included."""
+        """Read the record and commit what is new. Raises `VendorError`, `LinkStopped` included."""
         port = await self._ports.open(link)
         known = await self._links.item_of(link, record_id)
         kind = ItemKind.TIMELINE_EVENT
@@ -141,7 +143,10 @@ class Inspector:
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
-            await self._inbound.commit_observation(held, observation, change, cause, ours)
+            try:
+                await self._inbound.commit_observation(held, observation, change, cause, ours)
+            except TooManyDeletes as doubt:
+                raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
         return change.change_id
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
@@ -181,22 +186,24 @@ class Inspector:
         What people said when they linked comes first.
 
         Our marker in it counts only while that item has no other record here: people copy events, and
-        the copy carries the marker too.
+        the copy carries the marker too. Somebody else may have named it since we asked: then alike.
         """
         if (said := await self._links.item_expecting(link, record.record_id)) is not None:
             return said
         own = item_id(link.link_id, record.record_id)
         first = await self._links.record_of(link, own)
-        if first is not None and first.present:
+        if first is not None and first.present and first.record_id != record.record_id:
             # Its item was restored meanwhile and lives in another record: this one is back from the bin.
             own = item_id(link.link_id, f"{record.record_id} beside {first.record_id}")
         if record.marker is None or not is_id(record.marker):
             return own
         taken = await self._links.record_of(link, record.marker)
-        if taken is None or taken.present:
+        if taken is None or (taken.present and taken.record_id != record.record_id):
             return own
         # Of an item that had a record before, only a create of ours that was never answered counts.
-        ours = taken.record_id is None or await self._links.awaits_create(link, record.marker)
+        ours = taken.record_id in (None, record.record_id) or await self._links.awaits_create(
+            link, record.marker
+        )
         return record.marker if ours else own
 
     async def _take(self, key: RecordKey, kind: ItemKind) -> Held:

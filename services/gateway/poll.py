@@ -23,6 +23,7 @@ from services.gateway.pace import is_lost, next_pause, spread, while_told
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link, Shadow
+from services.gateway.stops import deletes_doubted
 from services.gateway.store.inbound import Cause
 from services.gateway.store.links import LinkStore
 from services.gateway.store.polls import DueLink, LinkTaken, PollStore, Progress
@@ -159,8 +160,8 @@ class Poller:
         differing = [r.record_id for r in page.records if self._differs(link, r, shadows.get(r.record_id))]
         missing = await self._suspicions(look, page)
         look.records, look.missing = look.records + len(page.records), look.missing + len(missing)
-        if is_wipe(len(look.known), look.missing):
-            await self._brake(look)
+        if is_wipe(len(look.known), look.missing) and not self._believes(link):
+            await deletes_doubted(self._links, link, look.missing, len(look.known))
             return False
         for bad in page.bad:
             await self._apart.from_list(link, bad, self._new_cause(look))
@@ -216,12 +217,9 @@ class Poller:
     def _new_cause(self, look: _Look) -> Cause:
         return Cause(trace_parent=self._telemetry.new_traceparent(), detected_at=look.started)
 
-    async def _brake(self, look: _Look) -> None:
-        reason = (
-            f"{look.missing} records are suddenly gone at the vendor. If they were deleted on purpose, "
-            "unlink; if not, resume the link when the vendor shows them again."
-        )
-        await self._links.set_state(look.link, active=False, reason=reason)
+    def _believes(self, link: Link) -> bool:
+        until = link.deletes_believed_until
+        return until is not None and until > self._clock.now()
 
     async def _finished(self, look: _Look, *, more: bool) -> None:
         link, due = look.link, look.due

@@ -45,6 +45,8 @@ class Link:
     reason: str = ""
     created_at: datetime | None = None
     scanned_at: datetime | None = None
+    deletes_believed_until: datetime | None = None
+    """Until then many deletes at once are meant, as a person said."""
     push_reason: str = ""
     """Why the vendor does not tell us that something moved, where it could."""
     pushed_until: datetime | None = None

@@ -49,6 +49,9 @@ class GatewaySettings(ServerSettings):
         gt=0,
         description="Rate limit of every vendor instead of its manifest's: sandbox only. Default: none.",
     )
+    vendor_timeout_seconds: float | None = Field(
+        None, gt=0, description="Time-out of every vendor's calls instead of its manifest's. Default: none."
+    )
     translate_slots: int = Field(16, ge=1, le=1000, description="Webhooks read at once. Default 16.")
     deliver_slots: int = Field(32, ge=1, le=1000, description="Vendor records written at once. Default 32.")
     poll_slots: int = Field(16, ge=1, le=1000, description="Links scanned at once. Default 16.")

@@ -15,6 +15,7 @@ from services.gateway.journey import ASKED
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link
+from services.gateway.stops import LinkStopped, account_refused
 from services.gateway.store.inbound import Cause, InboundStore, Received
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.port import (
@@ -34,10 +35,6 @@ class Decisions(Protocol):
     async def decide(self, link: Link, decision: Decision, webhook_id: str) -> str:
         """Return what became of it, in words. Raises `VendorUnavailable` if that cannot be told now."""
         ...
-
-
-# A paused link is asked this often whether it goes on.
-_PAUSED_SECONDS = 60.0
 
 
 class Translator:
@@ -65,18 +62,11 @@ class Translator:
 
     async def translate(self, webhook: Received) -> None:
         """Look at everything it points at; park it if that makes no sense."""
-        links = await self._concerned(webhook)
-        if webhook.record_id is not None and any(not link.active and not link.ended for link in links):
-            # Nothing else will tell of this record once the link goes on.
-            await self._inbound.postpone(
-                webhook, seconds=_PAUSED_SECONDS, reason="the link is paused", untried=True
-            )
-            return
+        links = [link for link in await self._concerned(webhook) if not link.ended]
         told: list[Seen | str | Trouble] = []
         try:
             for link in links:
-                if link.active:
-                    told += await self._one(webhook, link)
+                told += await self._one(webhook, link)
         except VendorError as error:
             await self._failed(webhook, error)
             return
@@ -102,13 +92,15 @@ class Translator:
     async def _one(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
         """Return what each record turned out to be, and what became of each decision."""
         if webhook.wakes:
-            return await self._wake(webhook, link)
+            return await self._wake(webhook, link) if link.active else []
         with contained():
             port = await self._ports.open(link)
             if webhook.record_id is not None:
                 return await self._look(webhook, link, [webhook.record_id])
             event: Mapping[str, Any] = orjson.loads(webhook.body)
             decisions, record_ids = port.decisions(event), port.hints(event)
+        if not link.active:
+            decisions = ()
         decided = [await self._decide(webhook, link, decision) for decision in decisions]
         return [*decided, *await self._look(webhook, link, record_ids)]
 
@@ -130,7 +122,8 @@ class Translator:
     ) -> list[Seen | str | Trouble]:
         """Look at each record by itself; once the vendor is away, the rest are not even tried."""
         seen: list[Seen | str | Trouble] = []
-        away: VendorError | None = None
+        # Nothing else may tell of these records once a paused link goes on.
+        away: VendorError | None = None if link.active else LinkStopped(link.reason)
         for record_id in record_ids:
             try:
                 if away is not None:
@@ -138,7 +131,8 @@ class Translator:
                 seen.append(await self._look_at(webhook, link, record_id))
             except OutOfScope:
                 continue
-            except VendorError as error:
+            except VendorError as met:
+                error = await account_refused(self._ports, self._links, link, met)
                 away = error if _is_away(error) else None
                 seen.append(Trouble(link=link, record_id=record_id, error=error))
         return seen

@@ -228,13 +228,27 @@ def raise_for(method: str, response: Response, returns: frozenset[int]) -> None:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds to wait that `Retry-After` asks for (a number or a date), None for none."""
+    """Return the seconds to wait that `Retry-After` asks for (a number or a date), None for none.
+
+    A date is by the vendor's own clock, which may be wrong: the answer's `Date` says what time it is there.
+    """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:10]), _MAX_RETRY_AFTER)
+    moment = _moment(text)
+    if moment is None:
+        return None
+    return min(max((moment - stated_at(headers, now)).total_seconds(), 0.0), _MAX_RETRY_AFTER)
+
+
+def stated_at(headers: Mapping[str, str], now: datetime) -> datetime:
+    """Return what time it was by the vendor's clock when it answered; ours where it does not say."""
+    return _moment(headers.get("date", "")) or now
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, IndexError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -308,6 +308,8 @@ def _adjusted(vendor: Vendor, settings: GatewaySettings) -> Vendor:
         manifest = manifest.with_poll_interval(settings.vendor_poll_seconds)
     if settings.vendor_requests_per_second is not None:
         manifest = manifest.with_rate(settings.vendor_requests_per_second)
+    if settings.vendor_timeout_seconds is not None:
+        manifest = manifest.with_timeout(settings.vendor_timeout_seconds)
     return replace(vendor, manifest=manifest)
 
 

@@ -85,16 +85,22 @@ class FakeSync:
         return found
 
     async def edit(
-        self, wedding_id: str, values: Mapping[str, FieldValue], *, item_id: str = "", delete: bool = False
+        self,
+        wedding_id: str,
+        values: Mapping[str, FieldValue],
+        *,
+        item_id: str = "",
+        kind: ItemKind = ItemKind.TIMELINE_EVENT,
+        delete: bool = False,
     ) -> commit_pb2.Commit:
         """Let a planner change an item; return the commit to be handed over."""
         known = item_id in self.items
-        kind = ChangeKind.DELETE if delete else ChangeKind.UPDATE if known else ChangeKind.CREATE
+        made = ChangeKind.DELETE if delete else ChangeKind.UPDATE if known else ChangeKind.CREATE
         change = Change(
             change_id=new_id(),
             item_id=item_id or new_id(),
-            item_kind=ItemKind.TIMELINE_EVENT,
-            kind=kind,
+            item_kind=kind,
+            kind=made,
             source=PLANNER,
             values=values,
             trace_parent=TRACE,

@@ -467,7 +467,7 @@ class MemoryLinks(LinkStore):
         link = self._memory.links.get(link_id)
         return link if link and link.organization_id in organizations else None
 
-    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
+    async def set_state(self, link: Link, *, active: bool, reason: str = "", believing: float = 0.0) -> None:
         """Pause a link or let it go on."""
         self._memory.links[link.link_id] = replace(link, active=active, reason=reason)
 

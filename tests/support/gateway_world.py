@@ -166,12 +166,12 @@ class FakeDecisions:
 
 
 class World:
-    """Everything there is."""
+    """Everything there is. Another desk may be handed in."""
 
-    def __init__(self) -> None:
+    def __init__(self, desk: FakeVendor | None = None) -> None:
         self.memory, self.canon, clock, telemetry = Memory(), Canon(), FakeClock(), Telemetry()
         self.vendors = {
-            "desk": FakeVendor(rules=DESK, hold=_minutes),
+            "desk": desk or FakeVendor(rules=DESK, hold=_minutes),
             "diary": FakeVendor(DIARY, hold=_strip),
         }
         self.ports = FakePorts(self.memory, self.vendors)

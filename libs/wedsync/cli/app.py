@@ -12,6 +12,7 @@ from wedsync.cli import (
     health,
     history,
     latency,
+    links,
     stuck,
     up,
     vendors,
@@ -35,6 +36,7 @@ app.command("up")(up.up)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.add_typer(vendors.app, name="vendor")
+app.add_typer(links.app, name="link")
 app.add_typer(weddings.app, name="wedding")
 history.add_to(weddings.app)
 app.command("tail")(weddings.tail)

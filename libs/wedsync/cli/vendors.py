@@ -9,6 +9,7 @@ import typer
 from wedsync.cli import link_plan
 from wedsync.cli.output import AsJson, Columns, print_messages
 from wedsync.cli.session import connected, run
+from wedsync.cli.vendor_kit import check, new
 
 if TYPE_CHECKING:
     from wedsync.api.gateway.v1.integration_pb2 import Capability, Vendor
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Vendors' systems that can be connected.", no_args_is_help=True)
 
 app.command("plan")(link_plan.plan)
+app.command("new")(new.new)
+app.command("check")(check.check)
 
 
 @app.command("list")

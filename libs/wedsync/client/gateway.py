@@ -166,9 +166,12 @@ class GatewayClient:
         """Stop reading from and writing to the vendor through this link."""
         return await unary(self._links.PauseLink, link_pb2.PauseLinkRequest(link_id=link_id), options)
 
-    async def resume_link(self, link_id: str, **options: Unpack[CallOptions]) -> link_pb2.Link:
-        """Go on where the link was paused."""
-        return await unary(self._links.ResumeLink, link_pb2.ResumeLinkRequest(link_id=link_id), options)
+    async def resume_link(
+        self, link_id: str, *, believe_deletes: bool = False, **options: Unpack[CallOptions]
+    ) -> link_pb2.Link:
+        """Go on where the link was paused; `believe_deletes`: what is gone at the vendor is meant to be."""
+        request = link_pb2.ResumeLinkRequest(link_id=link_id, believe_deletes=believe_deletes)
+        return await unary(self._links.ResumeLink, request, options)
 
     async def sync_now(self, link_id: str, **options: Unpack[CallOptions]) -> None:
         """Look at the vendor now instead of at the next interval."""

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from services.gateway.vendor_http import Response, retry_after
+from services.gateway.vendor_http import Response, retry_after, stated_at
 from services.gateway.vendors.pointers import pointed
 from services.gateway.vendors.rate_limit import Disguise, RateHeaders, RateLimit
 from wedsync.runtime.limiter import Lesson
@@ -24,6 +24,7 @@ def too_much(rule: RateLimit, response: Response) -> bool:
 def lesson(rule: RateLimit, response: Response, now: datetime) -> Lesson:
     """Return what is to be heeded from now on, by all that call this account."""
     headers, asked = rule.headers, retry_after(response.headers, now)
+    now = stated_at(response.headers, now)
     remaining, limit = _number(response, headers.remaining), _number(response, headers.limit)
     pause = 0.0
     if too_much(rule, response):

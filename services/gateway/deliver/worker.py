@@ -24,6 +24,7 @@ from services.gateway.observe import echoed
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.stops import account_refused
 from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
@@ -210,6 +211,7 @@ class Deliverer:
 
     async def _failed(self, held: Held, link: Link, attempt: Attempt, error: VendorError) -> None:
         self._report(link, error)
+        error = await account_refused(self._ports, self._links, link, error)
         await self._put_off(held.key, error, attempts=attempt.number, untried=isinstance(error, NotCalled))
 
     async def _put_off(self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1) -> None:

@@ -81,15 +81,20 @@ class LinkRpc(link_pb2_grpc.LinkServiceServicer):
 
     async def ResumeLink(self, request: link_pb2.ResumeLinkRequest, context: Context) -> link_pb2.Link:
         """Go on reading and writing."""
-        return await self._set_active(request.link_id, active=True)
+        return await self._set_active(request.link_id, active=True, believe_deletes=request.believe_deletes)
 
     async def SyncNow(self, request: link_pb2.SyncNowRequest, context: Context) -> link_pb2.SyncNowResponse:
         """Look at the vendor now."""
         await self._accounts.sync_now(require(Scope.WRITE), request.link_id)
         return link_pb2.SyncNowResponse()
 
-    async def _set_active(self, link_id: str, *, active: bool) -> link_pb2.Link:
-        return self._shown(await self._accounts.set_active(require(Scope.WRITE), link_id, active=active))
+    async def _set_active(
+        self, link_id: str, *, active: bool, believe_deletes: bool = False
+    ) -> link_pb2.Link:
+        link = await self._accounts.set_active(
+            require(Scope.WRITE), link_id, active=active, believe_deletes=believe_deletes
+        )
+        return self._shown(link)
 
     def _shown(self, link: Link) -> link_pb2.Link:
         return _link(link, self._clock.now())

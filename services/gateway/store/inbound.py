@@ -14,9 +14,10 @@ from services.gateway.observe import Observation
 from services.gateway.records import NOBODY, Busy, Owner
 from services.gateway.store.blobs import pack
 from services.gateway.store.deliveries import deliver_again
+from services.gateway.store.doubts import doubt_delete
 from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
 from services.gateway.store.sql import CLAIM_SECONDS, first, passed_by, rows
-from wedsync.model.changes import Change
+from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.codec import dump_change
 from wedsync.model.ids import change_id
 from wedsync.runtime.database import Database
@@ -89,9 +90,9 @@ _POSTPONE = text("""
 _ACTIVITY = text("""
     INSERT INTO gateway.vendor_activities
         (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change, state,
-         trace_parent, detected_at, backfill)
+         trace_parent, detected_at, backfill, deletes)
     VALUES (:id, :organization_id, :wedding_id, :link_id, :item_id, :record_id, :generation, :webhook_id,
-            :change, 'pending', :trace_parent, :detected_at, :backfill)
+            :change, 'pending', :trace_parent, :detected_at, :backfill, :deletes)
 """)
 # Changes of a record go in order: what waits before an edit of now is in nobody's way, and goes with it.
 _HURRY = text("""
@@ -273,12 +274,14 @@ class InboundStore:
     ) -> None:
         """Commit shadow and translated change together, before anything is sent, and release the record.
 
-        With `again` the record is made due: an old write of ours has landed late.
+        With `again` the record is made due: an old write of ours has landed late. Raises `TooManyDeletes`.
         """
         key = held.key
         async with self._database.transaction(
             organizations=[key.organization_id], weddings=[key.wedding_id]
         ) as conn:
+            if change is not None and change.kind is ChangeKind.DELETE:
+                await doubt_delete(conn, key.link_id)
             await save_shadow(conn, held, observation.shadow)
             await confirm_intents(conn, held, echoed)
             if change is not None:
@@ -378,4 +381,5 @@ def _activity_row(held: Held, observation: Observation, change: Change, cause: C
         "trace_parent": change.trace_parent,
         "detected_at": cause.detected_at,
         "backfill": cause.backfill,
+        "deletes": change.kind is ChangeKind.DELETE,
     }

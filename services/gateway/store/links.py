@@ -83,7 +83,7 @@ _LINK = text("""
 LINKS = text("""
     SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
            l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
-           l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until,
+           l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until, l.deletes_believed_until,
            l.backfill_started_at, l.backfill_ended_at, l.backfill_records, l.backfill_pages,
            l.backfill_expected, i.version
     FROM gateway.wedding_vendor_integrations l
@@ -106,7 +106,9 @@ _EXPECT = text("""
 _STATE = text("""
     UPDATE gateway.wedding_vendor_integrations
     SET state = :state, reason = :reason, next_poll_at = clock_timestamp(),
-        push_due_at = clock_timestamp(), poll_token = NULL, poll_lease_until = '-infinity'
+        push_due_at = clock_timestamp(), poll_token = NULL, poll_lease_until = '-infinity',
+        deletes_believed_until = CASE WHEN :believing > 0
+            THEN clock_timestamp() + make_interval(secs => :believing) ELSE deletes_believed_until END
     WHERE id = :id AND state <> 'ended'
 """)
 _POLL_NOW = text("""
@@ -273,14 +275,16 @@ class LinkStore:
             row = await first(conn, LINKS, link_filter(id=link_id))
         return link_from(row) if row else None
 
-    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
+    async def set_state(self, link: Link, *, active: bool, reason: str = "", believing: float = 0.0) -> None:
         """Pause a link, saying why, or let it go on; whoever is looking at it meanwhile stops.
 
-        One that has ended stays so.
+        One that has ended stays so. For the seconds `believing` deletes of any number are believed.
         """
         state = "active" if active else "paused"
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            await conn.execute(_STATE, {"id": link.link_id, "state": state, "reason": reason})
+            await conn.execute(
+                _STATE, {"id": link.link_id, "state": state, "reason": reason, "believing": believing}
+            )
 
     async def poll_now(self, link: Link) -> None:
         """Make the link due for a look."""
@@ -408,6 +412,7 @@ def link_from(row: RowMapping) -> Link:
         reason=row["reason"],
         created_at=row["created_at"],
         scanned_at=row["scanned_at"],
+        deletes_believed_until=row["deletes_believed_until"],
         push_reason=row["push_reason"],
         pushed_until=row["pushed_until"],
         poll_seconds=row["poll_seconds"],

@@ -142,6 +142,10 @@ class Manifest:
         """Return the same manifest, called at another rate."""
         return replace(self, rate_limit=replace(self.rate_limit, requests_per_second=requests_per_second))
 
+    def with_timeout(self, seconds: float) -> Manifest:
+        """Return the same manifest, its vendor's answers waited for as long as this."""
+        return replace(self, timeout_seconds=seconds)
+
 
 class CreateAdapter(Protocol):
     """The entry point in each vendor folder's `adapter.py`.

@@ -104,7 +104,7 @@ async def test_a_mass_delete_pauses_the_link(gateway: Gateway, calendar: Calenda
             await calendar.delete(title)
         await client.resume_link(linked.link_id)
     await until(lambda: _paused_by_us(linked), "the link is paused")
-    assert "8 records are suddenly gone" in (await linked.state()).reason
+    assert "8 of 8 records are suddenly gone" in (await linked.state()).reason
     assert gateway.sync.titles() == titles
 
 

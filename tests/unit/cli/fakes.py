@@ -74,6 +74,7 @@ class System:
     journeys: dict[str, delivery_pb2.Journey] = field(default_factory=dict)
     replayed: list[delivery_pb2.ReplayedWebhook] = field(default_factory=list)
     plan: link_pb2.LinkPlan = field(default_factory=link_pb2.LinkPlan)
+    links: list[link_pb2.Link] = field(default_factory=list)
     latency: list[delivery_pb2.StageLatency] = field(default_factory=list)
     conflicts: list[conflicts_pb2.Conflict] = field(default_factory=list)
     health: list[health_service_pb2.IntegrationHealth] = field(default_factory=list)
@@ -184,7 +185,7 @@ class Integrations(integration_pb2_grpc.IntegrationServiceServicer):
 
 
 class Links(link_pb2_grpc.LinkServiceServicer):
-    """One plan."""
+    """One plan, and what is linked."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -192,6 +193,18 @@ class Links(link_pb2_grpc.LinkServiceServicer):
     def PlanLink(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
         self._system.check(request, context)
         return self._system.plan
+
+    def ListLinks(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return link_pb2.ListLinksResponse(links=self._system.links)
+
+    def PauseLink(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.links[0]
+
+    def ResumeLink(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+        self._system.check(request, context)
+        return self._system.links[0]
 
 
 class Conflicts(conflicts_grpc.ConflictServiceServicer):

@@ -57,6 +57,17 @@ def test_what_is_used_up_is_left_until_the_vendor_counts_afresh(reset_is: str, s
     assert learned == Lesson(pause=12.0, remaining=0)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(hours=-3)])
+def test_a_time_is_meant_by_the_clock_of_whoever_names_it(ahead: timedelta) -> None:
+    """A vendor whose clock is wrong says so by the Date of its answer: the wait is as long as it meant."""
+    there = NOW + ahead
+    stated = format_datetime(there, usegmt=True)
+    until = format_datetime(there + timedelta(seconds=30), usegmt=True)
+    assert lesson(PLAIN, answer(429, retry_after=until, date=stated), NOW).pause == 30.0
+    used_up = answer(x_remaining="0", x_reset=until, date=stated)
+    assert lesson(rule(reset_is="date"), used_up, NOW).pause == 30.0
+
+
 def test_what_remains_and_the_limit_are_learned() -> None:
     """The remaining calls and the rate come from the headers the manifest names."""
     assert lesson(rule(), answer(x_remaining="7", x_limit="120"), NOW) == Lesson(remaining=7, per_second=2.0)

@@ -79,9 +79,10 @@ def test_a_record_of_a_paused_link_waits() -> None:
     world = World()
     link = world.links[0]
     one = replace(webhook(world), record_id="r1", link_id=link.link_id)
-    world.memory.links[link.link_id] = replace(link, active=False)
+    world.memory.links[link.link_id] = replace(link, active=False, reason="by request")
     finish(translator(world, []).translate(one))
-    assert world.memory.finished["1"] == ("again in 60.0", "the link is paused")
+    again, reason = world.memory.finished["1"]
+    assert (again.startswith("again in "), reason) == (True, "the link is paused: by request")
     world.memory.links[link.link_id] = replace(link, active=False, ended=True)
     finish(translator(world, []).translate(one))
     assert world.memory.finished["1"] == ("processed", "no active link is concerned")

@@ -655,16 +655,22 @@ class ResumeLinkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LINK_ID_FIELD_NUMBER: _builtins.int
+    BELIEVE_DELETES_FIELD_NUMBER: _builtins.int
     link_id: _builtins.str
     """Required."""
+    believe_deletes: _builtins.bool
+    """Answers the question of a link that stopped because much was suddenly gone at the vendor: it was
+    deleted on purpose. For an hour deletes are believed, however many.
+    """
     def __init__(
         self,
         *,
         link_id: _builtins.str = ...,
+        believe_deletes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_id", b"link_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["believe_deletes", b"believe_deletes", "link_id", b"link_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
