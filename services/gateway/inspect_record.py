@@ -141,7 +141,9 @@ class Inspector:
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
-            await self._inbound.commit_observation(held, observation, change, cause, ours)
+            # Back from the bin it is as it was then, and what it brings may be nothing that is logged.
+            again = observation.change is ChangeKind.CREATE and held.item is not None
+            await self._inbound.commit_observation(held, observation, change, cause, ours, again=again)
         return change.change_id
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:

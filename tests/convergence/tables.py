@@ -224,9 +224,11 @@ class TimedDeliveries(MemoryDeliveries):
         for row in self._tables.due(key):
             self._tables.later(row.delivery_id, seconds)
 
-    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
+    async def stop(
+        self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None
+    ) -> None:
         """Stop trying."""
-        await super().stop(key, state=state, reason=reason, cause=cause)
+        await super().stop(key, state=state, reason=reason, cause=cause, upto=upto)
         self._tables.listed[place_of(key)] = reason
 
     def _owner(self, key: RecordKey) -> Owner:
