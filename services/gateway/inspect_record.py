@@ -143,8 +143,10 @@ class Inspector:
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
+            # Back from the bin it is as it was then, and what it brings may be nothing that is logged.
+            again = observation.change is ChangeKind.CREATE and held.item is not None
             try:
-                await self._inbound.commit_observation(held, observation, change, cause, ours)
+                await self._inbound.commit_observation(held, observation, change, cause, ours, again=again)
             except TooManyDeletes as doubt:
                 raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
         return change.change_id

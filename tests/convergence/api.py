@@ -65,8 +65,11 @@ class Line:
         return answer
 
     def is_old(self) -> bool:
-        """Say whether an answer comes from a copy of the vendor's database that is behind."""
-        return self.around.random() < self.trouble
+        """Say whether an answer comes from a copy of the vendor's database that is behind.
+
+        Where a scan tells of each change but once, nobody would ever look again.
+        """
+        return self.system.habits.lists_all and self.around.random() < self.trouble
 
     def _trouble(self, *, writes: bool) -> str:
         if writes and self.next_trouble:

@@ -10,7 +10,7 @@ from services.gateway.vendors.field_rules import FieldRule, KindRule
 from tests.convergence.canon import Canon
 from tests.convergence.habits import alike
 from tests.convergence.tables import Tables
-from tests.convergence.vendor import Kept, VendorSystem
+from tests.convergence.vendor import REFUSALS, Kept, VendorSystem
 from wedsync.model.changes import FieldState, ItemState
 from wedsync.model.values import nearest
 
@@ -58,9 +58,10 @@ def doubled(tables: Tables, link: Link, system: VendorSystem) -> Iterator[str]:
 
 
 def _is_parked(tables: Tables, link: Link, item: ItemState) -> bool:
-    """Say whether somebody must look at the record before it can be written to."""
+    """Say whether a vendor refuses the record, and somebody must look at it."""
     rows = [row for row in tables.deliveries.values() if row.key.item_id == item.item_id]
-    return any(row.key.link_id == link.link_id and row.state == "parked" and row.reason for row in rows)
+    parked = [row for row in rows if row.key.link_id == link.link_id and row.state == "parked"]
+    return any(refusal in row.reason for row in parked for refusal in REFUSALS)
 
 
 def _record_of(tables: Tables, link: Link, system: VendorSystem, item: ItemState) -> Kept | None:

@@ -224,9 +224,11 @@ class TimedDeliveries(MemoryDeliveries):
         for row in self._tables.due(key):
             self._tables.later(row.delivery_id, seconds)
 
-    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
+    async def stop(
+        self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None
+    ) -> None:
         """Stop trying."""
-        await super().stop(key, state=state, reason=reason, cause=cause)
+        await super().stop(key, state=state, reason=reason, cause=cause, upto=upto)
         self._tables.listed[place_of(key)] = reason
 
     def _owner(self, key: RecordKey) -> Owner:
@@ -253,9 +255,9 @@ class TimedLinks(MemoryLinks):
             for row in open_ones
         )
 
-    async def set_state(self, link: Link, *, active: bool, reason: str = "") -> None:
+    async def set_state(self, link: Link, *, active: bool, reason: str = "", believing: float = 0.0) -> None:
         """Pause a link or let it go on, at once."""
-        await super().set_state(link, active=active, reason=reason)
+        await super().set_state(link, active=active, reason=reason, believing=believing)
         self._tables.later(link.link_id, 0.0)
 
 

@@ -24,6 +24,8 @@ from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 
 UNSPEAKABLE = "what no vendor takes"
 """A text that the API of every vendor refuses, although its people may write it."""
+REFUSALS = ("such a text is not taken", "it belongs elsewhere")
+"""How vendors refuse what no retry can mend."""
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ class VendorSystem:
         if kept is not None and old:
             kept = replace(kept, fields={**kept.fields, **self._steps_before(kept)})
         if kept is not None and not kept.in_scope:
-            raise OutOfScope("it belongs elsewhere")
+            raise OutOfScope(REFUSALS[1])
         return self._shown(kept) if kept else None
 
     def find(self, marker: str) -> VendorRecord | None:
@@ -285,7 +287,7 @@ class VendorSystem:
 
     def _require_sense(self, values: Mapping[str, FieldValue]) -> None:
         if UNSPEAKABLE in values.values():
-            raise VendorRejected("such a text is not taken")
+            raise VendorRejected(REFUSALS[0])
 
     def _name(self) -> str:
         return f"r{self._number()}"

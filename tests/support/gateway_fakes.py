@@ -349,10 +349,13 @@ class MemoryDeliveries(DeliveryStore):
             row.seconds, row.reason = seconds, reason
             row.attempts -= untried
 
-    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
+    async def stop(
+        self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None
+    ) -> None:
         """Stop trying."""
         for row in self._memory.due(key):
-            row.state, row.reason = state, reason
+            if upto is None or row.sequence <= upto:
+                row.state, row.reason = state, reason
 
 
 def _due(commit: Commit, link: Link) -> DueRow:

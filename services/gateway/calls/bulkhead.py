@@ -44,14 +44,20 @@ class Bulkhead(Generic[Task]):
     async def claim(self, limit: int) -> list[Task]:
         """Claim tasks; what is one owner's too much is given back, and others' is claimed instead."""
         taken: list[Task] = []
-        for _ in range(_ROUNDS):
-            claimed = await self._claim(limit - len(taken), self._busy())
-            admitted = [task for task in claimed if self._admit(task.owner)]
-            taken += admitted
-            if len(admitted) == len(claimed):
-                break
-            kept = set(map(id, admitted))
-            await self._give_back([task for task in claimed if id(task) not in kept])
+        try:
+            for _ in range(_ROUNDS):
+                claimed = await self._claim(limit - len(taken), self._busy())
+                admitted = [task for task in claimed if self._admit(task.owner)]
+                taken += admitted
+                if len(admitted) == len(claimed):
+                    break
+                kept = set(map(id, admitted))
+                await self._give_back([task for task in claimed if id(task) not in kept])
+        except BaseException:
+            # Nobody will handle what was claimed so far: it waits for its lease to end, its places do not.
+            for task in taken:
+                self._leave(task.owner)
+            raise
         return taken
 
     async def handle(self, task: Task) -> None:

@@ -212,12 +212,17 @@ class Deliverer:
     async def _failed(self, held: Held, link: Link, attempt: Attempt, error: VendorError) -> None:
         self._report(link, error)
         error = await account_refused(self._ports, self._links, link, error)
-        await self._put_off(held.key, error, attempts=attempt.number, untried=isinstance(error, NotCalled))
+        untried, number = isinstance(error, NotCalled), attempt.number
+        await self._put_off(held.key, error, untried=untried, attempts=number, upto=held.sequence)
 
-    async def _put_off(self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1) -> None:
+    async def _put_off(
+        self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1, upto: int | None = None
+    ) -> None:
+        """Try again later, or park what is due; what was committed meanwhile may mend what is wrong."""
         verdict = after_failure(error, attempts=attempts, dice=random.random())  # noqa: S311 - jitter
         if isinstance(verdict, Park):
-            await self._store.stop(key, state=PARKED, reason=verdict.reason, cause=verdict.cause)
+            why = {"reason": verdict.reason, "cause": verdict.cause}
+            await self._store.stop(key, state=PARKED, upto=upto, **why)
         else:
             await self._store.postpone(
                 key, seconds=verdict.seconds, reason=str(error), cause=cause_of(error), untried=untried

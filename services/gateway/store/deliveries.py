@@ -105,6 +105,7 @@ _STOP = text("""
     SET state = :state, reason = :reason, cause = :cause, lease_until = '-infinity',
         closed_at = clock_timestamp()
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
+      AND sequence <= coalesce(CAST(:upto AS bigint), sequence)
 """)
 
 
@@ -217,10 +218,13 @@ class DeliveryStore:
         async with self._scope(key) as conn:
             await conn.execute(_POSTPONE, {**_names(key), **later})
 
-    async def stop(self, key: RecordKey, *, state: str, reason: str, cause: str = "") -> None:
-        """Stop trying: until a human looks (`parked`), or for good."""
+    async def stop(
+        self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None
+    ) -> None:
+        """Stop trying: until a human looks (`parked`), or for good; what came after `upto` goes on."""
+        outcome = {"state": state, "reason": reason, "cause": cause, "upto": upto}
         async with self._scope(key) as conn:
-            await conn.execute(_STOP, {**_names(key), "state": state, "reason": reason, "cause": cause})
+            await conn.execute(_STOP, {**_names(key), **outcome})
 
     def _scope(self, key: RecordKey) -> Any:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
