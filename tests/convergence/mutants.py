@@ -109,7 +109,6 @@ MUTANTS = (
     Mutant("what the vendor answers is not looked at", confirm, "_confirmed", _as_sent),
     Mutant("a rewriting is not remembered", confirm, "_confirmed", _rewriting_forgotten),
     Mutant("equivalences are ignored", FieldRule, "equivalent", _exactly),
-    Mutant("an old answer is believed", FieldRule, "goes_back", _no),
     Mutant("a write that landed late is left", inspect_record.Inspector, "_landed_late", _no),
     Mutant(
         "a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing
