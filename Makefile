@@ -38,7 +38,7 @@ setup: $(STAMP) ## make the virtual environment and install everything into it
 ##@ Prove it
 test: test-fast test-integration test-e2e test-faults-short ## all tests, the quick ones first
 
-test-fast: $(STAMP) ## unit, contract, property, architecture and simulation tests: no process, no network
+test-fast: $(STAMP) ## unit, contract, property, architecture, simulation and convergence tests: no network
 	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation tests/convergence)
 
 # The certification waits more than it works: three at a time.

@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 NAMESPACE = "wedsync"
 
 _CONNECT_SECONDS = 30.0
-_START_SECONDS = 30.0
 
 _APPLY, _PING, _RETIRE = b"a", b"p", b"r"
 
@@ -75,6 +74,7 @@ class WeddingActor:
         self._owner.retire()
         self._store.close()
         self._leases.close()
+        self._line.close()  # last: with it Ray sees the actor leave
 
 
 def _leave() -> None:
@@ -110,33 +110,34 @@ class ActorOnLine:
         return False
 
     def cut(self, lost: ActorLost) -> None:
-        """Give the line up; whoever waits for an answer learns why."""
+        """Give the actor up; whoever waits for an answer learns why."""
         self._lost = self._lost or lost
-        if self._line is not None:
-            self._line.close()
+        self._drop()
 
     async def _ask(self, request: bytes, seconds: float) -> bytes:
         try:
             async with asyncio.timeout(seconds), self._turn:
-                return await (await self._connected()).ask(request)
-        except ActorLost:
-            raise
-        except BaseException as error:
-            # Nobody would know which question the next answer belongs to.
-            lost = ActorLost(
-                f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else str(error)
-            )
-            self.cut(lost)
-            if isinstance(error, (TimeoutError, LineBroken)):
-                raise self._lost or lost from error
-            raise
+                return await self._exchange(request)
+        except TimeoutError as error:
+            raise ActorLost(f"no answer within {seconds:g} s") from error
+        except LineBroken as error:
+            raise self._lost or ActorLost(str(error)) from error
 
-    async def _connected(self) -> Line:
+    async def _exchange(self, request: bytes) -> bytes:
         if self._lost is not None:
             raise self._lost
-        if self._line is None:
-            self._line = await Line.open(await self._where(), self._key)
-        return self._line
+        try:
+            self._line = self._line or await Line.open(await self._where(), self._key)
+            return await self._line.ask(request)
+        except BaseException:
+            # Nobody would know which question the next answer belongs to: who asks again takes a new line.
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
 
 class RayActor(ActorOnLine):
@@ -168,7 +169,8 @@ class RayActor(ActorOnLine):
 
     def _ended(self, end: asyncio.Future[None]) -> None:
         if not end.cancelled():
-            self.cut(ActorLost(type(end.exception()).__name__))
+            error = end.exception()
+            self.cut(ActorLost(type(error).__name__ if error else "it has left"))
 
 
 class RayActors:

@@ -19,10 +19,12 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import math
 import secrets
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,6 +76,7 @@ class Switchboard:
         self._listener = socket.create_server((host, 0))
         self._lines = threading.BoundedSemaphore(_MAX_LINES)
         self._turn = threading.Lock()
+        self._closed = threading.Event()
 
     @property
     def address(self) -> Address:
@@ -82,19 +85,24 @@ class Switchboard:
         return Address(host, port)
 
     def serve(self) -> None:
-        """Take lines until `close`."""
+        """Take lines until `close`. Raises `OSError` when the system lets us take no more."""
         while True:
             try:
                 line, _ = self._listener.accept()
+            except ConnectionAbortedError:
+                continue  # it hung up before it was taken
             except OSError:
-                return
+                if self._closed.is_set():
+                    return
+                raise
             if self._lines.acquire(blocking=False):
                 threading.Thread(target=self._hold, args=(line,), name="line", daemon=True).start()
             else:
                 line.close()
 
     def close(self) -> None:
-        """Take no more lines."""
+        """Take no more lines; those there are go on."""
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -125,7 +133,8 @@ class Switchboard:
                 line.setsockopt(socket.IPPROTO_TCP, option, value)
         ours = secrets.token_bytes(_RANDOM)
         line.sendall(ours)
-        theirs, proof = _exactly(line, _RANDOM), _exactly(line, _PROOF)
+        until = time.monotonic() + _HELLO_SECONDS
+        theirs, proof = _exactly(line, _RANDOM, until), _exactly(line, _PROOF, until)
         if not hmac.compare_digest(proof, _proof(self._key, b"service", ours, theirs)):
             raise LineBroken("whoever called does not know the key")
         line.sendall(_proof(self._key, b"actor", ours, theirs))
@@ -184,13 +193,15 @@ def _read(line: socket.socket) -> bytes:
     return _exactly(line, _checked(_LENGTH.unpack(_exactly(line, _LENGTH.size))[0]))
 
 
-def _exactly(line: socket.socket, size: int) -> bytes:
+def _exactly(line: socket.socket, size: int, until: float = math.inf) -> bytes:
     data = bytearray(size)
     view, got = memoryview(data), 0
     while got < size:
         more = line.recv_into(view[got:])
         if not more:
             raise LineBroken("the other side hung up")
+        if time.monotonic() > until:
+            raise LineBroken("the other side takes too long")
         got += more
     return bytes(data)
 

@@ -166,6 +166,8 @@ class Courier:
         end = time.time_ns()
         self.failures = 0
         self._handed += facts
+        if len(self._handed) > _REMOVED_TOGETHER:
+            await self.remove()  # it bounds what waits for that
         # The batch is one physical act; each fact has a span of it in its own trace.
         attributes = {"wedsync.destination": self._destination.value, "wedsync.batch_size": len(facts)}
         for fact in facts:

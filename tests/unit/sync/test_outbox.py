@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.sync import outbox as outbox_module
 from services.sync.facts import Destination, Fact
 from services.sync.outbox import BATCH, Courier, Outbox
 from services.sync.records import Claim
@@ -163,6 +164,18 @@ async def test_what_was_handed_over_is_removed_together(post: Post) -> None:
     assert (post.peer.calls, post.table.removals) == (5, 0)
     await post.until(lambda: not post.table.rows, 1)
     assert post.table.removals == 1
+
+
+async def test_what_waits_for_its_removal_is_bounded(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a hand-over removes what has gathered before the next one begins."""
+    monkeypatch.setattr(outbox_module, "_REMOVED_TOGETHER", 2)
+    facts = [a_fact(number) for number in range(3)]
+    post.table.add(*facts)
+    for fact in facts:
+        post.courier.offer([fact])
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert not post.table.rows
 
 
 async def test_what_cannot_be_removed_is_handed_over_again(post: Post) -> None:
