@@ -488,6 +488,11 @@ class MemoryLinks(LinkStore):
         creates = [row for row in self._memory.intents if row.intent.kind is IntentKind.CREATE]
         return any(row.place == place and row.state != "confirmed" for row in creates)
 
+    async def item_of(self, link: Link, record_id: str) -> str | None:
+        """Return the item that a vendor record stands for."""
+        shadow = (await self.shadows(link, [record_id])).get(record_id)
+        return shadow.item_id if shadow else None
+
     async def shadows(self, link: Link, record_ids: Sequence[str]) -> dict[str, Shadow]:
         """Return the shadows of these records."""
         mine = [shadow for (owner, _), shadow in self._memory.shadows.items() if owner == link.link_id]

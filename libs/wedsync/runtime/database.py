@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import psycopg
+from psycopg.rows import dict_row
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,11 @@ from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable, WedSyncErr
 _SCOPE = text(
     "SELECT set_config('app.organizations', :organizations, true),"
     " set_config('app.weddings', :weddings, true)"
+)
+
+_SCOPE_NOW = (
+    "SELECT set_config('app.organizations', %(organizations)s, true),"
+    " set_config('app.weddings', %(weddings)s, true)"
 )
 
 _CONNECT_SECONDS = 5
@@ -88,6 +94,28 @@ class Database:
                 yield connection
                 await _commit(connection)
 
+    async def run(
+        self,
+        *statements: tuple[str, Mapping[str, Any]],
+        organizations: Iterable[str] = (),
+        weddings: Iterable[str] = (),
+    ) -> list[list[dict[str, Any]]]:
+        """Run statements as one transaction in one round trip; return the rows of each.
+
+        They are psycopg's, with `%(name)s` for a value. Scope and errors are those of `transaction`.
+        """
+        scope = {"organizations": _scope(organizations), "weddings": _scope(weddings)}
+        with _translated():
+            async with self.engine.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                driver = cast("psycopg.AsyncConnection[Any]", pooled.driver_connection)
+                try:
+                    return await _in_one_trip(driver, scope, statements)
+                except psycopg.Error:
+                    if driver.closed:
+                        await connection.invalidate()
+                    raise
+
     async def check(self) -> None:
         """Return if the database answers on a new connection; raise `Unavailable` if not."""
         try:
@@ -123,6 +151,20 @@ def _after_scheme(url: str | SecretStr) -> str:
     return rest
 
 
+async def _in_one_trip(
+    driver: psycopg.AsyncConnection[Any],
+    scope: Mapping[str, str],
+    statements: Sequence[tuple[str, Mapping[str, Any]]],
+) -> list[list[dict[str, Any]]]:
+    cursors = [driver.cursor(row_factory=dict_row, binary=True) for _ in statements]
+    async with driver.pipeline():
+        await driver.execute(_SCOPE_NOW, scope)
+        for cursor, (statement, values) in zip(cursors, statements, strict=True):
+            await cursor.execute(statement, values)
+        await driver.commit()
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
 def _scope(ids: Iterable[str]) -> str:
     members = sorted(set(ids))
     if any("," in member or not member for member in members):
@@ -150,24 +192,37 @@ def _translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise Overloaded("Every database connection is in use.", retry_after=_RETRY_SECONDS) from error
     except DBAPIError as error:
-        if (ours := _ours(error)) is None:
+        if (ours := _ours(error.orig, lost=_lost(error))) is None:
+            raise
+        raise ours from error
+    except psycopg.Error as error:
+        # Whether it was lost in COMMIT or before cannot be told.
+        lost = _without_state(error)
+        if (ours := _ours(error, lost=lost, metadata=UNKNOWN_OUTCOME if lost else None)) is None:
             raise
         raise ours from error
 
 
-def _ours(error: DBAPIError) -> WedSyncError | None:
+def _ours(
+    error: BaseException | None, *, lost: bool, metadata: Mapping[str, str] | None = None
+) -> WedSyncError | None:
     state = _sqlstate(error)
     if state == _STATEMENT_TIMEOUT:
         return DeadlineExceeded("A database statement took too long and was undone.")
-    if _lost(error) or state.startswith(_TRANSIENT):
-        return Unavailable("PostgreSQL cannot do this right now.", retry_after=_RETRY_SECONDS)
+    if lost or state.startswith(_TRANSIENT):
+        return Unavailable(
+            "PostgreSQL cannot do this right now.", metadata=metadata, retry_after=_RETRY_SECONDS
+        )
     return None
 
 
 def _lost(error: DBAPIError) -> bool:
-    no_state = isinstance(error.orig, psycopg.OperationalError) and not _sqlstate(error)
-    return error.connection_invalidated or no_state
+    return error.connection_invalidated or _without_state(error.orig)
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""
+def _without_state(error: BaseException | None) -> bool:
+    return isinstance(error, psycopg.OperationalError) and not _sqlstate(error)
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""

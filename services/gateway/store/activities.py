@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -11,13 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.deliver.confirm import UNKNOWN_ITEM, settled
 from services.gateway.records import RecordKey
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
-from services.gateway.store.deliveries import deliver_again
+from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
 from services.gateway.store.inbound import Activity
-from services.gateway.store.sql import CLAIM_SECONDS, first, rows
+from services.gateway.store.leases import scope_of
+from services.gateway.store.sql import CLAIM_SECONDS, records, rows
 from wedsync.clock import Clock
 from wedsync.model.changes import ChangeResult, Outcome
 from wedsync.model.codec import dump_result, load_change
 from wedsync.runtime.database import Database
+from wedsync.runtime.together import Together
 
 _CLAIM = text("""
     UPDATE gateway.vendor_activities a
@@ -36,25 +40,47 @@ _LOAD = text("""
     SELECT id, organization_id, wedding_id, link_id, item_id, change, attempts, trace_parent, backfill
     FROM gateway.vendor_activities WHERE id = ANY(:ids) ORDER BY created_at
 """)
-_RESOLVE = text("""
-    UPDATE gateway.vendor_activities
-    SET state = :state, result = :result, sequence = :sequence, committed_at = :committed_at,
-        resolved_at = clock_timestamp(), lease_until = '-infinity', reason = :reason
-    WHERE id = :id AND state = 'pending'
-    RETURNING trace_parent
-""")
+_RESOLVE = """
+    UPDATE gateway.vendor_activities v
+    SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
+        committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
+        reason = a.reason
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text)
+    WHERE v.id = a.id AND v.state = 'pending'
+    RETURNING v.id, v.trace_parent
+"""
 _RETRY = text("""
     UPDATE gateway.vendor_activities
     SET reason = :reason, lease_until = '-infinity',
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id = ANY(:ids)
 """)
-_SHOWN = text("""
-    SELECT fields FROM gateway.shadow_items WHERE link_id = :link_id AND item_id = :item_id FOR UPDATE
-""")
-_ADVANCE = text("""
-    UPDATE gateway.shadow_items SET fields = :fields WHERE link_id = :link_id AND item_id = :item_id
-""")
+_SHOWN = """
+    SELECT s.link_id, s.item_id, s.fields
+    FROM gateway.shadow_items s
+    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid) USING (link_id, item_id)
+    ORDER BY s.link_id, s.item_id FOR UPDATE OF s
+"""
+_ADVANCE = """
+    UPDATE gateway.shadow_items s SET fields = decode(a.fields, 'base64')
+    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, fields text)
+    WHERE s.link_id = a.link_id AND s.item_id = a.item_id
+"""
+_CORRECT = f"""
+    WITH asked AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS a
+        (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, {CORRECTION}))
+    {CORRECT} FROM asked ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of a change."""
+
+    activity: Activity
+    result: ChangeResult
+    corrected: bool
 
 
 class ActivityStore:
@@ -62,6 +88,7 @@ class ActivityStore:
 
     def __init__(self, database: Database, worker: Database, clock: Clock) -> None:
         self._database, self._worker, self._clock = database, worker, clock
+        self._resolve = Together[_Answer, None](self._resolve_all)
 
     async def claim(self, limit: int) -> list[Activity]:
         """Claim changes that wait to be sent, backfills last; of each record only the oldest."""
@@ -79,22 +106,7 @@ class ActivityStore:
 
         With `corrected`, the vendor's record is made due: it shows what is not the truth.
         """
-        async with self._database.transaction(
-            organizations=[activity.organization_id], weddings=[activity.wedding_id]
-        ) as conn:
-            resolved = await first(conn, _RESOLVE, _outcome(activity, result))
-            if resolved is None:
-                return
-            await _advance(conn, activity, result)
-            if corrected:
-                await deliver_again(
-                    conn,
-                    _key(activity),
-                    kind=activity.change.item_kind,
-                    cause=activity.change.change_id,
-                    at=self._clock.now(),
-                    trace_parent=resolved["trace_parent"],
-                )
+        await self._resolve(_Answer(activity, result, corrected))
 
     async def retry(self, activities: Sequence[Activity], *, seconds: float, reason: str) -> None:
         """Send changes again later."""
@@ -103,13 +115,66 @@ class ActivityStore:
         async with self._database.transaction(organizations=organizations) as conn:
             await conn.execute(_RETRY, {"ids": ids, "seconds": seconds, "reason": reason})
 
+    async def _resolve_all(self, answers: Sequence[_Answer]) -> list[Exception | None]:
+        scope = scope_of(_key(answer.activity) for answer in answers)
+        outcomes = records(_outcome(answer.activity, answer.result) for answer in answers)
+        async with self._database.transaction(**scope) as conn:
+            resolved = {str(row["id"]): row["trace_parent"] for row in await _read(conn, _RESOLVE, outcomes)}
+            fresh = [answer for answer in answers if answer.activity.change.change_id in resolved]
+            await _advance(conn, [answer for answer in fresh if _teaches(answer.result)])
+            wrong = [answer for answer in fresh if answer.corrected]
+            if wrong:
+                now = self._clock.now()
+                corrections = [_correction(each, resolved, now) for each in wrong]
+                await conn.exec_driver_sql(_CORRECT, records(corrections))
+        return [None] * len(answers)
 
-async def _advance(conn: AsyncConnection, activity: Activity, result: ChangeResult) -> None:
-    names = {"link_id": activity.link_id, "item_id": activity.item_id}
-    row = await first(conn, _SHOWN, names) if result.fields or result.reason == UNKNOWN_ITEM else None
-    if row is not None:
-        fields = settled(unpack_fields(row["fields"]), result)
-        await conn.execute(_ADVANCE, {**names, "fields": pack_fields(fields)})
+
+def _teaches(result: ChangeResult) -> bool:
+    return bool(result.fields) or result.reason == UNKNOWN_ITEM
+
+
+async def _advance(conn: AsyncConnection, answers: Sequence[_Answer]) -> None:
+    """Let what was taken be the base of the vendors' next edits."""
+    if not answers:
+        return
+    places = records(_place(answer.activity) for answer in answers)
+    before = {_of(row): unpack_fields(row["fields"]) for row in await _read(conn, _SHOWN, places)}
+    shown = dict(before)
+    for answer in answers:
+        place = answer.activity.link_id, answer.activity.item_id
+        if place in shown:
+            shown[place] = settled(shown[place], answer.result)
+    advanced = [
+        {"link_id": link_id, "item_id": item_id, "fields": pack_fields(fields)}
+        for (link_id, item_id), fields in shown.items()
+        if fields != before[link_id, item_id]
+    ]
+    if advanced:
+        await conn.exec_driver_sql(_ADVANCE, records(advanced))
+
+
+async def _read(conn: AsyncConnection, statement: str, values: dict[str, str]) -> Sequence[RowMapping]:
+    return (await conn.exec_driver_sql(statement, values)).mappings().all()
+
+
+def _of(row: RowMapping) -> tuple[str, str]:
+    return str(row["link_id"]), str(row["item_id"])
+
+
+def _place(activity: Activity) -> dict[str, str]:
+    return {"link_id": activity.link_id, "item_id": activity.item_id}
+
+
+def _correction(answer: _Answer, resolved: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    activity, cause = answer.activity, answer.activity.change.change_id
+    return {
+        **_place(activity),
+        "organization_id": activity.organization_id,
+        "wedding_id": activity.wedding_id,
+        "kind": activity.change.item_kind,
+        **correction_row(_key(activity), cause=cause, at=now, trace_parent=resolved[cause]),
+    }
 
 
 def _outcome(activity: Activity, result: ChangeResult) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.records import NO_OWNER, NOBODY, Busy, Owner, RecordKey, Shadow
 from services.gateway.store.blobs import pack
-from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import CLAIM_SECONDS, passed_by, rows
+from services.gateway.store.leases import SAVED, Held, ended, saved_row, scope_of
+from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records, rows
 from wedsync.model.changes import ItemState, Priority
 from wedsync.model.codec import dump_item
 from wedsync.model.ids import delivery_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
+from wedsync.runtime.together import Together
 
 LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Priority)}
 """The most urgent lane is 0."""
@@ -27,35 +28,48 @@ _LINKS = text("""
     SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
     WHERE wedding_id = ANY(:weddings) AND state <> 'ended'
 """)
-_PROJECT = text("""
+# Rows are locked in one order everywhere, so that two hand-overs cannot wait for each other in a circle.
+_PROJECT = """
     INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
-    VALUES (:wedding_id, :item_id, :kind, :sequence, :state)
+    SELECT wedding_id, item_id, kind, sequence, decode(state, 'base64')
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (wedding_id uuid, item_id uuid, kind text, sequence bigint, state text)
+    ORDER BY wedding_id, item_id
     ON CONFLICT (wedding_id, item_id) DO UPDATE
         SET sequence = excluded.sequence, state = excluded.state, updated_at = clock_timestamp()
         WHERE c.sequence < excluded.sequence
-""")
-_DUE = text("""
+"""
+_DUE_COLUMNS = """
     INSERT INTO gateway.vendor_deliveries
         (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
          trace_parent)
-    VALUES (:id, :created_at, :organization_id, :wedding_id, :link_id, :item_id, :item_kind, :change_id,
-            :sequence, :lane, :trace_parent)
-    ON CONFLICT DO NOTHING
-""")
+"""
+_DUE = f"""
+    {_DUE_COLUMNS}
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS a
+        (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
+         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text)
+    ON CONFLICT DO NOTHING RETURNING 1 AS new
+"""
+CORRECTION = "correction_id uuid, correction_cause uuid, correction_at timestamptz, correction_trace text"
+"""The columns of a row that also makes its record due, although nothing was committed."""
+CORRECT = f"""
+    {_DUE_COLUMNS}
+    SELECT correction_id, correction_at, organization_id, wedding_id, link_id, item_id, kind,
+           correction_cause, 0, {LANES[Priority.NORMAL]}, correction_trace
+"""
+"""Makes such records due: the vendor must be corrected."""
 # An edit of what was said goes only where it was said, or is about to be.
-_DUE_WHERE_TOLD = text("""
-    INSERT INTO gateway.vendor_deliveries
-        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
-         trace_parent)
-    SELECT CAST(:id AS uuid), :created_at, :organization_id, CAST(:wedding_id AS uuid), told.link_id,
-           told.item_id, :item_kind, CAST(:change_id AS uuid), :sequence, :lane, :trace_parent
-    FROM (SELECT link_id, item_id FROM gateway.shadow_items
-          WHERE link_id = CAST(:link_id AS uuid) AND item_id = CAST(:item_id AS uuid)
-          UNION
-          SELECT link_id, item_id FROM gateway.vendor_deliveries
-          WHERE link_id = CAST(:link_id AS uuid) AND item_id = CAST(:item_id AS uuid) AND state = 'due') told
-    ON CONFLICT DO NOTHING
-""")
+_DUE_WHERE_TOLD = f"""
+    {_DUE_COLUMNS}
+    SELECT a.* FROM json_to_recordset(%(rows)s::json) AS a
+        (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
+         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text)
+    WHERE EXISTS (SELECT FROM gateway.shadow_items s WHERE s.link_id = a.link_id AND s.item_id = a.item_id)
+       OR EXISTS (SELECT FROM gateway.vendor_deliveries v
+                  WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due')
+    ON CONFLICT DO NOTHING RETURNING 1 AS new
+"""
 _EVERYTHING = text("""
     SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items
     WHERE wedding_id = :wedding_id AND kind <> :said_once
@@ -80,20 +94,26 @@ _GIVE_BACK = text("""
     UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
-_ATTEMPT = text("""
-    UPDATE gateway.vendor_deliveries
+_ATTEMPT = """
+    UPDATE gateway.vendor_deliveries v
     SET attempts = attempts + 1, started_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
-    RETURNING attempts, trace_parent, created_at
-""")
+    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid)
+    WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due'
+    RETURNING v.link_id, v.item_id, v.attempts, v.trace_parent, v.created_at
+"""
 # What was parked for the record before is settled with it.
-_CLOSE = text("""
-    UPDATE gateway.vendor_deliveries
-    SET state = :state, reason = :reason, cause = '', called_at = :called_at, lease_until = '-infinity',
-        confirmed_at = CASE WHEN CAST(:called_at AS timestamptz) IS NULL THEN NULL ELSE clock_timestamp() END,
-        closed_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND state IN ('due', 'parked') AND sequence <= :sequence
-""")
+_CLOSE = f"""
+    WITH {SAVED.format(more="outcome text, reason text, called_at timestamptz, upto bigint")}, closed AS (
+        UPDATE gateway.vendor_deliveries v
+        SET state = d.outcome, reason = d.reason, cause = '', called_at = d.called_at,
+            lease_until = '-infinity', closed_at = clock_timestamp(),
+            confirmed_at = CASE WHEN d.called_at IS NULL THEN NULL ELSE clock_timestamp() END
+        FROM done d
+        WHERE v.link_id = d.link_id AND v.item_id = d.item_id AND v.state IN ('due', 'parked')
+          AND v.sequence <= d.upto
+    )
+    SELECT link_id, item_id FROM done
+"""
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
     SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
@@ -151,6 +171,8 @@ class DeliveryStore:
 
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
+        self._begin = Together[RecordKey, Attempt](self._begin_all)
+        self._close = Together[tuple[Held, dict[str, Any]], None](self._close_all)
 
     async def accept(self, commits: Sequence[Commit]) -> int:
         """Take over commits: projection where newer, one delivery per link; return how many are new.
@@ -161,11 +183,9 @@ class DeliveryStore:
         async with self._worker.transaction() as conn:
             links = await rows(conn, _LINKS, {"weddings": weddings})
         organizations = {str(link["organization_id"]) for link in links}
-        async with self._database.transaction(organizations=organizations, weddings=weddings) as conn:
-            # In one order everywhere, so that two hand-overs cannot wait for each other in a circle.
-            for commit in sorted(commits, key=lambda c: (c.wedding_id, c.item.item_id, c.sequence)):
-                await conn.execute(_PROJECT, _projection(commit))
-            return await _make_due(conn, commits, links)
+        statements = _take_over(commits, links)
+        _, *made = await self._database.run(*statements, organizations=organizations, weddings=weddings)
+        return sum(map(len, made))
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
@@ -182,13 +202,7 @@ class DeliveryStore:
 
     async def begin(self, key: RecordKey) -> Attempt:
         """Count one more try of everything due for the record; its trace is the newest commit's."""
-        async with self._scope(key) as conn:
-            due = await rows(conn, _ATTEMPT, _names(key))
-        newest = max(due, key=lambda row: row["created_at"], default=None)
-        return Attempt(
-            number=max((row["attempts"] for row in due), default=1),
-            trace_parent=newest["trace_parent"] if newest else "",
-        )
+        return await self._begin(key)
 
     async def close(
         self,
@@ -202,13 +216,9 @@ class DeliveryStore:
         called_at: datetime | None = None,
     ) -> None:
         """Record the outcome with what the vendor showed, and release the record."""
-        async with self._scope(held.key) as conn:
-            if shadow is not None:
-                await save_shadow(conn, held, shadow)
-            await confirm_intents(conn, held, [*echoed, *([intent_id] if intent_id else [])])
-            outcome = {"state": state, "reason": reason, "called_at": called_at, "sequence": held.sequence}
-            await conn.execute(_CLOSE, {**_names(held.key), **outcome})
-            await release(conn, held)
+        outcome = {"outcome": state, "reason": reason, "called_at": called_at, "upto": held.sequence}
+        intents = [*echoed, *([intent_id] if intent_id else [])]
+        await self._close((held, {**saved_row(held, shadow, intents), **outcome}))
 
     async def postpone(
         self, key: RecordKey, *, seconds: float, reason: str, cause: str = "", untried: bool = False
@@ -226,19 +236,35 @@ class DeliveryStore:
         async with self._scope(key) as conn:
             await conn.execute(_STOP, {**_names(key), **outcome})
 
+    async def _begin_all(self, keys: Sequence[RecordKey]) -> list[Attempt | Exception]:
+        [due] = await self._database.run((_ATTEMPT, records(map(_names, keys))), **scope_of(keys))
+        of_record: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for row in due:
+            of_record.setdefault((str(row["link_id"]), str(row["item_id"])), []).append(row)
+        return [_attempt(of_record.get((key.link_id, key.item_id), ())) for key in keys]
+
+    async def _close_all(self, closed: Sequence[tuple[Held, dict[str, Any]]]) -> list[Exception | None]:
+        all_held = [held for held, _ in closed]
+        rows_ = records(row for _, row in closed)
+        [done] = await self._database.run((_CLOSE, rows_), **scope_of(held.key for held in all_held))
+        return ended(all_held, done)
+
     def _scope(self, key: RecordKey) -> Any:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
 
 
-async def _make_due(conn: AsyncConnection, commits: Sequence[Commit], links: Sequence[Any]) -> int:
-    """Insert one delivery for each commit and link of its wedding; return how many are new."""
-    new = 0
+def _take_over(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[str, dict[str, str]]]:
+    """Return what takes over commits: the projection first, then a delivery for each link of the wedding."""
+    in_order = sorted(commits, key=lambda commit: commit.sequence)
+    newest = {(commit.wedding_id, commit.item.item_id): commit for commit in in_order}
+    statements = [(_PROJECT, records(map(_projection, newest.values())))]
     # Edits come after what they edit: only then it shows where that is about to be said.
     for statement, edits_message in ((_DUE, False), (_DUE_WHERE_TOLD, True)):
         concerned = [commit for commit in commits if commit.edits_message is edits_message]
         due = [_due(commit, link) for commit in concerned for link in links if _concerns(commit, link)]
-        new += (await conn.execute(statement, due)).rowcount if due else 0
-    return new
+        if due:
+            statements.append((statement, records(due)))
+    return statements
 
 
 async def deliver_everything(
@@ -252,17 +278,25 @@ async def deliver_everything(
     names = (organization_id, wedding_id, link_id, trace_parent, Priority.BULK)
     due = [_due_again(row, *names) for row in items]
     if due:
-        await conn.execute(_DUE, due)
+        await conn.exec_driver_sql(_DUE, records(due))
 
 
-async def deliver_again(
-    conn: AsyncConnection, key: RecordKey, *, kind: ItemKind, cause: str, at: datetime, trace_parent: str
-) -> None:
-    """Make one record due although nothing was committed: its vendor must be corrected."""
-    row = {"item_id": key.item_id, "kind": kind, "sequence": 0, "updated_at": at}
-    names = (key.organization_id, key.wedding_id, key.link_id, trace_parent, Priority.NORMAL)
-    due = _due_again(row, *names)
-    await conn.execute(_DUE, [{**due, "id": delivery_id(key.link_id, cause), "change_id": cause}])
+def correction_row(key: RecordKey, *, cause: str, at: datetime, trace_parent: str) -> dict[str, Any]:
+    """Return what `CORRECT` reads: the cause, as long as it is the same, corrects once."""
+    return {
+        "correction_id": delivery_id(key.link_id, cause),
+        "correction_cause": cause,
+        "correction_at": at,
+        "correction_trace": trace_parent,
+    }
+
+
+def _attempt(due: Sequence[Mapping[str, Any]]) -> Attempt:
+    newest = max(due, key=lambda row: row["created_at"], default=None)
+    return Attempt(
+        number=max((row["attempts"] for row in due), default=1),
+        trace_parent=newest["trace_parent"] if newest else "",
+    )
 
 
 def _due_again(

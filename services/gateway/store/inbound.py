@@ -13,32 +13,61 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.observe import Observation
 from services.gateway.records import NOBODY, Busy, Owner
 from services.gateway.store.blobs import pack
-from services.gateway.store.deliveries import deliver_again
+from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
 from services.gateway.store.doubts import doubt_delete
-from services.gateway.store.leases import Held, confirm_intents, release, save_shadow
-from services.gateway.store.sql import CLAIM_SECONDS, first, passed_by, rows
+from services.gateway.store.leases import SAVED, Held, ended, saved_row, scope_of
+from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records, rows
 from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.codec import dump_change
 from wedsync.model.ids import change_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
+from wedsync.runtime.together import Together
 
-_ENDPOINT = text("SELECT * FROM gateway.resolve_endpoint(:hash)")
-_KEY = text("""
-    INSERT INTO gateway.delivery_keys (organization_id, integration_id, key, webhook_id)
-    VALUES (:organization_id, :integration_id, :key, :webhook_id)
-    ON CONFLICT (integration_id, key)
-    DO UPDATE SET repeats = delivery_keys.repeats + 1, last_repeat_at = clock_timestamp()
-    RETURNING webhook_id
-""")
-_ACCEPT = text("""
-    INSERT INTO gateway.webhook_log
-        (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state, reason,
-         trace_parent, detected_at, event_name, wakes, cause, link_id, record_id, parent_id)
-    VALUES (:id, clock_timestamp(), :organization_id, :integration_id, :vendor, :origin, :delivery_key, :body,
-            :state, :reason, :trace_parent, :detected_at, :event_name, CAST(:wakes AS uuid[]), :cause,
-            :link_id, :record_id, :parent_id)
-""")
+_ENDPOINTS = """
+    SELECT asked.hash, e.organization_id, e.integration_id, e.vendor
+    FROM unnest(%(hashes)s::bytea[]) AS asked (hash)
+    CROSS JOIN LATERAL gateway.resolve_endpoint(asked.hash) e
+"""
+# A delivery that comes twice in one batch is kept once, like one that is known.
+_ACCEPT = """
+    WITH asked AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS r
+            (place int, id uuid, organization_id text, integration_id uuid, vendor text, origin text,
+             delivery_key text, body text, state text, reason text, trace_parent text,
+             detected_at timestamptz, event_name text, wakes uuid[], cause text, link_id uuid,
+             record_id text, parent_id uuid)
+    ), firsts AS (
+        SELECT DISTINCT ON (integration_id, delivery_key) organization_id, integration_id, delivery_key, id,
+               count(*) OVER (PARTITION BY integration_id, delivery_key) - 1 AS repeats
+        FROM asked WHERE delivery_key IS NOT NULL ORDER BY integration_id, delivery_key, place
+    ), keys AS (
+        INSERT INTO gateway.delivery_keys AS k
+            (organization_id, integration_id, key, webhook_id, repeats, last_repeat_at)
+        SELECT organization_id, integration_id, delivery_key, id, repeats,
+               CASE WHEN repeats > 0 THEN clock_timestamp() END
+        FROM firsts ORDER BY integration_id, delivery_key
+        ON CONFLICT (integration_id, key)
+        DO UPDATE SET repeats = k.repeats + excluded.repeats + 1, last_repeat_at = clock_timestamp()
+        RETURNING integration_id, key, webhook_id
+    ), known AS (
+        SELECT a.*, CASE WHEN a.delivery_key IS NULL THEN a.id ELSE k.webhook_id END AS known_as
+        FROM asked a LEFT JOIN keys k ON k.integration_id = a.integration_id AND k.key = a.delivery_key
+    ), kept AS (
+        INSERT INTO gateway.webhook_log
+            (id, accepted_at, organization_id, integration_id, vendor, origin, delivery_key, body, state,
+             reason, trace_parent, detected_at, event_name, wakes, cause, link_id, record_id, parent_id)
+        SELECT id, clock_timestamp(), organization_id, integration_id, vendor, origin, delivery_key,
+               decode(body, 'base64'), state, reason, trace_parent, detected_at, event_name, wakes, cause,
+               link_id, record_id, parent_id
+        FROM known WHERE known_as = id ORDER BY place
+    )
+    SELECT known_as FROM known ORDER BY place
+"""
+_OF_CHANGES = f"""
+    change_id uuid, webhook_id uuid, change text, trace_parent text, detected_at timestamptz,
+    backfill boolean, deletes boolean, hurries boolean, {CORRECTION}
+"""
 # A record that waits already will be read then, and one that is parked for the same reason is known; one
 # that is just being read may have been read too early.
 _SET_APART = text("""
@@ -75,30 +104,38 @@ _LOAD = text("""
            link_id, record_id, parent_id
     FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
 """)
-_FINISH = text("""
-    UPDATE gateway.webhook_log
-    SET state = :state, reason = :reason, cause = :cause, translated_at = clock_timestamp(),
+_FINISH = """
+    UPDATE gateway.webhook_log w
+    SET state = a.state, reason = a.reason, cause = a.cause, translated_at = clock_timestamp(),
         lease_until = '-infinity'
-    WHERE id = :id AND accepted_at = :accepted_at
-""")
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (id uuid, accepted_at timestamptz, state text, reason text, cause text)
+    WHERE w.id = a.id AND w.accepted_at = a.accepted_at
+"""
 _POSTPONE = text("""
     UPDATE gateway.webhook_log
     SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id = :id AND accepted_at = :accepted_at
 """)
-_ACTIVITY = text("""
-    INSERT INTO gateway.vendor_activities
-        (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change, state,
-         trace_parent, detected_at, backfill, deletes)
-    VALUES (:id, :organization_id, :wedding_id, :link_id, :item_id, :record_id, :generation, :webhook_id,
-            :change, 'pending', :trace_parent, :detected_at, :backfill, :deletes)
-""")
 # Changes of a record go in order: what waits before an edit of now is in nobody's way, and goes with it.
-_HURRY = text("""
-    UPDATE gateway.vendor_activities SET backfill = false
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'pending' AND backfill
-""")
+_COMMIT = f"""
+    WITH {SAVED.format(more=_OF_CHANGES)}, hurried AS (
+        UPDATE gateway.vendor_activities v SET backfill = false FROM done d
+        WHERE d.hurries AND v.link_id = d.link_id AND v.item_id = d.item_id
+          AND v.state = 'pending' AND v.backfill
+    ), kept AS (
+        INSERT INTO gateway.vendor_activities
+            (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change,
+             state, trace_parent, detected_at, backfill, deletes)
+        SELECT change_id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id,
+               decode(change, 'base64'), 'pending', trace_parent, detected_at, backfill, deletes
+        FROM done WHERE change_id IS NOT NULL
+    ), corrected AS (
+        {CORRECT} FROM done WHERE correction_id IS NOT NULL ON CONFLICT DO NOTHING
+    )
+    SELECT link_id, item_id FROM done
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,23 +230,44 @@ class Activity:
     backfill: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What became of a webhook."""
+
+    webhook: Received
+    state: str
+    reason: str = ""
+    cause: str = ""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {**_place(self.webhook), "state": self.state, "reason": self.reason, "cause": self.cause}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at a record brought, to be committed."""
+
+    held: Held
+    observation: Observation
+    change: Change | None
+    cause: Cause
+    echoed: Sequence[str]
+    again: bool
+
+
 class InboundStore:
     """The webhook log and the changes made of it."""
 
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
+        self._endpoint = Together[bytes, Endpoint | None](self._endpoints)
+        self._finish = Together[_End, None](self._finish_all)
+        self._commit = Together[_Seen, None](self._commit_all)
 
     async def endpoint(self, key_hash: bytes) -> Endpoint | None:
         """Return whose endpoint this is, None for an unknown key."""
-        async with self._database.transaction() as conn:
-            row = await first(conn, _ENDPOINT, {"hash": key_hash})
-        if row is None:
-            return None
-        return Endpoint(
-            organization_id=str(row["organization_id"]),
-            integration_id=str(row["integration_id"]),
-            vendor=row["vendor"],
-        )
+        return await self._endpoint(key_hash)
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[str]:
         """Commit webhooks to the log in one transaction; return the id each delivery is known by.
@@ -217,8 +275,8 @@ class InboundStore:
         That is the arrival's own id, or the id of the webhook that brought the same delivery first.
         """
         organizations = {arrival.endpoint.organization_id for arrival in arrivals}
-        async with self._database.transaction(organizations=organizations) as conn:
-            return await keep_arrivals(conn, arrivals)
+        [known] = await self._database.run((_ACCEPT, _arrival_rows(arrivals)), organizations=organizations)
+        return [str(row["known_as"] or "") for row in known]
 
     async def set_apart(
         self, arrivals: Sequence[Arrival], *, done: Received | None = None, reason: str = ""
@@ -228,8 +286,7 @@ class InboundStore:
         async with self._database.transaction(organizations=organizations) as conn:
             await conn.execute(_SET_APART, [_arrival_row(arrival) for arrival in arrivals])
             if done is not None:
-                outcome = {"state": "processed", "reason": reason, "cause": ""}
-                await conn.execute(_FINISH, {**_place(done), **outcome})
+                await conn.exec_driver_sql(_FINISH, records([_End(done, "processed", reason).row]))
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
@@ -250,9 +307,7 @@ class InboundStore:
 
     async def finish(self, webhook: Received, *, state: str, reason: str = "", cause: str = "") -> None:
         """Say what became of a webhook."""
-        async with self._database.transaction(organizations=[webhook.organization_id]) as conn:
-            outcome = {"state": state, "reason": reason, "cause": cause}
-            await conn.execute(_FINISH, {**_place(webhook), **outcome})
+        await self._finish(_End(webhook, state, reason, cause))
 
     async def postpone(
         self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False
@@ -276,47 +331,52 @@ class InboundStore:
 
         With `again` the record is made due: an old write of ours has landed late. Raises `TooManyDeletes`.
         """
-        key = held.key
-        async with self._database.transaction(
-            organizations=[key.organization_id], weddings=[key.wedding_id]
-        ) as conn:
-            if change is not None and change.kind is ChangeKind.DELETE:
-                await doubt_delete(conn, key.link_id)
-            await save_shadow(conn, held, observation.shadow)
-            await confirm_intents(conn, held, echoed)
-            if change is not None:
-                if not cause.backfill:
-                    await conn.execute(_HURRY, {"link_id": key.link_id, "item_id": key.item_id})
-                await conn.execute(_ACTIVITY, _activity_row(held, observation, change, cause))
-            if again:
-                shadow = observation.shadow
-                await deliver_again(
-                    conn,
-                    key,
-                    kind=shadow.kind,
-                    cause=change_id(key.link_id, key.item_id, shadow.generation),
-                    at=cause.detected_at,
-                    trace_parent=cause.trace_parent,
-                )
-            await release(conn, held)
+        seen = _Seen(held, observation, change, cause, echoed, again)
+        if change is None or change.kind is not ChangeKind.DELETE:
+            await self._commit(seen)
+            return
+        # Several deletes at a time are counted one after the other.
+        async with self._database.transaction(**scope_of([held.key])) as conn:
+            await doubt_delete(conn, held.key.link_id)
+            done = await conn.exec_driver_sql(_COMMIT, records([_seen_row(seen)]))
+            [outcome] = ended([held], [dict(row) for row in done.mappings()])
+            if outcome is not None:
+                raise outcome
+
+    async def _endpoints(self, hashes: Sequence[bytes]) -> list[Endpoint | Exception | None]:
+        [found] = await self._database.run((_ENDPOINTS, {"hashes": list(set(hashes))}))
+        known = {bytes(row["hash"]): _endpoint(row) for row in found}
+        return [known.get(key_hash) for key_hash in hashes]
+
+    async def _finish_all(self, ends: Sequence[_End]) -> list[Exception | None]:
+        organizations = {end.webhook.organization_id for end in ends}
+        rows = records(end.row for end in ends)
+        await self._database.run((_FINISH, rows), organizations=organizations)
+        return [None] * len(ends)
+
+    async def _commit_all(self, seen: Sequence[_Seen]) -> list[Exception | None]:
+        all_held = [each.held for each in seen]
+        scope = scope_of(held.key for held in all_held)
+        [done] = await self._database.run((_COMMIT, records(map(_seen_row, seen))), **scope)
+        return ended(all_held, done)
 
 
 async def keep_arrivals(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> list[str]:
     """Keep what is new within the caller's transaction; return the id each delivery is known by."""
-    known = [await _known_as(conn, arrival) for arrival in arrivals]
-    pairs = zip(arrivals, known, strict=True)
-    fresh = [_arrival_row(arrival) for arrival, as_ in pairs if as_ == arrival.webhook_id]
-    if fresh:
-        await conn.execute(_ACCEPT, fresh)
-    return known
+    known = await conn.exec_driver_sql(_ACCEPT, _arrival_rows(arrivals))
+    return [str(row["known_as"] or "") for row in known.mappings()]
 
 
-async def _known_as(conn: AsyncConnection, arrival: Arrival) -> str:
-    if arrival.delivery_key is None:
-        return arrival.webhook_id
-    key = {**_owner(arrival), "key": arrival.delivery_key, "webhook_id": arrival.webhook_id}
-    [row] = await rows(conn, _KEY, key)
-    return str(row["webhook_id"] or "")
+def _arrival_rows(arrivals: Sequence[Arrival]) -> dict[str, str]:
+    return records({"place": place, **_arrival_row(arrival)} for place, arrival in enumerate(arrivals))
+
+
+def _endpoint(row: Mapping[str, Any]) -> Endpoint:
+    return Endpoint(
+        organization_id=str(row["organization_id"]),
+        integration_id=str(row["integration_id"]),
+        vendor=row["vendor"],
+    )
 
 
 def _owner(arrival: Arrival) -> dict[str, Any]:
@@ -367,19 +427,25 @@ def _received(row: Mapping[Any, Any]) -> Received:
     )
 
 
-def _activity_row(held: Held, observation: Observation, change: Change, cause: Cause) -> dict[str, Any]:
+def _seen_row(seen: _Seen) -> dict[str, Any]:
+    held, shadow, cause, change = seen.held, seen.observation.shadow, seen.cause, seen.change
     return {
-        "id": change.change_id,
-        "organization_id": held.key.organization_id,
-        "wedding_id": held.key.wedding_id,
-        "link_id": held.key.link_id,
-        "item_id": held.key.item_id,
-        "record_id": observation.shadow.record_id,
-        "generation": observation.shadow.generation,
+        **saved_row(held, shadow, seen.echoed),
+        "change_id": change.change_id if change else None,
         "webhook_id": cause.webhook_id,
-        "change": pack(dump_change(change)),
-        "trace_parent": change.trace_parent,
+        "change": pack(dump_change(change)) if change else None,
+        "trace_parent": change.trace_parent if change else cause.trace_parent,
         "detected_at": cause.detected_at,
         "backfill": cause.backfill,
-        "deletes": change.kind is ChangeKind.DELETE,
+        "deletes": change is not None and change.kind is ChangeKind.DELETE,
+        # What waits of a record is known from its lease on.
+        "hurries": change is not None and held.pending and not cause.backfill,
+        **(_correction(held, seen) if seen.again else {}),
     }
+
+
+def _correction(held: Held, seen: _Seen) -> dict[str, Any]:
+    told = change_id(held.key.link_id, held.key.item_id, seen.observation.shadow.generation)
+    return correction_row(
+        held.key, cause=told, at=seen.cause.detected_at, trace_parent=seen.cause.trace_parent
+    )

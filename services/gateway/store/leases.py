@@ -1,23 +1,24 @@
-"""One vendor record at a time: its lease, its shadow, our intents, and what is committed under it."""
+"""One vendor record at a time: its lease, its shadow, our intents, and what is committed under it.
+
+Many records are worked on at once, so what is asked for at the same time is one transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.records import Intent, IntentKind, RecordKey, Shadow
 from services.gateway.store.blobs import pack_fields, unpack, unpack_fields
-from services.gateway.store.sql import first, rows
+from services.gateway.store.sql import records
 from wedsync.errors import StaleRevision
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
+from wedsync.runtime.together import Together
 
 LEASE_SECONDS = 20
 """Longer than the slowest vendor call; what a crash leaves behind is free again after it."""
@@ -25,62 +26,103 @@ LEASE_SECONDS = 20
 INTENT_SECONDS = 600
 """How long a write of unknown outcome may still land at the vendor; then an equal value is an edit."""
 
-_LEASE = text("""
+# Rows are locked in one order everywhere, so that two transactions cannot wait for each other in a circle.
+_LEASE = """
     INSERT INTO gateway.shadow_items AS s
         (organization_id, wedding_id, link_id, item_id, kind, fields, lease_token, lease_until)
-    VALUES (:organization_id, :wedding_id, :link_id, :item_id, :kind, :fields, :token,
-            clock_timestamp() + make_interval(secs => :seconds))
+    SELECT a.organization_id, a.wedding_id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), a.token,
+           clock_timestamp() + make_interval(secs => %(seconds)s)
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, fields text,
+         token uuid)
+    ORDER BY a.link_id, a.item_id
     ON CONFLICT (link_id, item_id) DO UPDATE
         SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
         WHERE s.lease_until < clock_timestamp()
     RETURNING link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-""")
-_PEEK = text("""
+"""
+_PEEK = """
     SELECT link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-    FROM gateway.shadow_items WHERE link_id = :link_id AND item_id = :item_id
-""")
-_INTENTS = text("""
-    SELECT id, kind, fields FROM gateway.delivery_intents
-    WHERE link_id = :link_id AND item_id = :item_id
-      AND state IN ('open', 'superseded') AND created_at > clock_timestamp() - make_interval(secs => :recent)
-    ORDER BY created_at
-""")
-_CONTEXT = text("""
-    SELECT EXISTS (SELECT 1 FROM gateway.vendor_activities
-                   WHERE link_id = :link_id AND item_id = :item_id
-                     AND (state = 'pending' OR sequence > coalesce(
-                         (SELECT sequence FROM gateway.canonical_items
-                          WHERE wedding_id = :wedding_id AND item_id = :item_id), 0))) AS pending,
-           (SELECT state FROM gateway.canonical_items
-            WHERE wedding_id = :wedding_id AND item_id = :item_id) AS item,
-           coalesce((SELECT sequence FROM gateway.canonical_items
-                     WHERE wedding_id = :wedding_id AND item_id = :item_id), 0) AS sequence
-""")
-_SAVE = text("""
-    UPDATE gateway.shadow_items
-    SET kind = :kind, record_id = :record_id, version = :version, generation = :generation, gone = :gone,
-        fields = :fields, updated_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND generation = :expected AND lease_token = :token
-""")
-_RELEASE = text("""
-    UPDATE gateway.shadow_items SET lease_token = NULL, lease_until = '-infinity'
-    WHERE link_id = :link_id AND item_id = :item_id AND lease_token = :token
-""")
-_SUPERSEDE = text("""
-    UPDATE gateway.delivery_intents SET state = 'superseded'
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'open'
-""")
-_INTEND = text("""
+    FROM gateway.shadow_items WHERE link_id = %(link_id)s AND item_id = %(item_id)s
+"""
+# A statement of its own after the lease: only then it sees what the holder before has committed.
+_CONTEXT = """
+    SELECT a.link_id, a.item_id, c.state AS item, coalesce(c.sequence, 0) AS sequence,
+           EXISTS (SELECT FROM gateway.vendor_activities v
+                   WHERE v.link_id = a.link_id AND v.item_id = a.item_id
+                     AND (v.state = 'pending' OR v.sequence > coalesce(c.sequence, 0))) AS pending,
+           ARRAY(SELECT i.id FROM gateway.delivery_intents i
+                 WHERE i.link_id = a.link_id AND i.item_id = a.item_id
+                   AND i.state IN ('open', 'superseded')
+                   AND i.created_at > clock_timestamp() - make_interval(secs => %(recent)s)
+                 ORDER BY i.created_at) AS intents
+    FROM json_to_recordset(%(rows)s::json) AS a (wedding_id uuid, link_id uuid, item_id uuid)
+    LEFT JOIN gateway.canonical_items c ON c.wedding_id = a.wedding_id AND c.item_id = a.item_id
+"""
+_INTENTS = "SELECT id, kind, fields FROM gateway.delivery_intents WHERE id = ANY(%(ids)s)"
+_RELEASE = """
+    UPDATE gateway.shadow_items s SET lease_token = NULL, lease_until = '-infinity'
+    FROM (SELECT * FROM json_to_recordset(%(rows)s::json) AS r (link_id uuid, item_id uuid, token uuid)
+          ORDER BY link_id, item_id) a
+    WHERE s.link_id = a.link_id AND s.item_id = a.item_id AND s.lease_token = a.token
+"""
+_SUPERSEDE = """
+    UPDATE gateway.delivery_intents i SET state = 'superseded'
+    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, token uuid)
+    JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
+    WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
+      AND i.link_id = a.link_id AND i.item_id = a.item_id AND i.state = 'open'
+"""
+_INTEND = """
     INSERT INTO gateway.delivery_intents (organization_id, id, link_id, item_id, kind, fields, state)
-    SELECT :organization_id, :id, :link_id, :item_id, :kind, :fields, 'open'
-    FROM gateway.shadow_items WHERE link_id = :link_id AND item_id = :item_id AND lease_token = :token
-      AND lease_until > clock_timestamp()
+    SELECT a.organization_id, a.id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), 'open'
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (organization_id text, id uuid, link_id uuid, item_id uuid, kind text, fields text, token uuid)
+    JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
+    WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
     RETURNING id
-""")
-_CONFIRM = text("""
-    UPDATE gateway.delivery_intents SET state = 'confirmed', closed_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND id = ANY(:ids)
-""")
+"""
+
+SAVED = """
+    asked AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS r
+            (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, token uuid, saves boolean,
+             expected bigint, kind text, record_id text, version text, generation bigint, gone boolean,
+             fields text, intents uuid[], {more})
+    ), mine AS MATERIALIZED (
+        SELECT s.link_id, s.item_id FROM gateway.shadow_items s JOIN asked a USING (link_id, item_id)
+        WHERE s.lease_token = a.token ORDER BY s.link_id, s.item_id FOR UPDATE OF s
+    ), saved AS (
+        UPDATE gateway.shadow_items s
+        SET kind = CASE WHEN a.saves THEN a.kind ELSE s.kind END,
+            record_id = CASE WHEN a.saves THEN a.record_id ELSE s.record_id END,
+            version = CASE WHEN a.saves THEN a.version ELSE s.version END,
+            generation = CASE WHEN a.saves THEN a.generation ELSE s.generation END,
+            gone = CASE WHEN a.saves THEN a.gone ELSE s.gone END,
+            fields = CASE WHEN a.saves THEN decode(a.fields, 'base64') ELSE s.fields END,
+            updated_at = CASE WHEN a.saves THEN clock_timestamp() ELSE s.updated_at END,
+            lease_token = NULL, lease_until = '-infinity'
+        FROM mine m JOIN asked a USING (link_id, item_id)
+        WHERE s.link_id = m.link_id AND s.item_id = m.item_id AND s.lease_token = a.token
+          AND (NOT a.saves OR s.generation = a.expected)
+        RETURNING s.link_id, s.item_id
+    ), done AS (
+        SELECT a.* FROM asked a LEFT JOIN saved s USING (link_id, item_id)
+        WHERE NOT a.saves OR s.link_id IS NOT NULL
+    ), confirmed AS (
+        UPDATE gateway.delivery_intents i SET state = 'confirmed', closed_at = clock_timestamp()
+        FROM (SELECT unnest(intents) AS id FROM done) d WHERE i.id = d.id
+    )"""
+"""The beginning of what ends the work on records: shadows are written by compare-and-set on lease and
+generation, intents are confirmed, records released. Whoever moved on meanwhile is not in `done`, and
+nothing of theirs is written; `more` are columns of the caller's own."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """Whether a record is still ours, as far as this process knows."""
+
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +139,14 @@ class Held:
     item: ItemState | None
     sequence: int
     """The newest commit the projection of the item has seen."""
+    hold: Hold = field(default_factory=Hold, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    key: RecordKey
+    kind: ItemKind
+    token: str
 
 
 class RecordLeases:
@@ -104,103 +154,112 @@ class RecordLeases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._take = Together[_Wanted, Held | None](self._take_all)
+        self._release = Together[Held, None](self._release_all)
+        self._intend = Together[tuple[Held, Intent], None](self._intend_all)
 
     async def take(self, key: RecordKey, kind: ItemKind) -> Held | None:
         """Lease the record; None while somebody else has it."""
-        token = new_id()
-        async with self._scope(key) as conn:
-            row = await first(conn, _LEASE, {**_names(key), **_fresh(kind, token)})
-            return await _held(conn, key, token, shadow_from(row)) if row is not None else None
+        return await self._take(_Wanted(key=key, kind=kind, token=new_id()))
 
     async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
         """Return the same without the lease, to see what would be decided; nothing can be saved with it."""
-        async with self._scope(key) as conn:
-            row = await first(conn, _PEEK, _names(key))
-            unknown = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
-            return await _held(conn, key, "", shadow_from(row) if row is not None else unknown)
+        names = {"link_id": key.link_id, "item_id": key.item_id}
+        peeked, context = await self._database.run((_PEEK, names), _context([key]), **scope_of([key]))
+        unknown = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
+        shadow = shadow_from(peeked[0]) if peeked else unknown
+        intents = await self._intents(context, [key])
+        return _held(key, "", shadow, context[0], intents)
 
     async def release(self, held: Held) -> None:
-        """Give the record back; harmless after the lease ran out."""
-        async with self._scope(held.key) as conn:
-            await conn.execute(_RELEASE, {**_names(held.key), "token": held.token})
+        """Give the record back; harmless after the lease ran out, and where it was committed and released."""
+        if not held.hold.released:
+            await self._release(held)
 
     async def intend(self, held: Held, intent: Intent) -> None:
         """Commit what is about to be written. Raises `StaleRevision` if the lease is lost."""
-        async with self._scope(held.key) as conn:
-            await conn.execute(_SUPERSEDE, _names(held.key))
-            values = {"id": intent.intent_id, "kind": intent.kind, "fields": pack_fields(intent.values)}
-            written = await conn.execute(
-                _INTEND,
-                {
-                    **_names(held.key),
-                    "organization_id": held.key.organization_id,
-                    "token": held.token,
-                    **values,
-                },
-            )
-            if written.first() is None:
-                raise StaleRevision("The lease of the vendor record ran out.")
+        await self._intend((held, intent))
 
-    def _scope(self, key: RecordKey) -> Any:
-        return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
+    async def _take_all(self, wanted: Sequence[_Wanted]) -> list[Held | Exception | None]:
+        # Of those who want the same record at the same time, the first gets it.
+        firsts = {_place(each.key): each for each in reversed(wanted)}
+        keys = [each.key for each in firsts.values()]
+        asked = {**records(_fresh(each) for each in firsts.values()), "seconds": LEASE_SECONDS}
+        leased, context = await self._database.run((_LEASE, asked), _context(keys), **scope_of(keys))
+        shadows = {_place_in(row): shadow_from(row) for row in leased}
+        contexts = {_place_in(row): row for row in context}
+        held_keys = [key for key in keys if _place(key) in shadows]
+        intents = await self._intents([contexts[_place(key)] for key in held_keys], held_keys)
 
+        def answer(each: _Wanted) -> Held | None:
+            place = _place(each.key)
+            if place not in shadows or firsts[place] is not each:
+                return None
+            return _held(each.key, each.token, shadows[place], contexts[place], intents)
 
-async def _held(conn: AsyncConnection, key: RecordKey, token: str, shadow: Shadow) -> Held:
-    intents = await rows(conn, _INTENTS, {**_names(key), "recent": INTENT_SECONDS})
-    [context] = await rows(conn, _CONTEXT, _names(key))
-    return Held(
-        key=key,
-        token=token,
-        shadow=shadow,
-        intents=[_intent(intent) for intent in intents],
-        pending=context["pending"],
-        item=load_item(unpack(context["item"])) if context["item"] is not None else None,
-        sequence=context["sequence"],
-    )
+        return [answer(each) for each in wanted]
 
+    async def _intents(self, contexts: Iterable[Mapping[str, Any]], keys: Sequence[RecordKey]) -> Any:
+        """Read the intents there are: mostly none."""
+        ids = [intent for context in contexts for intent in context["intents"]]
+        if not ids:
+            return {}
+        [found] = await self._database.run((_INTENTS, {"ids": ids}), **scope_of(keys))
+        return {row["id"]: _intent(row) for row in found}
 
-async def save_shadow(conn: AsyncConnection, held: Held, shadow: Shadow) -> None:
-    """Write the shadow by compare-and-set on its generation. Raises `StaleRevision` if it moved."""
-    saved = await conn.execute(
-        _SAVE,
-        {
-            **_names(held.key),
-            "token": held.token,
-            "expected": held.shadow.generation,
-            "kind": shadow.kind,
-            "record_id": shadow.record_id,
-            "version": shadow.version,
-            "generation": shadow.generation,
-            "gone": shadow.gone,
-            "fields": pack_fields(shadow.fields),
-        },
-    )
-    if saved.rowcount != 1:
-        raise StaleRevision("The vendor record's shadow moved on.")
+    async def _release_all(self, released: Sequence[Held]) -> list[Exception | None]:
+        places = records({**_names(held.key), "token": held.token} for held in released)
+        await self._database.run((_RELEASE, places), **scope_of(held.key for held in released))
+        return [None] * len(released)
+
+    async def _intend_all(self, intended: Sequence[tuple[Held, Intent]]) -> list[Exception | None]:
+        rows = records(_intent_row(held, intent) for held, intent in intended)
+        scope = scope_of(held.key for held, _ in intended)
+        _, written = await self._database.run((_SUPERSEDE, rows), (_INTEND, rows), **scope)
+        kept = {str(row["id"]) for row in written}
+        return [None if intent.intent_id in kept else _lost_lease() for _, intent in intended]
 
 
-async def confirm_intents(conn: AsyncConnection, held: Held, intent_ids: Sequence[str]) -> None:
-    """Close intents whose values the vendor has just shown."""
-    if intent_ids:
-        await conn.execute(_CONFIRM, {**_names(held.key), "ids": list(intent_ids)})
-
-
-async def release(conn: AsyncConnection, held: Held) -> None:
-    """Give the record back within the caller's transaction."""
-    await conn.execute(_RELEASE, {**_names(held.key), "token": held.token})
-
-
-def _names(key: RecordKey) -> dict[str, Any]:
+def saved_row(held: Held, shadow: Shadow | None, intents: Sequence[str]) -> dict[str, Any]:
+    """Return what `SAVED` reads of one record; without a shadow the record is only released."""
+    after = shadow or held.shadow
     return {
-        "organization_id": key.organization_id,
-        "wedding_id": key.wedding_id,
-        "link_id": key.link_id,
-        "item_id": key.item_id,
+        **_names(held.key),
+        "organization_id": held.key.organization_id,
+        "wedding_id": held.key.wedding_id,
+        "token": held.token,
+        "saves": shadow is not None,
+        "expected": held.shadow.generation,
+        "kind": after.kind,
+        "record_id": after.record_id,
+        "version": after.version,
+        "generation": after.generation,
+        "gone": after.gone,
+        "fields": pack_fields(after.fields) if shadow is not None else None,
+        "intents": list(intents),
     }
 
 
-def _fresh(kind: ItemKind, token: str) -> dict[str, Any]:
-    return {"kind": kind, "fields": pack_fields({}), "token": token, "seconds": LEASE_SECONDS}
+def ended(all_held: Iterable[Held], done: Iterable[Mapping[str, Any]]) -> list[Exception | None]:
+    """Return what became of each of the records that were to be saved; those that were are released."""
+    kept = {_place_in(row) for row in done}
+    return [_ended(held, kept) for held in all_held]
+
+
+def _ended(held: Held, kept: Container[tuple[str, str]]) -> Exception | None:
+    if _place(held.key) not in kept:
+        return StaleRevision("The vendor record's shadow moved on.")
+    held.hold.released = True
+    return None
+
+
+def scope_of(keys: Iterable[RecordKey]) -> dict[str, set[str]]:
+    """Return the scope of a transaction about these records."""
+    known = list(keys)
+    return {
+        "organizations": {key.organization_id for key in known},
+        "weddings": {key.wedding_id for key in known},
+    }
 
 
 def shadow_from(row: Any) -> Shadow:
@@ -216,6 +275,61 @@ def shadow_from(row: Any) -> Shadow:
         fields=unpack_fields(row["fields"]),
         expected=row["expected_record"] if row["record_id"] is None else None,
     )
+
+
+def _lost_lease() -> StaleRevision:
+    return StaleRevision("The lease of the vendor record ran out.")
+
+
+def _context(keys: Sequence[RecordKey]) -> tuple[str, dict[str, Any]]:
+    places = records({**_names(key), "wedding_id": key.wedding_id} for key in keys)
+    return _CONTEXT, {**places, "recent": INTENT_SECONDS}
+
+
+def _held(key: RecordKey, token: str, shadow: Shadow, context: Mapping[str, Any], intents: Any) -> Held:
+    return Held(
+        key=key,
+        token=token,
+        shadow=shadow,
+        intents=[intents[intent] for intent in context["intents"]],
+        pending=context["pending"],
+        item=load_item(unpack(context["item"])) if context["item"] is not None else None,
+        sequence=context["sequence"],
+    )
+
+
+def _place(key: RecordKey) -> tuple[str, str]:
+    return key.link_id, key.item_id
+
+
+def _place_in(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row["link_id"]), str(row["item_id"])
+
+
+def _names(key: RecordKey) -> dict[str, Any]:
+    return {"link_id": key.link_id, "item_id": key.item_id}
+
+
+def _fresh(wanted: _Wanted) -> dict[str, Any]:
+    return {
+        **_names(wanted.key),
+        "organization_id": wanted.key.organization_id,
+        "wedding_id": wanted.key.wedding_id,
+        "kind": wanted.kind,
+        "fields": pack_fields({}),
+        "token": wanted.token,
+    }
+
+
+def _intent_row(held: Held, intent: Intent) -> dict[str, Any]:
+    return {
+        **_names(held.key),
+        "organization_id": held.key.organization_id,
+        "token": held.token,
+        "id": intent.intent_id,
+        "kind": intent.kind,
+        "fields": pack_fields(intent.values),
+    }
 
 
 def _intent(row: Any) -> Intent:

@@ -19,10 +19,11 @@ from services.gateway.store.blobs import pack_fields
 from services.gateway.store.deliveries import deliver_everything
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
 from services.gateway.store.secrets import keep_secret
-from services.gateway.store.sql import first, rows
+from services.gateway.store.sql import first, records, rows
 from services.gateway.vendors.port import Account
 from wedsync.errors import FieldViolation, InvalidRequest, StaleRevision
 from wedsync.runtime.database import Database
+from wedsync.runtime.together import Together
 from wedsync.runtime.vault import Vault
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a name
@@ -80,7 +81,7 @@ _LINK = text("""
             :request_id)
     ON CONFLICT (organization_id, request_id) DO NOTHING RETURNING id
 """)
-LINKS = text("""
+_LINKS = """
     SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
            l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
            l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until, l.deletes_believed_until,
@@ -89,12 +90,17 @@ LINKS = text("""
     FROM gateway.wedding_vendor_integrations l
     JOIN gateway.vendor_integrations i
       ON i.organization_id = l.organization_id AND i.id = l.integration_id
+"""
+LINKS = text(f"""
+    {_LINKS}
     WHERE (CAST(:id AS uuid) IS NULL OR l.id = :id)
       AND (CAST(:request_id AS uuid) IS NULL OR l.request_id = :request_id)
       AND (CAST(:wedding_id AS uuid) IS NULL OR l.wedding_id = :wedding_id)
       AND (CAST(:integration_id AS uuid) IS NULL OR l.integration_id = :integration_id)
     ORDER BY l.created_at, l.id
 """)
+_LINKS_BY_ID = f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s) AND l.id = ANY(%(ids)s)"
+_LINKS_OF_ACCOUNT = f"{_LINKS} WHERE l.integration_id = ANY(%(ids)s) ORDER BY l.created_at, l.id"
 # What people say is the same on both sides; an item that is none of the wedding's is not taken.
 _EXPECT = text("""
     INSERT INTO gateway.shadow_items
@@ -125,10 +131,10 @@ _AWAITED = text("""
                      AND created_at > clock_timestamp() - make_interval(secs => :recent)) AS awaited
 """)
 _SHADOW_COLUMNS = "link_id, item_id, record_id, kind, version, generation, gone, fields, expected_record"
-_BY_RECORDS = text(f"""
+_BY_RECORDS = f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
-    WHERE link_id = :link_id AND record_id = ANY(:record_ids)
-""")
+    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, record_id text) USING (link_id, record_id)
+"""
 _BY_EXPECTATION = text(f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
     WHERE link_id = :link_id AND expected_record = :record_id AND record_id IS NULL
@@ -169,6 +175,9 @@ class LinkStore:
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
+        self._find = Together[tuple[Sequence[str], str], Link | None](self._find_all)
+        self._of_account = Together[tuple[str, str], list[Link]](self._of_accounts)
+        self._item_of = Together[tuple[Link, str], str | None](self._items_of)
 
     async def connect(
         self, *, organization_id: str, request_id: str, vendor: str, account: Account, endpoint_key: str
@@ -265,15 +274,15 @@ class LinkStore:
         integration_id: str | None = None,
     ) -> list[Link]:
         """Return the links of a wedding or of an integration, oldest first."""
+        if integration_id is not None and wedding_id is None and len(organizations) == 1:
+            return await self._of_account((organizations[0], integration_id))
         async with self._database.transaction(organizations=organizations) as conn:
             wanted = link_filter(wedding_id=wedding_id, integration_id=integration_id)
             return [link_from(row) for row in await rows(conn, LINKS, wanted)]
 
     async def find_link(self, organizations: Sequence[str], link_id: str) -> Link | None:
         """Return one link if one of the organizations owns it."""
-        async with self._database.transaction(organizations=organizations) as conn:
-            row = await first(conn, LINKS, link_filter(id=link_id))
-        return link_from(row) if row else None
+        return await self._find((tuple(organizations), link_id))
 
     async def set_state(self, link: Link, *, active: bool, reason: str = "", believing: float = 0.0) -> None:
         """Pause a link, saying why, or let it go on; whoever is looking at it meanwhile stops.
@@ -293,8 +302,7 @@ class LinkStore:
 
     async def item_of(self, link: Link, record_id: str) -> str | None:
         """Return the item that a vendor record stands for, None for a record not seen before."""
-        shadow = (await self.shadows(link, [record_id])).get(record_id)
-        return shadow.item_id if shadow else None
+        return await self._item_of((link, record_id))
 
     async def record_of(self, link: Link, item_id: str) -> Shadow | None:
         """Return the shadow of an item at this link, None if the vendor was never told of it."""
@@ -314,7 +322,7 @@ class LinkStore:
 
     async def shadows(self, link: Link, record_ids: Sequence[str]) -> dict[str, Shadow]:
         """Return the shadows of these records by record id, for a comparison without a lease."""
-        found = await self._shadows(link, _BY_RECORDS, {"record_ids": list(record_ids)})
+        found = await self._by_records([(link, record_id) for record_id in record_ids])
         return {shadow.record_id: shadow for shadow in found if shadow.record_id}
 
     async def present(self, link: Link) -> frozenset[str]:
@@ -322,6 +330,38 @@ class LinkStore:
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             found = await rows(conn, _PRESENT, {"link_id": link.link_id})
         return frozenset(row["record_id"] for row in found)
+
+    async def _find_all(self, wanted: Sequence[tuple[Sequence[str], str]]) -> list[Link | Exception | None]:
+        organizations = {organization for allowed, _ in wanted for organization in allowed}
+        names = {"organizations": list(organizations), "ids": list({link_id for _, link_id in wanted})}
+        [found] = await self._database.run((_LINKS_BY_ID, names), organizations=organizations)
+        links = {link.link_id: link for link in map(link_from, found)}
+
+        def allowed_one(allowed: Sequence[str], link_id: str) -> Link | None:
+            link = links.get(link_id)
+            return link if link is not None and link.organization_id in allowed else None
+
+        return [allowed_one(*each) for each in wanted]
+
+    async def _of_accounts(self, wanted: Sequence[tuple[str, str]]) -> list[list[Link] | Exception]:
+        organizations = {organization for organization, _ in wanted}
+        names = {"ids": list({integration_id for _, integration_id in wanted})}
+        [found] = await self._database.run((_LINKS_OF_ACCOUNT, names), organizations=organizations)
+        of_account: dict[tuple[str, str], list[Link]] = {}
+        for link in map(link_from, found):
+            of_account.setdefault((link.organization_id, link.integration_id), []).append(link)
+        return [of_account.get(each, []) for each in wanted]
+
+    async def _items_of(self, wanted: Sequence[tuple[Link, str]]) -> list[str | Exception | None]:
+        shadows = await self._by_records(wanted)
+        items = {(shadow.link_id, shadow.record_id): shadow.item_id for shadow in shadows}
+        return [items.get((link.link_id, record_id)) for link, record_id in wanted]
+
+    async def _by_records(self, wanted: Sequence[tuple[Link, str]]) -> list[Shadow]:
+        places = records({"link_id": link.link_id, "record_id": record_id} for link, record_id in wanted)
+        organizations = {link.organization_id for link, _ in wanted}
+        [found] = await self._database.run((_BY_RECORDS, places), organizations=organizations)
+        return [shadow_from(row) for row in found]
 
     def _sealed(self, account: Account, endpoint_key: str) -> bytes:
         credentials = {k: v for k, v in account.credentials.items() if k != WEBHOOK_SECRET}
@@ -397,7 +437,7 @@ async def _expect(conn: AsyncConnection, link: Link, match: Match) -> None:
         raise InvalidRequest(violations=[FieldViolation("matches", problem)])
 
 
-def link_from(row: RowMapping) -> Link:
+def link_from(row: Mapping[Any, Any]) -> Link:
     """Return the link a row of `LINKS` holds."""
     return Link(
         link_id=str(row["id"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -12,6 +12,7 @@ from services.gateway.store.sql import first, rows
 from wedsync import errors
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+from wedsync.runtime.together import Together
 from wedsync.runtime.vault import Vault
 
 MAX_VALID = 5
@@ -35,6 +36,10 @@ _VALID = text("""
     SELECT integration_id, id, secret FROM gateway.webhook_secrets
     WHERE integration_id = :integration_id AND valid_until > clock_timestamp() ORDER BY created_at DESC
 """)
+_VALID_OF = """
+    SELECT organization_id, integration_id, id, secret FROM gateway.webhook_secrets
+    WHERE integration_id = ANY(%(ids)s) AND valid_until > clock_timestamp() ORDER BY created_at DESC
+"""
 
 
 class SecretStore:
@@ -42,11 +47,11 @@ class SecretStore:
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
+        self._valid = Together[tuple[str, str], list[str]](self._valid_of)
 
     async def valid(self, organization_id: str, integration_id: str) -> list[str]:
         """Return the secrets that are valid now, the newest first."""
-        async with self._database.transaction(organizations=[organization_id]) as conn:
-            return await self._read(conn, integration_id)
+        return await self._valid((organization_id, integration_id))
 
     async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
         """Keep a secret that the vendor hands over, if none is valid yet; say whether it is valid now."""
@@ -78,9 +83,24 @@ class SecretStore:
                 )
         return valid
 
+    async def _valid_of(self, wanted: Sequence[tuple[str, str]]) -> list[list[str] | Exception]:
+        places = set(wanted)
+        organizations = {organization for organization, _ in places}
+        ids = [integration_id for _, integration_id in places]
+        [found] = await self._database.run((_VALID_OF, {"ids": ids}), organizations=organizations)
+        valid: dict[tuple[str, str], list[str]] = {place: [] for place in places}
+        for row in found:
+            place = row["organization_id"], str(row["integration_id"])
+            if place in valid:
+                valid[place].append(self._opened(row))
+        return [valid[place] for place in wanted]
+
     async def _read(self, conn: AsyncConnection, integration_id: str) -> list[str]:
         found = await rows(conn, _VALID, {"integration_id": integration_id})
-        return [self._vault.decrypt(row["secret"], _identity(row)).decode() for row in found]
+        return [self._opened(row) for row in found]
+
+    def _opened(self, row: Mapping[Any, Any]) -> str:
+        return self._vault.decrypt(row["secret"], _identity(row)).decode()
 
 
 async def keep_secret(conn: AsyncConnection, vault: Vault, place: Mapping[str, Any], secret: str) -> bool:

@@ -1,10 +1,12 @@
-"""Two short hands for reading rows."""
+"""Short hands for reading rows, and for sending many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import RowMapping, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,3 +33,17 @@ async def first(
 ) -> RowMapping | None:
     """Return the first row, None without one."""
     return (await conn.execute(statement, values or {})).mappings().first()
+
+
+def records(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the value `rows` of a statement that reads them by `json_to_recordset`.
+
+    One value costs a tenth of as many arrays as there are columns. Bytes travel as base64.
+    """
+    return {"rows": orjson.dumps(list(found), default=_as_base64).decode()}
+
+
+def _as_base64(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
