@@ -11,8 +11,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-Row = Mapping[str, str | int | float]
-"""What one case found out: its settings first, then its figures."""
+Row = Mapping[str, Any]
+"""What one case found out: its settings first, then its figures; a figure may have parts."""
 
 _PIPED_WIDTH = 240
 
@@ -43,6 +43,7 @@ def machine() -> dict[str, Any]:
 def show(title: str, rows: Sequence[Row]) -> None:
     """Print a scenario's table; a column is there if any case has it."""
     console = Console(width=None if os.isatty(1) else _PIPED_WIDTH, highlight=False)
+    rows = [_flat(row) for row in rows]
     columns = dict.fromkeys(name for row in rows for name in row)
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
     for name in columns:
@@ -50,6 +51,16 @@ def show(title: str, rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(*(_text(row.get(name, "")) for name in columns))
     console.print(table)
+
+
+def _flat(row: Row) -> Row:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name.replace('_', ' ')} {part}": each for part, each in _flat(value).items()}
+        else:
+            flat[name.replace("_", " ")] = "; ".join(value) if isinstance(value, list) else value
+    return flat
 
 
 def _text(value: str | float) -> str:
