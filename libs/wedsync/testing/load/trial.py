@@ -29,6 +29,7 @@ _SHOWN = 5
 class Result:
     """What one load found out."""
 
+    start: float
     planned: int
     rate: float
     seconds: float
@@ -39,6 +40,11 @@ class Result:
     calls: Mapping[str, int]
     memory: Mapping[str, float]
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing that was accepted is lost, and nothing was done twice."""
+        return not self.verdict.lost and not self.verdict.doubled
 
     @property
     def accepted(self) -> int:
@@ -103,6 +109,7 @@ class Trials:
         verdict = judge(origins, sends, outcomes, evidence, start=start)
         accepted = sum(outcome.accepted for outcome in outcomes)
         return Result(
+            start=start,
             planned=len(sends),
             rate=len(sends) / sends[-1].after if sends else 0.0,
             seconds=max(verdict.last - start, sends[-1].after if sends else 0.0),
