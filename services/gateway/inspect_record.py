@@ -10,6 +10,7 @@ from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
+from services.gateway.shown import Word, weigh
 from services.gateway.stops import deletes_doubted
 from services.gateway.store.doubts import TooManyDeletes
 from services.gateway.store.inbound import Cause, InboundStore
@@ -71,8 +72,11 @@ class Inspector:
         self._ports, self._links, self._leases = ports, links, leases
         self._inbound, self._telemetry, self._clock = inbound, telemetry, clock
 
-    async def look(self, link: Link, record_id: str, cause: Cause) -> Seen:
-        """Read the record and commit what is new. Raises `VendorError`, `LinkStopped` included."""
+    async def look(self, link: Link, record_id: str, cause: Cause, shown: VendorRecord | None = None) -> Seen:
+        """Read the record and commit what is new. Raises `VendorError`, `LinkStopped` included.
+
+        What a webhook has `shown` of it is taken instead of a reading where that is as sure.
+        """
         port = await self._ports.open(link)
         known = await self._links.item_of(link, record_id)
         kind = ItemKind.TIMELINE_EVENT
@@ -86,7 +90,7 @@ class Inspector:
         try:
             if held.shadow.present and held.shadow.record_id != record_id:
                 raise RecordBusy("its item was made anew under another record meanwhile", retry_after=0.0)
-            return await self._compare(held, link, port, record_id, cause)
+            return await self._compare(held, link, port, record_id, cause, shown)
         finally:
             await self._leases.release(held)
 
@@ -124,8 +128,20 @@ class Inspector:
             await self._commit(held, link, observation, record, own)
         return None
 
-    async def _compare(self, held: Held, link: Link, port: VendorPort, record_id: str, cause: Cause) -> Seen:
-        record = await port.read(record_id)
+    async def _compare(
+        self,
+        held: Held,
+        link: Link,
+        port: VendorPort,
+        record_id: str,
+        cause: Cause,
+        shown: VendorRecord | None,
+    ) -> Seen:
+        versions, rules = self._ports.manifest(link.vendor).versions, self._rules(link, held, shown)
+        word = weigh(held.shadow, shown, versions, rules)
+        if word is Word.KNOWN:
+            return Seen()
+        record = shown if word is Word.NEWS else await port.read(record_id)
         observation = self._observed(held, link, record)
         ours = echoed(held.shadow, held.intents, record, self._rules(link, held, record))
         change_id = await self._commit(held, link, observation, record, cause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from services.gateway.calls.calls import Calls
 from services.gateway.records import Link
@@ -12,7 +12,14 @@ from services.gateway.store.links import LinkStore
 from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.manifest import Manifest, Vendor
-from services.gateway.vendors.port import PushPort, VendorPort, VendorRejected, VendorResting
+from services.gateway.vendors.port import (
+    PushPort,
+    ShowingPort,
+    VendorPort,
+    VendorRecord,
+    VendorRejected,
+    VendorResting,
+)
 from wedsync.model.items import ItemKind
 
 _KEPT = 512
@@ -73,6 +80,14 @@ class Ports:
     async def pusher(self, link: Link) -> PushPort:
         """Return the adapter of a link whose vendor has push channels: then it is a `PushPort` too."""
         return cast("PushPort", await self.open(link))
+
+    async def shown(self, link: Link, event: Mapping[str, Any]) -> Mapping[str, VendorRecord]:
+        """Return the records that a webhook event shows as a whole, by their ids."""
+        inbound = self.manifest(link.vendor).inbound
+        if inbound is None or not inbound.whole_records:
+            return {}
+        port = cast("ShowingPort", await self.open(link))
+        return {record.record_id: record for record in port.shown(event)}
 
     async def build(self, link: Link) -> VendorPort:
         """Return a new adapter for a link that may not exist yet."""

@@ -1,9 +1,10 @@
-"""A webhook becomes looks at the records it points at. Thin or fat, it is only a hint."""
+"""A webhook becomes looks at the records it points at; one that shows them whole may spare the reading."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -24,6 +25,7 @@ from services.gateway.vendors.port import (
     OutOfScope,
     VendorAuthFailed,
     VendorError,
+    VendorRecord,
     VendorUnavailable,
 )
 from wedsync.runtime.traceparent import within
@@ -99,10 +101,11 @@ class Translator:
                 return await self._look(webhook, link, [webhook.record_id])
             event: Mapping[str, Any] = orjson.loads(webhook.body)
             decisions, record_ids = port.decisions(event), port.hints(event)
+            shown = await self._ports.shown(link, event)
         if not link.active:
             decisions = ()
         decided = [await self._decide(webhook, link, decision) for decision in decisions]
-        return [*decided, *await self._look(webhook, link, record_ids)]
+        return [*decided, *await self._look(webhook, link, record_ids, shown)]
 
     async def _wake(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
         """Ask the vendor now what moved: the webhook only says that something did."""
@@ -118,7 +121,11 @@ class Translator:
             return await self._decisions.decide(link, decision, webhook.parent_id or webhook.webhook_id)
 
     async def _look(
-        self, webhook: Received, link: Link, record_ids: Sequence[str]
+        self,
+        webhook: Received,
+        link: Link,
+        record_ids: Sequence[str],
+        shown: Mapping[str, VendorRecord] = MappingProxyType({}),
     ) -> list[Seen | str | Trouble]:
         """Look at each record by itself; once the vendor is away, the rest are not even tried."""
         seen: list[Seen | str | Trouble] = []
@@ -128,7 +135,7 @@ class Translator:
             try:
                 if away is not None:
                     raise away
-                seen.append(await self._look_at(webhook, link, record_id))
+                seen.append(await self._look_at(webhook, link, record_id, shown.get(record_id)))
             except OutOfScope:
                 continue
             except VendorError as met:
@@ -137,7 +144,9 @@ class Translator:
                 seen.append(Trouble(link=link, record_id=record_id, error=error))
         return seen
 
-    async def _look_at(self, webhook: Received, link: Link, record_id: str) -> Seen:
+    async def _look_at(
+        self, webhook: Received, link: Link, record_id: str, shown: VendorRecord | None
+    ) -> Seen:
         cause = Cause(
             trace_parent=webhook.trace_parent,
             detected_at=webhook.accepted_at,
@@ -145,7 +154,7 @@ class Translator:
         )
         # The vendor is asked on behalf of this webhook: the call belongs to its trace.
         with within(webhook.trace_parent), contained():
-            return await self._inspector.look(link, record_id, cause)
+            return await self._inspector.look(link, record_id, cause, shown)
 
     async def _failed(self, webhook: Received, error: VendorError) -> None:
         verdict = after_failure(error, attempts=webhook.attempts, dice=random.random())  # noqa: S311 - jitter

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.gateway.vendors.manifest import VENDORS, Manifest, ManifestError, load_manifest
-from services.gateway.vendors.port import PushPort, VendorPort
+from services.gateway.vendors.port import PushPort, ShowingPort, VendorPort
 
 ROOT = Path(__file__).parents[2]
 BENCHES = Path(__file__).parent / "vendors"
@@ -62,7 +62,8 @@ def _adapter(path: Path, manifest: Manifest) -> Iterator[str]:
     tree = ast.parse(path.read_text("utf-8"))
     if not any(isinstance(node, ast.FunctionDef) and node.name == "create_adapter" for node in tree.body):
         yield f"{_named(path)}:1: has no entry point: define create_adapter(http, manifest, account, scope)"
-    ports = (VendorPort, PushPort) if manifest.push else (VendorPort,)
+    shows = manifest.inbound is not None and manifest.inbound.whole_records
+    ports = [VendorPort, *[PushPort] * bool(manifest.push), *[ShowingPort] * shows]
     yield from _lacking(path, tree, "scan", {name: doc for port in ports for name, doc in _methods(port)})
     yield from _unwritten(path, tree)
 

@@ -19,6 +19,7 @@ from services.gateway.deliver.plan import (
 )
 from services.gateway.deliver.retry import Park, after_failure, cause_of
 from services.gateway.deliver.shortfall import shortfall
+from services.gateway.deliver.unread import last_seen
 from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
 from services.gateway.poison import contained
@@ -150,6 +151,8 @@ class Deliverer:
     async def _write(self, held: Held, link: Link, item: ItemState | None, trace_parent: str) -> None:
         """Read, compare, write: never over a record that moved since its shadow."""
         port = await self._ports.open(link)
+        if await self._written_unread(held, link, item, port):
+            return
         record = await self._read(held, link, port)
         rules = self._ports.rules(link.vendor, item.kind if item else held.shadow.kind)
         shadow, seen = held.shadow, list[str]()
@@ -179,6 +182,20 @@ class Deliverer:
         else:
             job = _Job(held=held, item=item, port=port, rules=rules, echoed=seen)
             await self._carry_out(job, plan, record, shadow)
+
+    async def _written_unread(self, held: Held, link: Link, item: ItemState | None, port: VendorPort) -> bool:
+        """Write without a reading where the vendor itself refuses to write over what moved."""
+        rules = self._ports.rules(link.vendor, item.kind) if item else None
+        if item is None or rules is None:
+            return False
+        write = plan_delivery(item, held.shadow, rules)
+        versions = self._ports.manifest(link.vendor).versions
+        record = last_seen(held.shadow, held.intents, write, versions)
+        if record is None or isinstance(write, Rest):
+            return False
+        job = _Job(held=held, item=item, port=port, rules=rules, echoed=())
+        await self._carry_out(job, write, record, held.shadow)
+        return True
 
     async def _read(self, held: Held, link: Link, port: VendorPort) -> VendorRecord | None:
         if held.shadow.present and held.shadow.record_id is not None:

@@ -98,6 +98,8 @@ class Inbound:
     handshake: Handshake | None = None
     echoed_parameter: str = ""
     """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
+    whole_records: bool = False
+    """Whether an event shows its record as a whole, with its version."""
     echoed_header: str = ""
     """A header that only a trial of the address has: it holds the secret, and is the answer."""
 
@@ -164,6 +166,7 @@ def read_inbound(data: Mapping[str, Any], folder: Path) -> Inbound:
         ignores_other_events=data.get("other_events") == "ignore",
         accepted_status=data.get("accepted_status", 202),
         form_field=data.get("form_field", ""),
+        whole_records=data.get("whole_records", False),
         by_address=data["scheme"] == "endpoint_key",
         signature=read_signature(data["signature"]) if "signature" in data else None,
         channel=_channel(data["channel"]) if "channel" in data else None,

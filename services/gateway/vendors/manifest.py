@@ -16,6 +16,7 @@ from services.gateway.vendors.inbound import Inbound, inbound_contradictions, re
 from services.gateway.vendors.manifest_yaml import Document, ManifestError, read_document
 from services.gateway.vendors.port import Account, VendorPort
 from services.gateway.vendors.rate_limit import RateLimit, read_rate_limit
+from services.gateway.vendors.versions import OPAQUE, Versions
 from wedsync.model.items import CATALOGUE, VENDOR_KINDS, FieldSpec, ItemKind
 
 __all__ = [
@@ -115,6 +116,7 @@ class Manifest:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     push: Push | None = None
     """None where the vendor has no channels."""
+    versions: Versions = OPAQUE
 
     def rule(self, kind: ItemKind, path: str) -> FieldRule | None:
         """Return the field's rule, None where this vendor does not map it."""
@@ -200,6 +202,9 @@ def _contradictions(document: Document, folder: str) -> Iterator[str]:
     if data["vendor"] != folder:
         yield document.problem(["vendor"], f"is {data['vendor']!r}: write the folder's name, {folder!r}")
     yield from inbound_contradictions(document)
+    if data.get("inbound", {}).get("whole_records") and not data.get("versions", {}).get("rise"):
+        cure = "write rise: true under versions, or leave it out"
+        yield document.problem(["inbound", "whole_records"], f"needs versions that tell old from new: {cure}")
     yield from _poll_contradictions(document)
     yield from _push_contradictions(document)
     yield from _auth_contradictions(document, data["auth"])
@@ -303,6 +308,7 @@ def _manifest(data: Mapping[str, Any], folder: Path) -> Manifest:
         poll=Poll(**data["poll"]),
         push=Push(**data["push"]) if "push" in data else None,
         rate_limit=read_rate_limit(data["rate_limit"]),
+        versions=Versions(**data.get("versions", {})),
         kinds={ItemKind(kind): _kind(ItemKind(kind), rules, data) for kind, rules in data["kinds"].items()},
         scope=dict(data["scope"]),
         settings={name: Setting(**entry) for name, entry in data.get("settings", {}).items()},

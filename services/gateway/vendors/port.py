@@ -2,7 +2,8 @@
 
 RECORD    what the vendor keeps as one thing: an event, a job, a calendar resource
 RECORD ID the vendor's name of it, unique within a link; opaque to everyone but the adapter
-VERSION   the vendor's own change marker of a record (ETag, `modified`); opaque, compared for equality only
+VERSION   the vendor's own change marker of a record (ETag, `modified`); opaque, compared for equality only,
+          unless the manifest says under `versions` that it is more
 SCOPE     the part of the vendor's data a link joins to a wedding: one calendar, one job
 CURSOR    where the next scan goes on; a JSON object, opaque to everyone but the adapter
 MARKER    our item id as the vendor keeps it for us, by which a create of ours is found again
@@ -134,6 +135,18 @@ class PushPort(Protocol):
         ...
 
 
+class ShowingPort(Protocol):
+    """What an adapter offers besides `VendorPort` where its manifest has `whole_records` under `inbound`."""
+
+    def shown(self, event: Mapping[str, Any]) -> Sequence[VendorRecord]:
+        """Return the records of `hints` that a webhook event shows as a whole, as they were at their version.
+
+        Not those that it says are deleted, nor what cannot be understood: these are read. May be late or
+        a repetition: what still counts is the engine's business.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What a person decided about a conflict inside the vendor's own system, by a button or the like."""
@@ -180,8 +193,10 @@ class VendorPort(Protocol):
     async def update(self, record: VendorRecord, values: Mapping[str, FieldValue]) -> VendorRecord:
         """Write the values into the record just read; return it as the vendor now shows it.
 
-        Everything of `record.native` that is not in `values` stays. Raises `VersionMismatch` if the
-        record moved since (where the vendor can tell), `RecordGone` if it is no more.
+        Everything of `record.native` that is not in `values` stays. Where the manifest says that versions
+        guard writes, the record may be as it was last seen instead, and `native` None.
+        Raises `VersionMismatch` if the record moved since (where the vendor can tell), `RecordGone` if it
+        is no more.
         """
         ...
 
@@ -192,7 +207,7 @@ class VendorPort(Protocol):
     def hints(self, event: Mapping[str, Any]) -> Sequence[str]:
         """Return the record ids a webhook event points at. Raises `VendorGarbage` if it makes no sense.
 
-        An event is a hint: the engine reads the records itself.
+        An event is a hint: the engine reads the records itself, unless `ShowingPort` shows them.
         """
         ...
 
