@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from tests.bench.figures import Row, machine, show
-from tests.bench.registry import SCENARIOS, SITE, about, load
+from tests.bench.registry import EVERY, SCENARIOS, SITE, about, load
 from tests.bench.site import Site, a_site
 from tests.bench.whole import Wanted, Whole
 from tests.support.processes import descendants
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _run(asked: argparse.Namespace, home: Path) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine(), "scenarios": {}, "broken": {}}
-    names = asked.scenarios or list(SCENARIOS)
+    names = asked.scenarios or list(EVERY)
     async with contextlib.AsyncExitStack() as opened:
         whole = Whole(home, _wanted(asked))
         opened.push_async_callback(whole.stop)

@@ -9,7 +9,13 @@ from typing import Any, Protocol, cast
 from tests.bench.figures import Row
 
 WHOLE: Mapping[str, str] = {
+    "accept": "tests.bench.accept",
     "steady": "tests.bench.steady",
+    "knee": "tests.bench.knee",
+    "burst": "tests.bench.burst",
+    "memory": "tests.bench.memory",
+    "scale": "tests.bench.scale",
+    "emergency": "tests.bench.emergency",
 }
 """Webhooks through the whole system."""
 SITE: Mapping[str, str] = {
@@ -20,7 +26,9 @@ SITE: Mapping[str, str] = {
     "history": "tests.bench.history",
 }
 """Changes sent to the sync service alone."""
-SCENARIOS: Mapping[str, str] = {**WHOLE, **SITE}
+EVERY: Mapping[str, str] = {**WHOLE, **SITE}
+"""What runs where nothing is named."""
+SCENARIOS: Mapping[str, str] = {**EVERY, "smoke": "tests.bench.smoke"}
 
 
 class Scenario(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
+import psutil
 import psycopg
 
 from services.launcher.units import Program
@@ -22,14 +23,14 @@ from tests.bench.system import notes
 from wedsync.runtime.embedded.process import Launch
 from wedsync.testing.load.processes import ACTORS, System
 from wedsync.testing.load.programs import Sink, a_sink
-from wedsync.testing.load.stage import Shape, Stage, set_up
+from wedsync.testing.load.stage import DAY, Shape, Stage, set_up
 from wedsync.testing.load.target import Target, a_target
 from wedsync.testing.load.trial import Trials
 
 _ACTORS = {"dedicated": SIXTY_FOUR, "shared": 4}
 _MOST_WARM = 64
 _START_SECONDS, _STOP_SECONDS, _FILL_SECONDS = 120.0, 60.0, 180.0
-_VENDORS = 8
+_VENDORS = 9
 _DELAY_MS = 20.0
 # Webhooks are what tells us; a vendor with webhooks is looked at besides once in a while only.
 _SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "120"}
@@ -57,9 +58,13 @@ class Running:
     system: System
     database_url: str
 
-    async def trials(self, stage: Stage) -> Trials:
+    def trials(self, stage: Stage) -> Trials:
         """Return loads on a stage."""
         return Trials(stage, self.system, self.home, f"t{time.monotonic_ns()}")
+
+    def ray_environment(self) -> dict[str, str]:
+        """Return the environment in which a program is let into the system's Ray."""
+        return {**psutil.Process(self.target.run["pids"]["sync"]).environ()}
 
     def ask(self, query: str, *values: object) -> Any:
         """Return the one value a query asks the database for, as its superuser."""
@@ -88,9 +93,9 @@ class Whole:
             self._running = await self._open.enter_async_context(_a_system(home, asked))
         return self._running
 
-    async def stage(self, running: Running, *, weddings: int, fan_out: int) -> Stage:
-        """Return so many linked weddings."""
-        shape = Shape(weddings=weddings, fan_out=fan_out)
+    async def stage(self, running: Running, *, weddings: int, fan_out: int, day: str = DAY) -> Stage:
+        """Return so many linked weddings, all on one day."""
+        shape = Shape(weddings=weddings, fan_out=fan_out, day=day)
         if shape not in self._stages:
             run = f"s{len(self._stages)}"
             self._stages[shape] = await set_up(running.target, running.sink, shape, run=run)

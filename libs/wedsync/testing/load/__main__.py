@@ -56,9 +56,7 @@ async def _knee(trials: Trials, asked: argparse.Namespace) -> Findings:
 async def _burst(trials: Trials, asked: argparse.Namespace) -> Findings:
     tenant = [w for w in trials.stage.weddings if w.accounts is trials.stage.weddings[0].accounts]
     webhooks = int(_BURST_RATE * _BURST_SECONDS)
-    flood = await burst(
-        trials, tenant=tenant, webhooks=webhooks, seconds=_BURST_SECONDS, rate=asked.rate
-    )
+    flood = await burst(trials, tenant=tenant, webhooks=webhooks, seconds=_BURST_SECONDS, rate=asked.rate)
     return flood.figures()
 
 

@@ -90,9 +90,7 @@ async def burst(
     before = await trials.prove(*_others(await trials.stage.origins(), crowd, rate, seconds * 2))
     origins, sends = _others(await trials.stage.origins(), crowd, rate, seconds * 2)
     ours = [origin for origin in await trials.stage.origins() if origin.wedding_id in crowd]
-    flood = [
-        (seconds * number / webhooks, len(origins) + number % len(ours)) for number in range(webhooks)
-    ]
+    flood = [(seconds * number / webhooks, len(origins) + number % len(ours)) for number in range(webhooks)]
     everyone = [*origins, *ours]
     both = numbered(everyone, [*((send.after, send.origin) for send in sends), *flood])
     during = await trials.prove(everyone, both)

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from wedsync.testing.load.target import Target
 VENDOR = "partner_api"
 STUDIO_WEDDINGS = 25
 """How many weddings share their accounts: a season of one photographer."""
+DAY = "2027-06-12"
 RECORDS = 2
 """Of each wedding."""
 _AT_ONCE = 8
@@ -32,6 +33,8 @@ _SETTLE_SECONDS, _SETTLE_SECONDS_EACH = 60.0, 0.25
 _LOOK_SECONDS = 0.25
 
 _Made = TypeVar("_Made")
+Grow = Callable[[str], Awaitable[None]]
+"""Does something to a wedding, given its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class Shape:
     fan_out: int
     studio_weddings: int = STUDIO_WEDDINGS
     records: int = RECORDS
+    day: str = DAY
+    """When all of them take place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,18 +109,21 @@ class Stage:
         await _all(gateway.disconnect_vendor(a.integration_id, api_key=a.key) for a in self.accounts)
 
 
-async def set_up(target: Target, sink: Sink, shape: Shape, *, run: str) -> Stage:
-    """Make everything, and wait until every record has arrived at every vendor."""
+async def set_up(target: Target, sink: Sink, shape: Shape, *, run: str, grown: Grow | None = None) -> Stage:
+    """Make everything, and wait until every record has arrived at every vendor.
+
+    `grown` does what it likes with each wedding before it has vendors.
+    """
     stage = Stage(target, sink, [], [])
     size = shape.studio_weddings
     for studio, first in enumerate(range(0, shape.weddings, size)):
         members = range(first, min(first + size, shape.weddings))
         key = target.keys[studio % len(target.keys)]
-        accounts = await _connected(target, sink, shape, f"{run}-{studio}", key)
+        accounts = await connected(target, sink, shape.fan_out + 1, f"{run}-{studio}", key)
         stage.accounts += accounts
         weddings = [_wedding(number, shape, accounts, key) for number in members]
         await sink.seed(collections=[entry for w in weddings for entry in _collections(w)])
-        stage.weddings += await _all(_linked(target, wedding) for wedding in weddings)
+        stage.weddings += await _all(_linked(target, wedding, shape.day, grown) for wedding in weddings)
     await settled(sink, stage.weddings)
     return stage
 
@@ -151,8 +159,9 @@ def record(number: int, *, record_id: str = "") -> dict[str, Any]:
     }
 
 
-async def _connected(target: Target, sink: Sink, shape: Shape, studio: str, key: str) -> list[Account]:
-    names = [f"{studio}-{vendor}" for vendor in range(shape.fan_out + 1)]
+async def connected(target: Target, sink: Sink, vendors: int, studio: str, key: str) -> list[Account]:
+    """Connect a studio's account at so many vendors."""
+    names = [f"{studio}-{vendor}" for vendor in range(vendors)]
     await sink.seed(accounts={name: _token(name) for name in names})
     return await _all(
         _connect(target, sink.base_url(vendor, name), name, key) for vendor, name in enumerate(names)
@@ -190,9 +199,11 @@ def _collections(wedding: Wedding) -> list[tuple[str, str, list[dict[str, Any]]]
     return [(account.name, wedding.wedding_id, at_home[account.name]) for account in wedding.accounts]
 
 
-async def _linked(target: Target, wedding: Wedding) -> Wedding:
-    message = wedding_message("Okafor", "2027-06-12", "Europe/Paris", wedding_id=wedding.wedding_id)
+async def _linked(target: Target, wedding: Wedding, day: str, grown: Grow | None) -> Wedding:
+    message = wedding_message("Okafor", day, "Europe/Paris", wedding_id=wedding.wedding_id)
     await target.sync.create_wedding(message, api_key=wedding.key)
+    if grown is not None:
+        await grown(wedding.wedding_id)
     for account in wedding.accounts:
         link = await target.gateway.link_wedding(
             wedding.wedding_id,

@@ -140,7 +140,7 @@ class Vendors:
                 kept.keep({**record, "version": record["version"] + 1, "fields": fields})
 
     def write(self, place: Place, record_id: str, sent: Mapping[str, Any], version: str | None) -> Record:
-        """Carry out a write of ours: `version` is what it is built on, None for a new record.
+        """Carry out a write of the named fields: `version` is what it is built on, None for a new record.
 
         Raises `Refused` if the record has moved since.
         """
@@ -154,10 +154,10 @@ class Vendors:
             "version": present["version"] + 1 if present else 1,
             "kind": sent["kind"],
             "updated_at": _rfc3339(at),
-            "fields": dict(sent["fields"]),
+            "fields": {**(present["fields"] if present else {}), **sent["fields"]},
         }
         kept.keep(record)
-        of, edit = marks.read(record["fields"].get("title")) or (-1, -1)
+        of, edit = marks.read(sent["fields"].get("title")) or (-1, -1)
         self.arrivals.append((at, *place, record_id, of, edit))
         return record
 
