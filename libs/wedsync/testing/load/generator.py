@@ -175,6 +175,7 @@ async def run(plan: dict[str, Any], result: Path) -> None:
         await outcomes.over.wait()
     outcomes.write(result)
     _say("done")
+    await asyncio.to_thread(sys.stdin.read)  # what it used is read off the process while it is there
 
 
 async def _send_all(client: Client, times: list[float], start: float) -> None:
