@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from tests.bench.ceilings import alone
 from tests.bench.figures import Row
-from tests.bench.outcome import exact, shown
+from tests.bench.outcome import compared, exact, shown
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import steady
 
@@ -20,11 +19,6 @@ async def run(whole: Whole) -> AsyncGenerator[Row, None]:
     stage = await whole.stage(running, weddings=wanted.weddings or _WEDDINGS, fan_out=1)
     seconds = wanted.duration or _SECONDS
     result = await steady(running.trials(stage), rate=wanted.rate or _RATE, seconds=seconds)
-    ceilings = await alone(running)
-    rate = result.accepted / result.seconds
-    yield {
-        **shown(running, result, weddings=len(stage.weddings), fan_out=1, seconds=seconds),
-        "ceilings_per_second": ceilings,
-        "ratios": {name: round(rate / ceiling, 4) for name, ceiling in ceilings.items()},
-    }
+    row = shown(running, result, weddings=len(stage.weddings), fan_out=1, seconds=seconds)
+    yield {**row, **await compared(whole, running, result)}
     exact(result)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench.whole import Running
+from tests.bench.ceilings import alone
+from tests.bench.whole import Running, Whole
 from wedsync.testing.load.trial import Result
 
 
@@ -18,8 +19,20 @@ def shown(running: Running, result: Result, **settings: object) -> Mapping[str, 
     return {"placement": running.placement, **settings, **result.figures()}
 
 
+async def compared(whole: Whole, running: Running, result: Result) -> Mapping[str, Any]:
+    """Return the rate as a share of what this machine does in the same run when it does nothing else."""
+    if not whole.ceilings:
+        whole.ceilings = await alone(running)
+    rate = result.accepted / result.seconds
+    return {
+        "ceilings_per_second": whole.ceilings,
+        "ratios": {name: round(rate / ceiling, 4) for name, ceiling in whole.ceilings.items()},
+    }
+
+
 def exact(result: Result) -> None:
     """Fail unless everything that was accepted is everywhere once."""
     if not result.exact:
         lost, doubled = len(result.verdict.lost), len(result.verdict.doubled)
-        raise NotExact(f"{lost} lost, {doubled} doubled: {'; '.join(result.problems)}")
+        said = f"{lost} lost, {doubled} doubled, {result.rejected} rejected"
+        raise NotExact(f"{said}: {'; '.join(result.problems)}")

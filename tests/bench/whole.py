@@ -78,6 +78,8 @@ class Whole:
 
     home: Path
     wanted: Wanted
+    ceilings: dict[str, float] = field(default_factory=dict)
+    """What the machine does alone, once it was asked."""
     _running: Running | None = None
     _stages: dict[Shape, Stage] = field(default_factory=dict)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)

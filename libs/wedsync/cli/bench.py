@@ -56,7 +56,7 @@ def bench(
         print_json(found)
     else:
         show(found)
-    if found["lost"] or found["doubled"]:
+    if found["lost"] or found["doubled"] or found["rejected"]:
         raise typer.Exit(_LOST)
 
 
@@ -101,7 +101,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if "knee" in found:
         yield f"\nthe highest good rate: {found['knee']}/s"
     yield f"\n{found['accepted']} webhooks, {found['achieved_rate']}/s, {found['cores']} cores"
-    yield f"{found['lost']} lost, {found['doubled']} doubled"
+    yield f"{found['lost']} lost, {found['doubled']} doubled, {found['rejected']} rejected"
     used = (f"{name} {spent}" for name, spent in found["cpu_us_per_webhook"].items() if spent)
     yield f"CPU of a webhook in microseconds: {', '.join(used)}"
     ratios = (f"{share:.1%} of {name.replace('_', ' ')}" for name, share in found["ratios"].items())

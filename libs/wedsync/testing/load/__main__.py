@@ -22,7 +22,7 @@ from wedsync.testing.load.ceilings import alone
 from wedsync.testing.load.processes import System
 from wedsync.testing.load.programs import a_sink
 from wedsync.testing.load.scenarios import burst, knee, steady
-from wedsync.testing.load.stage import Shape, set_up
+from wedsync.testing.load.stage import STUDIO_WEDDINGS, Shape, set_up
 from wedsync.testing.load.target import a_target
 from wedsync.testing.load.trial import Trials
 
@@ -46,7 +46,7 @@ async def _knee(trials: Trials, asked: argparse.Namespace) -> Findings:
     async for step in knee(trials, first=asked.rate, seconds=asked.duration):
         figures = step.result.figures()
         steps.append({"rate": round(step.rate, 1), "good": step.good, **figures["latency_ms"]})
-        sums = {name: figures[name] + found.get(name, 0) for name in ("lost", "doubled")}
+        sums = {name: figures[name] + found.get(name, 0) for name in ("lost", "doubled", "rejected")}
         found = {**(figures if step.good or not found else found), **sums}
         _say(f"{step.rate:.0f}/s is {'good' if step.good else 'too much'}")
     good = [step["rate"] for step in steps if step["good"]]
@@ -78,9 +78,7 @@ async def run(asked: argparse.Namespace) -> Findings:
             a_sink(asked.fan_out + 1, delay_ms=_DELAY_MS) as sink,
         ):
             _say(f"making {asked.weddings} weddings, each with {asked.fan_out + 1} vendors")
-            stage = await set_up(
-                target, sink, Shape(weddings=asked.weddings, fan_out=asked.fan_out), run=name
-            )
+            stage = await set_up(target, sink, _shape(asked), run=name)
             try:
                 _say(f"{asked.scenario} begins")
                 system = System.of(target.run, sink.pid)
@@ -93,6 +91,12 @@ async def run(asked: argparse.Namespace) -> Findings:
     settings = {name: getattr(asked, name) for name in ("scenario", "weddings", "fan_out", "duration")}
     ratios = {name: round(found["achieved_rate"] / rate, 4) for name, rate in ceilings.items()}
     return {**settings, **found, "ratios": ratios, "ceilings_per_second": ceilings}
+
+
+def _shape(asked: argparse.Namespace) -> Shape:
+    # At least two groups of accounts, so that a flood from one leaves others.
+    studio = min(STUDIO_WEDDINGS, max(1, asked.weddings // 2))
+    return Shape(weddings=asked.weddings, fan_out=asked.fan_out, studio_weddings=studio)
 
 
 def main() -> int:
@@ -110,7 +114,7 @@ def main() -> int:
         _say(str(error) or "something took too long")
         return 2
     sys.stdout.write(json.dumps(found) + "\n")
-    return 1 if found["lost"] or found["doubled"] else 0
+    return 1 if found["lost"] or found["doubled"] or found["rejected"] else 0
 
 
 def _say(line: str) -> None:

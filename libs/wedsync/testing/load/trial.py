@@ -18,11 +18,12 @@ from wedsync.testing.load.processes import System, microseconds_each
 from wedsync.testing.load.programs import a_generator
 from wedsync.testing.load.stage import Stage, Wedding
 
-DRAIN_SECONDS = 90.0
-"""How long after the last answer everything may take to arrive."""
+STILL_SECONDS, DRAIN_SECONDS = 45.0, 300.0
+"""How long nothing may arrive, and how long everything may take, after the last answer."""
 _LEAD_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
 _SHOWN = 5
+_TOO_MANY = 429
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +45,12 @@ class Result:
     @property
     def exact(self) -> bool:
         """Whether nothing that was accepted is lost, and nothing was done twice."""
-        return not self.verdict.lost and not self.verdict.doubled
+        return not (self.verdict.lost or self.verdict.doubled or self.rejected)
+
+    @property
+    def rejected(self) -> int:
+        """How many webhooks were refused for good: signed and shaped as they are, none may be."""
+        return sum(400 <= outcome.status < 500 and outcome.status != _TOO_MANY for outcome in self.outcomes)
 
     @property
     def accepted(self) -> int:
@@ -59,6 +65,7 @@ class Result:
             "achieved_rate": round(self.accepted / self.seconds, 1) if self.seconds else 0.0,
             "accepted": self.accepted,
             "not_accepted": self.planned - self.accepted,
+            "rejected": self.rejected,
             "told_to_come_back": sum(max(0, outcome.tries - 1) for outcome in self.outcomes),
             "lost": len(self.verdict.lost),
             "doubled": len(self.verdict.doubled),
@@ -135,11 +142,14 @@ class Trials:
             if outcome.accepted:
                 origin = origins[send.origin]
                 last.update({(origin.number, *copy): send.edit for copy in origin.copies})
-        until = time.monotonic() + DRAIN_SECONDS
-        while last and time.monotonic() < until:
+        moved = until = time.monotonic() + DRAIN_SECONDS
+        known = -1
+        while last and time.monotonic() < min(until, moved):
             for place, seen in (await copies(self.stage, start)).items():
                 if place in last and max(edit for _, edit in seen) >= last[place]:
                     del last[place]
+            if known < (count := len(await self.stage.sink.arrivals())):
+                known, moved = count, time.monotonic() + STILL_SECONDS
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _evidence(self, weddings: Sequence[Wedding], start: float) -> Evidence:
