@@ -22,7 +22,7 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate converge bench coverage check deploy-check format types protos protos-check protos-baseline clean
+.PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate converge bench bench-smoke coverage check deploy-check format types protos protos-check protos-baseline clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} \
@@ -36,7 +36,7 @@ run: $(STAMP) ## start the whole system on this machine: databases, Ray, four se
 setup: $(STAMP) ## make the virtual environment and install everything into it
 
 ##@ Prove it
-test: test-fast test-integration test-e2e test-faults-short ## all tests, the quick ones first
+test: test-fast test-integration test-e2e test-faults-short bench-smoke ## all tests, the quick ones first
 
 test-fast: $(STAMP) ## unit, contract, property, architecture, simulation and convergence tests: no network
 	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation tests/convergence)
@@ -63,8 +63,11 @@ simulate: $(STAMP) ## live through SEEDS=1000 seeds of the core under faults; 10
 converge: $(STAMP) ## live through SEEDS=1000 seeds of the two-way engine for every vendor; 1,000 take some 10 minutes
 	$(BIN)/python -m tests.convergence --seeds $(SEEDS)
 
-bench: $(STAMP) ## latency, CPU and memory in both placements, by scenario: SCENARIOS="cost watchers", JSON=--json
-	$(BIN)/python -m tests.bench $(JSON) $(SCENARIOS)
+bench: $(STAMP) ## latency, CPU and memory by scenario: SCENARIOS="steady cost", LOAD="--rate 300", JSON=--json
+	$(BIN)/python -m tests.bench $(JSON) $(LOAD) $(SCENARIOS)
+
+bench-smoke: $(STAMP) ## a minute of webhooks through the whole system: nothing may be lost or doubled
+	$(BIN)/python -m tests.bench smoke
 
 # Without tests/faults and tests/simulation: a process that is killed writes no coverage down, and many seeds take long.
 coverage: $(STAMP) ## all other tests, with the lines and branches they miss

@@ -11,10 +11,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-Row = Mapping[str, str | int | float]
-"""What one case found out: its settings first, then its figures."""
+Row = Mapping[str, Any]
+"""What one case found out: its settings first, then its figures; a figure may have parts."""
 
 _PIPED_WIDTH = 240
+_MOST_COLUMNS = 20
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -41,15 +42,32 @@ def machine() -> dict[str, Any]:
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
-    """Print a scenario's table; a column is there if any case has it."""
+    """Print a scenario's table: a line for each case, or for each figure where there are many of them."""
     console = Console(width=None if os.isatty(1) else _PIPED_WIDTH, highlight=False)
-    columns = dict.fromkeys(name for row in rows for name in row)
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
-    for name in columns:
+    if len(names) > _MOST_COLUMNS:
+        table.add_column("")
+        lines = [[name, *(_text(row.get(name, "")) for row in flat)] for name in names]
+        names = [f"case {number}" for number in range(1, len(flat) + 1)]
+    else:
+        lines = [[_text(row.get(name, "")) for name in names] for row in flat]
+    for name in names:
         table.add_column(name, justify="right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(row.get(name, "")) for name in columns))
+    for line in lines:
+        table.add_row(*line)
     console.print(table)
+
+
+def _flat(row: Row) -> Row:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name.replace('_', ' ')} {part}": each for part, each in _flat(value).items()}
+        else:
+            flat[name.replace("_", " ")] = "; ".join(value) if isinstance(value, list) else value
+    return flat
 
 
 def _text(value: str | float) -> str:

@@ -77,7 +77,7 @@ UPDATE sync.weddings SET sequence = %(changes)s,
 """
 
 
-def fill(admin_url: str, wedding_id: str, changes: int) -> None:
+def fill(admin_url: str, wedding_id: str, changes: int, items: int = ITEMS) -> None:
     """Give the wedding a log; change number n was about item n modulo the number of items."""
     item_id = new_id()
     state = ItemState(
@@ -104,8 +104,8 @@ def fill(admin_url: str, wedding_id: str, changes: int) -> None:
     names = {
         "wedding": wedding_id,
         "changes": changes,
-        "items": [new_id() for _ in range(ITEMS)],
-        "count": ITEMS,
+        "items": [new_id() for _ in range(items)],
+        "count": items,
         "start": START,
         "header": seal(b""),
         "body": orjson.dumps(body).decode(),

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from tests.bench.figures import Row
-from tests.bench.site import Site
 
-SCENARIOS: Mapping[str, str] = {
+WHOLE: Mapping[str, str] = {
+    "accept": "tests.bench.accept",
+    "steady": "tests.bench.steady",
+    "knee": "tests.bench.knee",
+    "burst": "tests.bench.burst",
+    "memory": "tests.bench.memory",
+    "scale": "tests.bench.scale",
+    "emergency": "tests.bench.emergency",
+}
+"""Webhooks through the whole system."""
+SITE: Mapping[str, str] = {
     "activation": "tests.bench.activation",
     "placement": "tests.bench.placement",
     "cost": "tests.bench.cost",
     "watchers": "tests.bench.watchers",
     "history": "tests.bench.history",
 }
+"""Changes sent to the sync service alone."""
+EVERY: Mapping[str, str] = {**WHOLE, **SITE}
+"""What runs where nothing is named."""
+SCENARIOS: Mapping[str, str] = {**EVERY, "smoke": "tests.bench.smoke"}
 
 
 class Scenario(Protocol):
@@ -23,8 +36,8 @@ class Scenario(Protocol):
 
     __doc__: str | None
 
-    def run(self, site: Site) -> AsyncGenerator[Row, None]:
-        """Yield one row of figures for each case."""
+    def run(self, place: Any) -> AsyncGenerator[Row, None]:
+        """Yield one row of figures for each case; the place is a `Whole` or a `Site`."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from wedsync.cli import (
+    bench,
     conflicts,
     deliveries,
     demo,
@@ -47,3 +48,4 @@ app.add_typer(_deliveries, name="deliveries")
 app.command("latency")(latency.latency)
 app.add_typer(conflicts.app, name="conflicts")
 app.command("health")(health.health)
+app.command("bench")(bench.bench)

@@ -1,0 +1,158 @@
+"""Where a load on the whole system runs: four services and their servers, the vendors' sink, weddings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import psutil
+import psycopg
+
+from services.launcher.units import Program
+from tests.bench.site import SIXTY_FOUR
+from tests.bench.system import notes
+from wedsync.runtime.embedded.process import Launch
+from wedsync.testing.load.processes import ACTORS, System
+from wedsync.testing.load.programs import Sink, a_sink
+from wedsync.testing.load.stage import DAY, Shape, Stage, set_up
+from wedsync.testing.load.target import Target, a_target
+from wedsync.testing.load.trial import Trials
+
+_ACTORS = {"dedicated": SIXTY_FOUR, "shared": 4}
+_MOST_WARM = 64
+_START_SECONDS, _STOP_SECONDS, _FILL_SECONDS = 120.0, 60.0, 180.0
+_VENDORS = 9
+_DELAY_MS = 20.0
+# Webhooks are what tells us; a vendor with webhooks is looked at besides once in a while only.
+_SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "120"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was asked for on the command line; None where a scenario decides."""
+
+    rate: float | None = None
+    duration: float | None = None
+    weddings: int | None = None
+    fan_out: int | None = None
+    placement: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A system that runs, and the vendors beside it."""
+
+    placement: str
+    home: Path
+    target: Target
+    sink: Sink
+    system: System
+    database_url: str
+
+    def trials(self, stage: Stage) -> Trials:
+        """Return loads on a stage."""
+        return Trials(stage, self.system, self.home, f"t{time.monotonic_ns()}")
+
+    def ray_environment(self) -> dict[str, str]:
+        """Return the environment in which a program is let into the system's Ray."""
+        return {**psutil.Process(self.target.run["pids"]["sync"]).environ()}
+
+    def ask(self, query: str, *values: object) -> Any:
+        """Return the one value a query asks the database for, as its superuser."""
+        with psycopg.connect(self.database_url) as admin:
+            return (admin.execute(query, values).fetchone() or (None,))[0]
+
+
+@dataclass
+class Whole:
+    """At most one system at a time, and one stage on it: the next scenario may take them over."""
+
+    home: Path
+    wanted: Wanted
+    ceilings: dict[str, float] = field(default_factory=dict)
+    """What the machine does alone, once it was asked."""
+    _running: Running | None = None
+    _stages: dict[Shape, Stage] = field(default_factory=dict)
+    _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _started: int = 0
+
+    async def system(self, placement: str | None = None) -> Running:
+        """Return a system in this placement, once all its actors are up."""
+        asked = placement or self.wanted.placement or "shared"
+        if self._running is None or self._running.placement != asked:
+            await self.stop()
+            self._started += 1
+            home = self.home / f"system{self._started}"
+            self._running = await self._open.enter_async_context(_a_system(home, asked))
+        return self._running
+
+    async def stage(self, running: Running, *, weddings: int, fan_out: int, day: str = DAY) -> Stage:
+        """Return so many linked weddings, all on one day."""
+        shape = Shape(weddings=weddings, fan_out=fan_out, day=day)
+        if shape not in self._stages:
+            run = f"s{len(self._stages)}"
+            self._stages[shape] = await set_up(running.target, running.sink, shape, run=run)
+        return self._stages[shape]
+
+    async def stop(self) -> None:
+        """End what runs."""
+        self._running = None
+        self._stages.clear()
+        await self._open.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _a_system(home: Path, placement: str) -> AsyncIterator[Running]:
+    home.mkdir(parents=True)  # noqa: ASYNC240  # once, before anything runs
+    actors = _ACTORS[placement]
+    program = Program(_launch(home, placement, actors), (home / "run.json").exists, _START_SECONDS)
+    try:
+        await asyncio.to_thread(program.start)
+        known = json.loads(notes(home).read_text("utf-8"))
+        async with a_target(home, known["keys"]) as target, a_sink(_VENDORS, delay_ms=_DELAY_MS) as sink:
+            system = System.of(target.run, sink.pid)
+            await _until_up(system, min(actors, _MOST_WARM))
+            yield Running(
+                placement=placement,
+                home=home,
+                target=target,
+                sink=sink,
+                system=system,
+                database_url=known["database_url"],
+            )
+    finally:
+        await asyncio.to_thread(program.stop)
+
+
+def _launch(home: Path, placement: str, actors: int) -> Launch:
+    settings: Mapping[str, str] = {
+        **_SETTINGS,
+        "WEDSYNC_HOME": str(home),
+        "WEDSYNC_SYNC_PLACEMENT": placement,
+        "WEDSYNC_SYNC_MAX_ACTORS": str(actors),
+        "WEDSYNC_SYNC_WARM_ACTORS": str(min(actors, _MOST_WARM)),
+    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WEDSYNC_", "RAY_"))}
+    return Launch(
+        name="system",
+        argv=[sys.executable, "-m", "tests.bench.system"],
+        log=home / "system.log",
+        env={**kept, **settings},
+        stops=((SIGTERM, _STOP_SECONDS),),
+    )
+
+
+async def _until_up(system: System, actors: int) -> None:
+    """Wait until every actor's process is there."""
+    async with asyncio.timeout(_FILL_SECONDS):
+        while system.count(ACTORS) < actors:  # noqa: ASYNC110  # processes set no event
+            await asyncio.sleep(0.5)
