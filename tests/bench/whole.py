@@ -14,7 +14,6 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-import psutil
 import psycopg
 
 from services.launcher.units import Program
@@ -62,10 +61,6 @@ class Running:
         """Return loads on a stage."""
         return Trials(stage, self.system, self.home, f"t{time.monotonic_ns()}")
 
-    def ray_environment(self) -> dict[str, str]:
-        """Return the environment in which a program is let into the system's Ray."""
-        return {**psutil.Process(self.target.run["pids"]["sync"]).environ()}
-
     def ask(self, query: str, *values: object) -> Any:
         """Return the one value a query asks the database for, as its superuser."""
         with psycopg.connect(self.database_url) as admin:
@@ -78,8 +73,6 @@ class Whole:
 
     home: Path
     wanted: Wanted
-    ceilings: dict[str, float] = field(default_factory=dict)
-    """What the machine does alone, once it was asked."""
     _running: Running | None = None
     _stages: dict[Shape, Stage] = field(default_factory=dict)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
