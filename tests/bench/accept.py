@@ -13,7 +13,7 @@ _RATE, _SECONDS, _WEDDINGS = 833.0, 10.0, 250
 
 
 async def run(whole: Whole) -> AsyncGenerator[Row, None]:
-    """Send at a rate, whatever becomes of the rest meanwhile; then ask the machine what it can do alone."""
+    """Send at a rate, whatever becomes of the rest meanwhile."""
     wanted = whole.wanted
     running = await whole.system()
     stage = await whole.stage(running, weddings=wanted.weddings or _WEDDINGS, fan_out=1)
