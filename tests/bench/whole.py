@@ -44,6 +44,7 @@ class Wanted:
     weddings: int | None = None
     fan_out: int | None = None
     placement: str | None = None
+    flood: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
