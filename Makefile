@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.installed-peers
 GENERATED := libs/wedsync/api
 BASELINE := protos/baseline.binpb
 # buf finds imports in folders below this one only, and fetching them would need a network.
@@ -63,7 +64,7 @@ simulate: $(STAMP) ## live through SEEDS=1000 seeds of the core under faults; 10
 converge: $(STAMP) ## live through SEEDS=1000 seeds of the two-way engine for every vendor; 1,000 take some 10 minutes
 	$(BIN)/python -m tests.convergence --seeds $(SEEDS)
 
-bench: $(STAMP) ## latency, CPU and memory by scenario: SCENARIOS="steady cost", LOAD="--rate 300", JSON=--json
+bench: $(STAMP) $(PEERS) ## latency, CPU and memory by scenario: SCENARIOS="steady cost", LOAD="--rate 300", JSON=--json
 	$(BIN)/python -m tests.bench $(JSON) $(LOAD) $(SCENARIOS)
 
 bench-smoke: $(STAMP) ## a minute of webhooks through the whole system: nothing may be lost or doubled
@@ -125,6 +126,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV); the first time takes a few minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Only what is compared with WedSync: no test and no service needs it.
+$(PEERS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[peers]'
 	@touch $@
 
 $(IMPORTED): $(STAMP)

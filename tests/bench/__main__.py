@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import uvloop
 
 from tests.bench.figures import Row, machine, show
+from tests.bench.peers.plot import curves, draw
+from tests.bench.peers.ratios import ratios
 from tests.bench.registry import EVERY, SCENARIOS, SITE, about, load
 from tests.bench.site import Site, a_site
 from tests.bench.whole import Wanted, Whole
@@ -33,6 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     before = descendants()
     with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as home:
         results = uvloop.run(_run(asked, Path(home)))
+    if compared := ratios(results):
+        results["ratios"] = compared
+        _say(f"ratios: {compared}")
+    if asked.picture:
+        asked.picture.write_text(draw(curves(results)), "utf-8")
     if asked.json:
         print(json.dumps(results, indent=2))  # noqa: T201  # what was asked for
     left = descendants() - before
@@ -81,11 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help="all if none is named")
     parser.add_argument("--list", action="store_true", help="say which scenarios there are")
     parser.add_argument("--json", action="store_true", help="print JSON at the end instead of tables")
+    picture = "draw latency against rate as SVG, WedSync's and its peers'"
+    parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     load_options = parser.add_argument_group("loads on the whole system")
     load_options.add_argument("--rate", type=float, help="webhooks a second")
     load_options.add_argument("--duration", type=float, help="seconds")
     load_options.add_argument("--weddings", type=int, help="how many are in use")
     load_options.add_argument("--fan-out", type=int, help="how many vendors each edit is brought to")
+    load_options.add_argument("--flood", type=int, help="how many webhooks the burst has")
     load_options.add_argument("--placement", choices=("shared", "dedicated"))
     return parser
 

@@ -18,6 +18,11 @@ WHOLE: Mapping[str, str] = {
     "emergency": "tests.bench.emergency",
 }
 """Webhooks through the whole system."""
+OTHERS: Mapping[str, str] = {
+    "peers": "tests.bench.peers.scenario",
+    "ceilings": "tests.bench.alone.scenario",
+}
+"""What WedSync is compared with; nothing of it runs meanwhile."""
 SITE: Mapping[str, str] = {
     "activation": "tests.bench.activation",
     "placement": "tests.bench.placement",
@@ -26,7 +31,7 @@ SITE: Mapping[str, str] = {
     "history": "tests.bench.history",
 }
 """Changes sent to the sync service alone."""
-EVERY: Mapping[str, str] = {**WHOLE, **SITE}
+EVERY: Mapping[str, str] = {**WHOLE, **OTHERS, **SITE}
 """What runs where nothing is named."""
 SCENARIOS: Mapping[str, str] = {**EVERY, "smoke": "tests.bench.smoke"}
 

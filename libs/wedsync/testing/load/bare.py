@@ -1,20 +1,35 @@
-"""`python -m wedsync.testing.load.bare`: the gateway's kind of server, which reads a body and says 202."""
+"""`python -m wedsync.testing.load.bare SECRET`: the gateway's kind of server, with a check of signatures."""
 
 from __future__ import annotations
 
+import hmac
 import signal
 import socket
 import sys
 
+import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from wedsync.testing.load.plan import key_bytes, signature
 
-async def _take(request: Request) -> JSONResponse:
-    return JSONResponse({"webhook_id": str(len(await request.body()))}, 202)
+
+def application(secret: str) -> Starlette:
+    """Return what says 202 to a webhook that is signed with the secret, and keeps nothing."""
+    key = key_bytes(secret)
+
+    async def take(request: Request) -> JSONResponse:
+        body, sent = await request.body(), request.headers
+        delivery, at = sent.get("webhook-id", ""), sent.get("webhook-timestamp", "")
+        if not hmac.compare_digest(signature(key, delivery, at, body), sent.get("webhook-signature", "")):
+            return JSONResponse({"code": "SIGNATURE_WRONG"}, 401)
+        orjson.loads(body)
+        return JSONResponse({"webhook_id": delivery}, 202)
+
+    return Starlette(routes=[Route("/webhook", take, methods=["POST"])])
 
 
 def main() -> None:
@@ -23,7 +38,7 @@ def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
-    app = Starlette(routes=[Route("/webhook", _take, methods=["POST"])])
+    app = application(sys.argv[1])
     uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none")).run(sockets=[listening])
 
 

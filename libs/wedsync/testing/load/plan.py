@@ -90,13 +90,18 @@ def requests(
 
 def request(origin: Origin, body: bytes, *, host: str, at: int, delivery: str) -> bytes:
     """Return one signed request, by Standard Webhooks."""
-    signed = b".".join((delivery.encode(), str(at).encode(), body))
-    proof = base64.b64encode(hmac.digest(key_bytes(origin.secret), signed, hashlib.sha256)).decode()
+    proof = signature(key_bytes(origin.secret), delivery, str(at), body)
     return (
         f"POST {origin.path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-        f"webhook-id: {delivery}\r\nwebhook-timestamp: {at}\r\nwebhook-signature: v1,{proof}\r\n"
+        f"webhook-id: {delivery}\r\nwebhook-timestamp: {at}\r\nwebhook-signature: {proof}\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def signature(key: bytes, delivery: str, at: str, body: bytes) -> str:
+    """Return what proves a body, by Standard Webhooks."""
+    signed = b".".join((delivery.encode(), at.encode(), body))
+    return f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}"
 
 
 def key_bytes(secret: str) -> bytes:
