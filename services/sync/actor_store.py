@@ -22,7 +22,7 @@ from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
 from services.sync.owner import OWNER, KnownBefore, WeddingCommit
-from services.sync.round_trip import Row, Session, Statement
+from services.sync.round_trip import Asked, Row, Session, Statement
 from services.sync.stored_items import StoredItems
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
@@ -177,13 +177,17 @@ class PostgresOwnerStore:
         with self._reaching() as session:
             session.exchange((_END, {"owner": owner_id}))
 
-    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+    def activate(
+        self, wedding_id: str, owner_id: str, *, adopt: bool = True, instead_of: Sequence[str] = ()
+    ) -> Wedding:
         """Take over first, then load: what an earlier owner still commits is either seen or fenced."""
         names = {"wedding": wedding_id, "owner": owner_id, "adopt": adopt}
+        scope = self._scope((wedding_id,))
+        # Two transactions in one round trip: as one, two owners that swap weddings could wait for each other.
+        released = [self._release(instead_of, owner_id)] if instead_of else []
         crash_points.reach(crash_points.BEFORE_TAKEOVER)
         with self._reaching() as session:
-            scope = self._scope((wedding_id,))
-            _, taken, items = session.exchange(scope, (_TAKE, names), (_ITEMS, names))
+            *_, (_, taken, items) = session.exchanges(*released, [scope, (_TAKE, names), (_ITEMS, names)])
             crash_points.reach(crash_points.AFTER_TAKEOVER)
             if not taken:
                 _, holders = session.exchange(scope, (_TAKEN_FOR, names))
@@ -192,9 +196,8 @@ class PostgresOwnerStore:
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
         """Give the weddings up."""
-        ids = list(wedding_ids)
         with self._reaching() as session:
-            session.exchange(self._scope(ids), (_RELEASE, {"weddings": ids, "owner": owner_id}))
+            session.exchange(*self._release(list(wedding_ids), owner_id))
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:
         """Look the change ids up."""
@@ -221,7 +224,10 @@ class PostgresOwnerStore:
         if session is not None:
             session.close()
 
-    def _scope(self, wedding_ids: Iterable[str]) -> tuple[Statement, Mapping[str, Any]]:
+    def _release(self, wedding_ids: Sequence[str], owner_id: str) -> list[Asked]:
+        return [self._scope(wedding_ids), (_RELEASE, {"weddings": wedding_ids, "owner": owner_id})]
+
+    def _scope(self, wedding_ids: Iterable[str]) -> Asked:
         return _SCOPE, {"weddings": ",".join(wedding_ids), "limit": self._milliseconds}
 
     @contextlib.contextmanager

@@ -36,6 +36,7 @@ _ELEMENTS: Mapping[str, tuple[int, Callable[[Any], bytes]]] = {
 }
 
 Row = tuple[Any, ...]
+Asked = tuple["Statement", Mapping[str, Any]]
 
 
 class Statement:
@@ -77,17 +78,28 @@ class Session:
         self.connection = connection
         self._prepared: set[bytes] = set()
 
-    def exchange(self, *asked: tuple[Statement, Mapping[str, Any]]) -> list[list[Row]]:
+    def exchange(self, *asked: Asked) -> list[list[Row]]:
         """Execute the statements as one transaction; return the rows of each. Raises `psycopg.Error`."""
-        self._prepare(statement for statement, _ in asked)
+        (rows,) = self.exchanges(asked)
+        return rows
+
+    def exchanges(self, *transactions: Sequence[Asked]) -> list[list[list[Row]]]:
+        """Execute several transactions; they go out together, and one may fail without the others."""
+        self._prepare(statement for asked in transactions for statement, _ in asked)
         with self._pipeline() as pgconn:
-            for statement, values in asked:
-                pgconn.send_query_prepared(
-                    statement.name, statement.bound(values), statement.formats, result_format=pq.Format.BINARY
-                )
-            results = self._results(pgconn)
-        _raise_if_failed(results)
-        return [self._rows(result) for result in results]
+            for asked in transactions:
+                for statement, values in asked:
+                    pgconn.send_query_prepared(
+                        statement.name,
+                        statement.bound(values),
+                        statement.formats,
+                        result_format=pq.Format.BINARY,
+                    )
+                pgconn.pipeline_sync()
+            answers = [self.connection.wait(_until_sync(pgconn)) for _ in transactions]
+        for results in answers:
+            _raise_if_failed(results)
+        return [[self._rows(result) for result in results] for results in answers]
 
     def close(self) -> None:
         """Close the connection."""
@@ -102,7 +114,8 @@ class Session:
         with self._pipeline() as pgconn:
             for name, sql in new.items():
                 pgconn.send_prepare(name, sql)
-            results = self._results(pgconn)
+            pgconn.pipeline_sync()
+            results = self.connection.wait(_until_sync(pgconn))
         _raise_if_failed(results)
         self._prepared |= new.keys()
 
@@ -112,10 +125,6 @@ class Session:
         pgconn.enter_pipeline_mode()
         yield pgconn  # after an error the connection is closed: it need not be told to leave the mode
         pgconn.exit_pipeline_mode()
-
-    def _results(self, pgconn: pq.abc.PGconn) -> list[pq.abc.PGresult]:
-        pgconn.pipeline_sync()
-        return self.connection.wait(_until_sync(pgconn))
 
     def _rows(self, result: pq.abc.PGresult) -> list[Row]:
         transformer = Transformer(self.connection)
