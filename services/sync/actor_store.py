@@ -22,13 +22,13 @@ from services.sync import crash_points
 from services.sync.columns import columns_of
 from services.sync.lease import Revoked
 from services.sync.owner import OWNER, KnownBefore, WeddingCommit
-from services.sync.round_trip import Asked, Row, Session, Statement
 from services.sync.stored_items import StoredItems
 from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
 from wedsync.runtime.envelope import unseal
+from wedsync.runtime.round_trip import Asked, Row, Session, Statement
 
 DIRECT_SECONDS = 2.0
 """Head start of the direct hand-over: the sweep leaves younger facts alone."""

@@ -1,7 +1,8 @@
-"""Several statements in one exchange with Postgres, as one transaction.
+"""Several statements in one exchange with Postgres, as one transaction; for who waits and for who awaits.
 
-psycopg's cursors spend several system calls and most of an owner's time on each statement. Here all go out in
-one write, each prepared once on its connection, and arrays in the form in which the server keeps them.
+psycopg's cursors, and SQLAlchemy above them, spend several system calls and a good deal of Python on each
+statement. Here all go out in one write, each prepared once on its connection, and arrays in the form in which
+the server keeps them.
 
 A pipeline without BEGIN is one transaction, which its end commits: what its first statement sets for the
 transaction holds for the others and is gone afterwards.
@@ -9,10 +10,9 @@ transaction holds for the others and is gone afterwards.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -24,6 +24,7 @@ _PARAMETER = re.compile(r"%\((\w+)\)s(?:::(\w+)\[\])?")
 
 _ARRAY, _DIMENSION = struct.Struct("!iiI"), struct.Struct("!ii")
 _LENGTH = struct.Struct("!i")
+_NULL = _LENGTH.pack(-1)
 
 # The types an array may be of: their object id, which is part of an array, and how the server keeps a value.
 _ELEMENTS: Mapping[str, tuple[int, Callable[[Any], bytes]]] = {
@@ -35,6 +36,7 @@ _ELEMENTS: Mapping[str, tuple[int, Callable[[Any], bytes]]] = {
     "uuid": (2950, lambda value: bytes.fromhex(value.replace("-", ""))),
 }
 
+AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 Row = tuple[Any, ...]
 Asked = tuple["Statement", Mapping[str, Any]]
 
@@ -61,22 +63,76 @@ class Statement:
 
 
 def array_of(element: int, packed: Callable[[Any], bytes], values: Sequence[Any]) -> bytes:
-    """Return an array in Postgres' binary form."""
+    """Return an array in Postgres' binary form; None is NULL."""
     if not values:
         return _ARRAY.pack(0, 0, element)
-    parts = [_ARRAY.pack(1, 0, element), _DIMENSION.pack(len(values), 1)]
+    parts = [_ARRAY.pack(1, None in values, element), _DIMENSION.pack(len(values), 1)]
     for value in values:
-        data = packed(value)
-        parts += (_LENGTH.pack(len(data)), data)
+        if value is None:
+            parts.append(_NULL)
+        else:
+            data = packed(value)
+            parts += (_LENGTH.pack(len(data)), data)
     return b"".join(parts)
 
 
+class Talk:
+    """What is said over one connection. After any error but a violated constraint it is of no more use."""
+
+    def __init__(self, connection: AnyConnection) -> None:
+        self._connection = connection
+        self._prepared: set[bytes] = set()
+
+    def exchanges(self, *transactions: Sequence[Asked]) -> PQGen[list[list[list[Row]]]]:
+        """Execute transactions, each by itself; return the rows of each statement of each. Wait for this.
+
+        They go out together, and one may fail without the others. Raises `psycopg.Error`.
+        """
+        yield from self._prepare(statement for asked in transactions for statement, _ in asked)
+        pgconn = self._connection.pgconn
+        pgconn.enter_pipeline_mode()
+        for asked in transactions:
+            for statement, values in asked:
+                pgconn.send_query_prepared(
+                    statement.name, statement.bound(values), statement.formats, result_format=pq.Format.BINARY
+                )
+            pgconn.pipeline_sync()
+        answers = []
+        for _ in transactions:
+            answers.append((yield from _until_sync(pgconn)))  # noqa: PERF401  # no comprehension may yield
+        pgconn.exit_pipeline_mode()
+        for results in answers:
+            _raise_if_failed(results)
+        return [[self._rows(result) for result in results] for results in answers]
+
+    def _prepare(self, statements: Iterable[Statement]) -> PQGen[None]:
+        new = {
+            statement.name: statement.sql for statement in statements if statement.name not in self._prepared
+        }
+        if not new:
+            return
+        pgconn = self._connection.pgconn
+        pgconn.enter_pipeline_mode()
+        for name, sql in new.items():
+            pgconn.send_prepare(name, sql)
+        pgconn.pipeline_sync()
+        results = yield from _until_sync(pgconn)
+        pgconn.exit_pipeline_mode()
+        _raise_if_failed(results)
+        self._prepared |= new.keys()
+
+    def _rows(self, result: pq.abc.PGresult) -> list[Row]:
+        transformer = Transformer(self._connection)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+
 class Session:
-    """One connection. After any error but a violated constraint it is of no more use."""
+    """A connection for one who waits."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
-        self._prepared: set[bytes] = set()
+        self._talk = Talk(connection)
 
     def exchange(self, *asked: Asked) -> list[list[Row]]:
         """Execute the statements as one transaction; return the rows of each. Raises `psycopg.Error`."""
@@ -85,51 +141,11 @@ class Session:
 
     def exchanges(self, *transactions: Sequence[Asked]) -> list[list[list[Row]]]:
         """Execute several transactions; they go out together, and one may fail without the others."""
-        self._prepare(statement for asked in transactions for statement, _ in asked)
-        with self._pipeline() as pgconn:
-            for asked in transactions:
-                for statement, values in asked:
-                    pgconn.send_query_prepared(
-                        statement.name,
-                        statement.bound(values),
-                        statement.formats,
-                        result_format=pq.Format.BINARY,
-                    )
-                pgconn.pipeline_sync()
-            answers = [self.connection.wait(_until_sync(pgconn)) for _ in transactions]
-        for results in answers:
-            _raise_if_failed(results)
-        return [[self._rows(result) for result in results] for results in answers]
+        return self.connection.wait(self._talk.exchanges(*transactions))
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
-
-    def _prepare(self, statements: Iterable[Statement]) -> None:
-        new = {
-            statement.name: statement.sql for statement in statements if statement.name not in self._prepared
-        }
-        if not new:
-            return
-        with self._pipeline() as pgconn:
-            for name, sql in new.items():
-                pgconn.send_prepare(name, sql)
-            pgconn.pipeline_sync()
-            results = self.connection.wait(_until_sync(pgconn))
-        _raise_if_failed(results)
-        self._prepared |= new.keys()
-
-    @contextlib.contextmanager
-    def _pipeline(self) -> Iterator[pq.abc.PGconn]:
-        pgconn = self.connection.pgconn
-        pgconn.enter_pipeline_mode()
-        yield pgconn  # after an error the connection is closed: it need not be told to leave the mode
-        pgconn.exit_pipeline_mode()
-
-    def _rows(self, result: pq.abc.PGresult) -> list[Row]:
-        transformer = Transformer(self.connection)
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
 
 
 def _until_sync(pgconn: pq.abc.PGconn) -> PQGen[list[pq.abc.PGresult]]:

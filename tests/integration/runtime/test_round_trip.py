@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from services.sync.round_trip import Session, Statement
 from tests.support.database import MigratedDatabase
 from wedsync.model.ids import new_id
+from wedsync.runtime.round_trip import Session, Statement
 
 KEEP = Statement("keep", "INSERT INTO kept SELECT * FROM unnest(%(n)s::bigint[], %(data)s::bytea[])")
 COUNT = Statement("count", "SELECT count(*), coalesce(sum(length(data)), 0)::bigint FROM kept")
@@ -37,6 +37,7 @@ def session(migrated_database: MigratedDatabase) -> Iterator[Session]:
         ("text", ['{"a", \\b}', "", "né", "NULL"]),
         ("bytea", [b"\x00\xff", b""]),
         ("text", []),
+        ("text", [None, "NULL"]),
     ],
 )
 def test_arrays_arrive_as_they_were(session: Session, kind: str, values: list[Any]) -> None:
