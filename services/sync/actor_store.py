@@ -4,8 +4,7 @@ A batch over any number of weddings is one statement. Its first part is the fenc
 weddings' own rows, under their epoch and the expected sequence; everything else is joined to what
 that update returned, so that a fenced wedding drops out alone and writes nothing.
 
-A pipeline without BEGIN is one transaction, which its end commits, in one round trip: the scope set
-by its first statement holds for the second and is gone afterwards.
+Whatever concerns a wedding is one round trip, whose first statement sets the scope for the others.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWeddi
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
 from wedsync.runtime.envelope import unseal
+from wedsync.runtime.round_trip import Asked, Row, Session, Statement
 
 DIRECT_SECONDS = 2.0
 """Head start of the direct hand-over: the sweep leaves younger facts alone."""
@@ -39,19 +39,27 @@ IDLE_SECONDS = 4
 """For how long an owner that stops in the midst of a takeover keeps the wedding's row from everybody else."""
 _RETRY_SECONDS = 0.3
 
-_SCOPE = "SELECT set_config('app.weddings', %s, true), set_config('statement_timeout', %s, true)"
+_SCOPE = Statement(
+    "scope",
+    "SELECT set_config('app.weddings', %(weddings)s, true), set_config('statement_timeout', %(limit)s, true)",
+)
 
-_RENEW = """
+_RENEW = Statement(
+    "renew",
+    """
 WITH before AS (SELECT lease_until FROM sync.owners WHERE owner_id = %(owner)s)
 INSERT INTO sync.owners AS o (owner_id, lease_until, address)
 VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s), %(address)s)
 ON CONFLICT (owner_id) DO UPDATE SET lease_until = excluded.lease_until WHERE NOT o.revoked
 RETURNING coalesce((SELECT lease_until > clock_timestamp() FROM before), false)
-"""
+""",
+)
 
-_END = "DELETE FROM sync.owners WHERE owner_id = %(owner)s"
+_END = Statement("end", "DELETE FROM sync.owners WHERE owner_id = %(owner)s")
 
-_TAKE = """
+_TAKE = Statement(
+    "take",
+    """
 UPDATE sync.weddings w SET epoch = w.epoch + 1, owner_id = %(owner)s
 WHERE w.wedding_id = %(wedding)s
   AND (w.owner_id = %(owner)s OR %(adopt)s AND (w.owner_id IS NULL OR NOT EXISTS (
@@ -59,28 +67,40 @@ WHERE w.wedding_id = %(wedding)s
 RETURNING w.epoch, w.sequence,
   ARRAY(SELECT m.organization_id FROM sync.wedding_members m
         WHERE m.wedding_id = w.wedding_id ORDER BY m.organization_id)
-"""
+""",
+)
 
-_TAKEN_FOR = """
+_TAKEN_FOR = Statement(
+    "taken_for",
+    """
 SELECT greatest(0.0, extract(epoch FROM o.lease_until - clock_timestamp()))::float8, o.owner_id
 FROM sync.weddings w LEFT JOIN sync.owners o USING (owner_id) WHERE w.wedding_id = %(wedding)s
-"""
+""",
+)
 
-_ITEMS = "SELECT item_id::text, state FROM sync.items WHERE wedding_id = %(wedding)s"
+_ITEMS = Statement("items", "SELECT item_id::text, state FROM sync.items WHERE wedding_id = %(wedding)s")
 
-_RELEASE = """
-UPDATE sync.weddings SET owner_id = NULL WHERE wedding_id = ANY(%(weddings)s) AND owner_id = %(owner)s
-"""
+_RELEASE = Statement(
+    "release",
+    """
+UPDATE sync.weddings SET owner_id = NULL
+WHERE wedding_id = ANY(%(weddings)s::uuid[]) AND owner_id = %(owner)s
+""",
+)
 
-_KEYS = """
+_KEYS = Statement(
+    "keys",
+    """
 SELECT k.wedding_id, k.change_id, k.fingerprint, k.result, k.created_at
 FROM unnest(%(weddings)s::uuid[], %(changes)s::uuid[]) AS asked (wedding_id, change_id)
 JOIN sync.change_keys k USING (wedding_id, change_id)
-"""
+""",
+)
 
 # Rows are locked in id order, so that two batches over the same weddings cannot wait for each other.
-# Bytes go in binary (`%b`): as text every one of them would be written and read as two digits.
-_COMMIT = """
+_COMMIT = Statement(
+    "commit",
+    """
 WITH part AS (
   SELECT *
   FROM unnest(%(wedding)s::uuid[], %(epoch)s::bigint[], %(expected)s::bigint[], %(sequence)s::bigint[])
@@ -97,7 +117,7 @@ WITH part AS (
 ), new_items AS (
   INSERT INTO sync.items (wedding_id, item_id, kind, deleted, revision, state)
   SELECT * FROM unnest(%(i_wedding)s::uuid[], %(i_item)s::uuid[], %(i_kind)s::text[], %(i_deleted)s::bool[],
-                       %(i_revision)s::bigint[], %(i_state)b::bytea[])
+                       %(i_revision)s::bigint[], %(i_state)s::bytea[])
     AS i (wedding_id, item_id, kind, deleted, revision, state)
   WHERE i.wedding_id IN (SELECT wedding_id FROM owned)
   ON CONFLICT (wedding_id, item_id) DO UPDATE
@@ -107,14 +127,14 @@ WITH part AS (
                             committed_at)
   SELECT c.*, o.committed_at
   FROM unnest(%(c_wedding)s::uuid[], %(c_sequence)s::bigint[], %(c_change)s::uuid[], %(c_item)s::uuid[],
-              %(c_body)b::bytea[], %(c_state)b::bytea[], %(c_trace)s::text[])
+              %(c_body)s::bytea[], %(c_state)s::bytea[], %(c_trace)s::text[])
     AS c (wedding_id, sequence, change_id, item_id, body, state, trace_parent)
   JOIN owned o USING (wedding_id)
 ), new_keys AS (
   INSERT INTO sync.change_keys (wedding_id, change_id, fingerprint, result, created_at)
   SELECT k.*, o.committed_at
-  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)b::bytea[],
-              %(k_result)b::bytea[])
+  FROM unnest(%(k_wedding)s::uuid[], %(k_change)s::uuid[], %(k_fingerprint)s::bytea[],
+              %(k_result)s::bytea[])
     AS k (wedding_id, change_id, fingerprint, result)
   JOIN owned o USING (wedding_id)
 ), new_facts AS (
@@ -122,12 +142,13 @@ WITH part AS (
                            committed_at, not_before)
   SELECT f.*, o.committed_at, clock_timestamp() + make_interval(secs => %(head_start)s)
   FROM unnest(%(f_wedding)s::uuid[], %(f_fact)s::uuid[], %(f_sequence)s::bigint[], %(f_destination)s::text[],
-              %(f_lane)s::smallint[], %(f_body)b::bytea[], %(f_trace)s::text[])
+              %(f_lane)s::smallint[], %(f_body)s::bytea[], %(f_trace)s::text[])
     AS f (wedding_id, fact_id, sequence, destination, lane, body, trace_parent)
   JOIN owned o USING (wedding_id)
 )
 SELECT wedding_id, committed_at FROM owned
-"""
+""",
+)
 
 
 class PostgresOwnerStore:
@@ -135,7 +156,7 @@ class PostgresOwnerStore:
 
     def __init__(self, url: str, *, address: str = "") -> None:
         self._url, self._address = url, address
-        self._connection: psycopg.Connection[Any] | None = None
+        self._session: Session | None = None
         self._milliseconds = _STATEMENT_SECONDS * 1000
 
     def limit(self, seconds: float) -> None:
@@ -144,83 +165,76 @@ class PostgresOwnerStore:
 
     def renew(self, owner_id: str, seconds: float) -> bool:
         """Renew the owner's lease by Postgres' clock."""
-        with self._reaching() as connection:
-            asked = {"owner": owner_id, "seconds": seconds, "address": self._address}
-            renewed = connection.execute(_RENEW, asked).fetchone()
-        if renewed is None:
+        asked = {"owner": owner_id, "seconds": seconds, "address": self._address}
+        with self._reaching() as session:
+            (renewed,) = session.exchange((_RENEW, asked))
+        if not renewed:
             raise Revoked
-        return bool(renewed[0])
+        return bool(renewed[0][0])
 
     def end(self, owner_id: str) -> None:
         """End the owner's lease."""
-        with self._reaching() as connection:
-            connection.execute(_END, {"owner": owner_id})
+        with self._reaching() as session:
+            session.exchange((_END, {"owner": owner_id}))
 
-    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+    def activate(
+        self, wedding_id: str, owner_id: str, *, adopt: bool = True, instead_of: Sequence[str] = ()
+    ) -> Wedding:
         """Take over first, then load: what an earlier owner still commits is either seen or fenced."""
         names = {"wedding": wedding_id, "owner": owner_id, "adopt": adopt}
-        with self._reaching() as connection:
-            with connection.pipeline():
-                self._scope(connection, (wedding_id,))
-                taken = connection.execute(_TAKE, names)
-                crash_points.reach(crash_points.DURING_TAKEOVER)
-                items = connection.execute(_ITEMS, names, binary=True)
+        scope = self._scope((wedding_id,))
+        # Two transactions in one round trip: as one, two owners that swap weddings could wait for each other.
+        released = [self._release(instead_of, owner_id)] if instead_of else []
+        crash_points.reach(crash_points.BEFORE_TAKEOVER)
+        with self._reaching() as session:
+            *_, (_, taken, items) = session.exchanges(*released, [scope, (_TAKE, names), (_ITEMS, names)])
             crash_points.reach(crash_points.AFTER_TAKEOVER)
-            row = taken.fetchone()
-            if row is None:
-                raise _not_taken(self._holder(connection, names))
-            return _wedding(wedding_id, row, items.fetchall())
+            if not taken:
+                _, holders = session.exchange(scope, (_TAKEN_FOR, names))
+                raise _not_taken(holders)
+            return _wedding(wedding_id, taken[0], items)
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:
         """Give the weddings up."""
-        ids = list(wedding_ids)
-        with self._reaching() as connection, connection.pipeline():
-            self._scope(connection, ids)
-            connection.execute(_RELEASE, {"weddings": ids, "owner": owner_id})
+        with self._reaching() as session:
+            session.exchange(*self._release(list(wedding_ids), owner_id))
 
     def find_keys(self, asked: Mapping[str, Iterable[str]]) -> Mapping[str, Mapping[str, KnownChange]]:
         """Look the change ids up."""
         pairs = [(wedding, change) for wedding, changes in asked.items() for change in changes]
         names = {"weddings": [wedding for wedding, _ in pairs], "changes": [change for _, change in pairs]}
-        with self._reaching() as connection:
-            with connection.pipeline():
-                self._scope(connection, asked)
-                found = connection.execute(_KEYS, names, binary=True)
-            return _known(found.fetchall())
+        with self._reaching() as session:
+            _, found = session.exchange(self._scope(asked), (_KEYS, names))
+            return _known(found)
 
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write everything, or of a fenced wedding nothing."""
-        scope = [commit.wedding.wedding_id for commit in commits]
+        scope = self._scope(commit.wedding.wedding_id for commit in commits)
+        values = {"head_start": DIRECT_SECONDS, **columns_of(commits)}
         crash_points.reach(crash_points.BEFORE_COMMIT)
-        with self._reaching() as connection:
-            with _new_ids_only(), connection.pipeline():
-                self._scope(connection, scope)
-                owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
+        with self._reaching() as session:
+            with _new_ids_only():
+                _, owned = session.exchange(scope, (_COMMIT, values))
             crash_points.reach(crash_points.AFTER_COMMIT)
-            return {str(wedding_id): committed_at for wedding_id, committed_at in owned.fetchall()}
+            return {str(wedding_id): committed_at for wedding_id, committed_at in owned}
 
     def close(self) -> None:
         """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
-    def _holder(
-        self, connection: psycopg.Connection[Any], names: Mapping[str, Any]
-    ) -> tuple[Any, ...] | None:
-        with connection.pipeline():
-            self._scope(connection, (names["wedding"],))
-            holder = connection.execute(_TAKEN_FOR, names)
-        return holder.fetchone()
+    def _release(self, wedding_ids: Sequence[str], owner_id: str) -> list[Asked]:
+        return [self._scope(wedding_ids), (_RELEASE, {"weddings": wedding_ids, "owner": owner_id})]
 
-    def _scope(self, connection: psycopg.Connection[Any], wedding_ids: Iterable[str]) -> None:
-        connection.execute(_SCOPE, (",".join(wedding_ids), str(self._milliseconds)))
+    def _scope(self, wedding_ids: Iterable[str]) -> Asked:
+        return _SCOPE, {"weddings": ",".join(wedding_ids), "limit": self._milliseconds}
 
     @contextlib.contextmanager
-    def _reaching(self) -> Iterator[psycopg.Connection[Any]]:
+    def _reaching(self) -> Iterator[Session]:
         try:
-            self._connection = self._connection or _connect(self._url)
-            yield self._connection
+            self._session = self._session or Session(_connect(self._url))
+            yield self._session
         except psycopg.errors.QueryCanceled as error:
             self.close()
             raise DeadlineExceeded("A statement took too long and was undone; retry.") from error
@@ -248,7 +262,6 @@ def _connect(url: str) -> psycopg.Connection[Any]:
         url,
         autocommit=True,
         connect_timeout=_CONNECT_SECONDS,
-        prepare_threshold=2,
         application_name="wedsync-actor",
         options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC"
         f" -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}",
@@ -257,14 +270,14 @@ def _connect(url: str) -> psycopg.Connection[Any]:
     )
 
 
-def _not_taken(row: tuple[Any, ...] | None) -> UnknownWedding | NotOwner:
-    if row is None:
+def _not_taken(holders: Sequence[Row]) -> UnknownWedding | NotOwner:
+    if not holders:
         return UnknownWedding()
-    left, owner_id = row
+    ((left, owner_id),) = holders
     return NotOwner(retry_after=left or 0.0, metadata={OWNER: str(owner_id)} if owner_id and left else {})
 
 
-def _wedding(wedding_id: str, taken: tuple[Any, ...], items: Sequence[tuple[Any, ...]]) -> Wedding:
+def _wedding(wedding_id: str, taken: Row, items: Sequence[Row]) -> Wedding:
     epoch, sequence, members = taken
     return Wedding(
         wedding_id=wedding_id,
@@ -279,7 +292,7 @@ def _item(state: bytes) -> ItemState:
     return load_item(orjson.loads(unseal(state).payload))
 
 
-def _known(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, KnownChange]]:
+def _known(rows: Sequence[Row]) -> dict[str, dict[str, KnownChange]]:
     known: dict[str, dict[str, KnownChange]] = {}
     for wedding_id, change_id, fingerprint, sealed, created_at in rows:
         result = load_result(orjson.loads(unseal(sealed).payload))

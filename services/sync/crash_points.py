@@ -19,7 +19,7 @@ from pathlib import Path
 DIRECTORY = "WEDSYNC_CRASH_POINTS"
 """Environment variable of the actors' processes: where a test arms points."""
 
-DURING_TAKEOVER = "during-takeover"
+BEFORE_TAKEOVER = "before-takeover"
 AFTER_TAKEOVER = "after-takeover"
 BEFORE_COMMIT = "before-commit"
 AFTER_COMMIT = "after-commit"

@@ -83,18 +83,16 @@ class Edits:
 
     def _trace(self, change: Change) -> _Trace:
         edit = change.trace_parent or self._telemetry.new_traceparent()
+        if not self._telemetry.keeps(edit):
+            return _Trace(edit, edit, edit, edit)  # nobody would see the spans between
         apply = self._telemetry.child(edit)
         actor = self._telemetry.child(apply)
         return _Trace(edit, apply, actor, self._telemetry.child(actor))
 
     def _record(self, trace: _Trace, result: ChangeResult, applied: Applied, start: int, end: int) -> None:
-        stages, record = applied.stages, self._telemetry.record
-        outcome = {"wedsync.outcome": result.outcome.value}
-        record("apply", trace.edit, start, end, outcome, traceparent=trace.apply)
-        process = {"process.pid": applied.pid}
-        record("actor", trace.apply, stages.received, stages.committed, process, traceparent=trace.actor)
-        if _is_new(result):
-            record("commit", trace.actor, stages.planned, stages.committed, {}, traceparent=trace.commit)
+        stages = applied.stages
+        if self._telemetry.keeps(trace.edit):
+            self._record_spans(trace, result, applied, start, end)
         for stage, nanoseconds in (
             ("queue", applied.sent - applied.queued),
             ("actor", stages.committed - stages.received),
@@ -102,6 +100,17 @@ class Edits:
             ("apply", end - start),
         ):
             observe_stage("sync", stage, nanoseconds / 1e9, traceparent=trace.edit)
+
+    def _record_spans(
+        self, trace: _Trace, result: ChangeResult, applied: Applied, start: int, end: int
+    ) -> None:
+        stages, record = applied.stages, self._telemetry.record
+        outcome = {"wedsync.outcome": result.outcome.value}
+        record("apply", trace.edit, start, end, outcome, traceparent=trace.apply)
+        process = {"process.pid": applied.pid}
+        record("actor", trace.apply, stages.received, stages.committed, process, traceparent=trace.actor)
+        if _is_new(result):
+            record("commit", trace.actor, stages.planned, stages.committed, {}, traceparent=trace.commit)
 
 
 class Watchers(Protocol):

@@ -95,6 +95,9 @@ class LaneQueue(Generic[Item]):
     def __bool__(self) -> bool:
         return any(lane.parties for lane in self._lanes.values())
 
+    def __len__(self) -> int:
+        return sum(lane.size for lane in self._lanes.values())
+
     @property
     def urgent(self) -> bool:
         """Whether an emergency waits."""

@@ -21,7 +21,7 @@ from wedsync.clock import Clock
 _log = logging.getLogger(__name__)
 
 CHANNEL = "sync.commits"
-"""Carries the ids of weddings whose log grew."""
+"""Carries the ids of weddings whose log grew, several with commas between."""
 
 _TOGETHER = 100
 """Weddings looked at in one query."""
@@ -30,6 +30,8 @@ _PAGE = 200
 _READING = 4
 """Watchers that read Postgres at once: after a restart all come back, and edits need connections too."""
 _TROUBLE_SECONDS = 1.0
+_PACE_SECONDS = 0.01
+"""Between two hints: each costs every server more than an id in it."""
 
 
 class Hints(Protocol):
@@ -114,6 +116,9 @@ class Live:
         self._grown: dict[str, None] = {}
         """Weddings to look at, in the order in which they grew."""
         self._look = asyncio.Event()
+        self._told: dict[str, None] = {}
+        """Weddings to tell other servers of."""
+        self._tell = asyncio.Event()
         self._reading = asyncio.Semaphore(_READING)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -123,6 +128,7 @@ class Live:
             asyncio.create_task(self._read_for_ever(), name="live-read"),
             asyncio.create_task(self._poll_for_ever(), name="live-poll"),
             asyncio.create_task(self._listen(), name="live-hints"),
+            asyncio.create_task(self._tell_for_ever(), name="live-tell"),
         ]
 
     async def stop(self) -> None:
@@ -134,7 +140,8 @@ class Live:
     def committed(self, wedding_id: str) -> None:
         """Show the wedding's watchers what is new, here and on other servers."""
         self._look_at([wedding_id])
-        self._hints.publish(CHANNEL, wedding_id.encode())
+        self._told[wedding_id] = None
+        self._tell.set()
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -217,7 +224,16 @@ class Live:
 
     async def _listen(self) -> None:
         async for payload in self._hints.subscribe(CHANNEL):
-            self._look_at([payload.decode(errors="replace")])
+            self._look_at(payload.decode(errors="replace").split(","))
+
+    async def _tell_for_ever(self) -> None:
+        """Tell of the first at once, and of those that come soon after it together."""
+        while True:
+            await self._tell.wait()
+            self._tell.clear()
+            told, self._told = self._told, {}
+            self._hints.publish(CHANNEL, ",".join(told).encode())
+            await self._clock.sleep(_PACE_SECONDS)
 
 
 def _some_at_once(wedding_ids: Iterable[str]) -> Iterator[list[str]]:

@@ -25,6 +25,9 @@ from wedsync.runtime.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 BATCH = 200
+_PACE_SECONDS = (
+    0.01  # between two calls, unless there is enough for a full one: a call costs more than ten facts
+)
 _QUEUED = 2000  # in each lane, some 4 MB; what comes beyond it waits for the sweep
 _REMOVED_TOGETHER = 1000
 _REMOVAL_SECONDS = 0.2  # much less than the head start of the short cut
@@ -88,11 +91,14 @@ class Courier:
             self._fresh.set()
 
     async def run_direct(self) -> None:
-        """Hand over what is offered, for ever."""
+        """Hand over what is offered, for ever: the first at once, what comes soon after it together."""
+        next_call = 0.0
         while True:
             await self._fresh.wait()
             self._fresh.clear()
             while self._queue:
+                await self._wait_for_company(next_call - self._clock.monotonic())
+                next_call = self._clock.monotonic() + _PACE_SECONDS
                 await self._hand_over_queued()
 
     async def run_removal(self) -> None:
@@ -125,6 +131,10 @@ class Courier:
         facts = await self._store.load(claims)
         refused = await self._hand_over_claimed(claims, facts) if facts else False
         return len(claims) == BATCH and not self.failures and not refused
+
+    async def _wait_for_company(self, seconds: float) -> None:
+        if seconds > 0 and len(self._queue) < BATCH and not self._queue.urgent:
+            await self._clock.sleep(seconds)
 
     async def _hand_over_queued(self) -> None:
         facts = self._queue.take(BATCH)

@@ -62,10 +62,13 @@ class OwnerStore(Protocol):
         """End the owner's lease now: its weddings may be taken over at once."""
         ...
 
-    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+    def activate(
+        self, wedding_id: str, owner_id: str, *, adopt: bool = True, instead_of: Sequence[str] = ()
+    ) -> Wedding:
         """Take the wedding over, raising its epoch, and load it; without `adopt` only if it is the owner's.
 
-        Raises `UnknownWedding`, and `NotOwner`, which names the owner while another's lease runs.
+        Before that it releases others, whether or not the wedding can be taken then. Raises `UnknownWedding`,
+        and `NotOwner`, which names the owner while another's lease runs.
         """
         ...
 
@@ -100,6 +103,8 @@ class Owner:
         self._owner_id, self._store, self._lease = owner_id, store, lease
         self._capacity, self._nanoseconds = capacity, nanoseconds
         self._held: OrderedDict[str, Wedding] = OrderedDict()
+        self._leaving: list[str] = []
+        """Not held any more, and to be released before the next one is taken over."""
         self._term = -1
         self._activations = self._fenced = self._received = self._planned = 0
 
@@ -127,9 +132,10 @@ class Owner:
     def _apply(self, batch: Batch) -> dict[str, Done]:
         self._store.limit(batch.seconds)
         self._trust_only_this_term()
-        self.passivate(batch.release)
+        self._let_go(batch.release)
         done: dict[str, Done] = {}
         ready = self._active(batch, done)
+        self._release()
         try:
             self._finish(self._plan_as_new(ready), done)
         except KnownBefore:
@@ -141,11 +147,8 @@ class Owner:
 
     def passivate(self, wedding_ids: Iterable[str]) -> None:
         """Let go of the weddings, whether they are held here or only still ours in the database."""
-        ids = list(wedding_ids)
-        for wedding_id in ids:
-            self._held.pop(wedding_id, None)
-        if ids:
-            self._store.release(ids, self._owner_id)
+        self._let_go(wedding_ids)
+        self._release()
 
     def retire(self) -> None:
         """Let go of everything, so that others need not wait for the lease to end."""
@@ -175,9 +178,22 @@ class Owner:
             return
         idle = [held for held in self._held if held not in keep]
         # A batch over more weddings than there is room for holds them all until it is done.
-        self.passivate(idle[: max(0, len(self._held) + 1 - self._capacity)])
-        self._held[wedding_id] = self._store.activate(wedding_id, self._owner_id, adopt=adopt)
+        self._let_go(idle[: max(0, len(self._held) + 1 - self._capacity)])
+        leaving, self._leaving = self._leaving, []
+        self._held[wedding_id] = self._store.activate(
+            wedding_id, self._owner_id, adopt=adopt, instead_of=leaving
+        )
         self._activations += 1
+
+    def _let_go(self, wedding_ids: Iterable[str]) -> None:
+        for wedding_id in wedding_ids:
+            self._held.pop(wedding_id, None)
+            self._leaving.append(wedding_id)
+
+    def _release(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        if leaving:
+            self._store.release(leaving, self._owner_id)
 
     def _plan_as_new(self, ready: _Work) -> dict[str, BatchPlan]:
         """Plan without looking change ids up: nearly all are new, and the commit itself sees if one is not.

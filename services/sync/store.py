@@ -25,18 +25,20 @@ from wedsync.model.codec import load_item
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
+from wedsync.runtime.round_trip import Statement
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 _IS_MEMBER = text(
     "SELECT FROM sync.wedding_members WHERE wedding_id = :wedding AND organization_id = :viewer"
 )
-_CALENDARS = text(
+_CALENDARS = Statement(
+    "calendars",
     "SELECT a.wedding_id, a.viewer, w.day, w.time_zone"
-    " FROM unnest(CAST(:weddings AS uuid[]), CAST(:viewers AS text[])) AS a (wedding_id, viewer)"
+    " FROM unnest(%(weddings)s::uuid[], %(viewers)s::text[]) AS a (wedding_id, viewer)"
     " JOIN sync.weddings w USING (wedding_id)"
     " WHERE a.viewer IS NULL OR EXISTS (SELECT FROM sync.wedding_members m"
-    "   WHERE m.wedding_id = a.wedding_id AND m.organization_id = a.viewer)"
+    "   WHERE m.wedding_id = a.wedding_id AND m.organization_id = a.viewer)",
 )
 _EXISTS = text("SELECT FROM sync.weddings WHERE wedding_id = :wedding")
 
@@ -120,9 +122,8 @@ class SyncStore:
     async def calendars(self, asked: Sequence[Sight]) -> Mapping[Sight, Calendar]:
         """Return when those weddings take place that their viewers may see."""
         weddings, viewers = [wedding for wedding, _ in asked], [viewer for _, viewer in asked]
-        async with self._database.transaction(weddings=weddings) as connection:
-            found = await connection.execute(_CALENDARS, {"weddings": weddings, "viewers": viewers})
-            rows = found.all()
+        asking = {"weddings": weddings, "viewers": viewers}
+        rows = await self._database.exchange(_CALENDARS, asking, weddings=weddings)
         return {(str(w), viewer): Calendar(day=day, time_zone=zone) for w, viewer, day, zone in rows}
 
     async def get_item(self, wedding_id: str, item_id: str, *, viewer: str | None) -> ItemState:

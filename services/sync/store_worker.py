@@ -17,6 +17,7 @@ from services.sync.lanes import LANES
 from services.sync.records import Claim
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import unseal
+from wedsync.runtime.round_trip import Statement
 
 # By what is due, never by a remembered id: ids become visible in another order than they were given.
 _CLAIM = text(
@@ -40,7 +41,11 @@ _FACTS = text(
     " FROM sync.outbox"
     f" WHERE (wedding_id, fact_id) IN {_LISTED} ORDER BY lane, wedding_id, sequence"
 )
-_DONE = text(f"DELETE FROM sync.outbox WHERE (wedding_id, fact_id) IN {_LISTED}")
+_DONE = Statement(
+    "done",
+    "DELETE FROM sync.outbox WHERE (wedding_id, fact_id) IN"
+    " (SELECT * FROM unnest(%(weddings)s::uuid[], %(facts)s::uuid[]))",
+)
 
 _FORGET = text(
     "DELETE FROM sync.change_keys WHERE (wedding_id, change_id) IN ("
@@ -73,8 +78,7 @@ class OutboxStore:
 
     async def remove(self, facts: Sequence[Fact]) -> None:
         """Forget facts that were handed over."""
-        async with self._database.transaction(weddings=[fact.wedding_id for fact in facts]) as connection:
-            await connection.execute(_DONE, _keys(facts))
+        await self._database.exchange(_DONE, _keys(facts), weddings=[fact.wedding_id for fact in facts])
 
     async def postpone(self, claims: Sequence[Claim], *, seconds: float) -> None:
         """Give claimed facts back, to be tried again later."""

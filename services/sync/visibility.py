@@ -1,7 +1,8 @@
 """Who was found to see which wedding just now, so that a stream of edits does not ask for each.
 
 What is asked while an answer is awaited is asked together next: the busier the service, the less each
-question costs.
+question costs. What is about to be forgotten while still in use is asked again beforehand, many together,
+so that hardly any edit waits for that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from wedsync.errors import UnknownWedding
 TRUSTED_SECONDS = 5.0
 """How long a membership that ended may still be used to edit."""
 
+_RENEWED_SECONDS, _SURELY_RENEWED_SECONDS = 3.0, 1.0
+"""So long before its end, what is used is asked again: once enough has gathered, and in any case."""
+_ENOUGH = 50
 _MOST = 20_000  # about 5 MB; beyond it everything is asked again
 _TOGETHER = 100
 
@@ -42,23 +46,40 @@ class Visibility:
         self._members, self._clock = members, clock
         self._known: dict[Sight, tuple[float, Calendar]] = {}
         self._waiting: dict[Sight, list[Answer]] = {}
+        self._ageing: dict[Sight, None] = {}
+        """Known, in use, and soon forgotten."""
         self._asking: asyncio.Task[None] | None = None
 
     async def require(self, wedding_id: str, *, viewer: str | None) -> Calendar:
         """Return when the wedding takes place, if the viewer may see it. Raises `UnknownWedding`."""
-        sight, now = (wedding_id, viewer), self._clock.monotonic()
-        if sight in self._known and self._known[sight][0] > now:
-            return self._known[sight][1]
+        sight = (wedding_id, viewer)
+        until, calendar = self._known.get(sight, (0.0, None))
+        left = until - self._clock.monotonic()
+        if calendar is None or left <= 0:
+            return await self._asked(sight)
+        if left < _RENEWED_SECONDS:
+            self._ageing[sight] = None
+            if left < _SURELY_RENEWED_SECONDS or len(self._ageing) >= _ENOUGH:
+                self._ensure_asking()
+        return calendar
+
+    async def _asked(self, sight: Sight) -> Calendar:
         answer: Answer = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(sight, []).append(answer)
+        self._ensure_asking()
+        return await answer
+
+    def _ensure_asking(self) -> None:
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask(), name="visibility")
-        return await answer
 
     async def _ask(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._ageing:
                 together = {sight: self._waiting.pop(sight) for sight in [*islice(self._waiting, _TOGETHER)]}
+                for sight in [*islice(self._ageing, _TOGETHER - len(together))]:
+                    del self._ageing[sight]
+                    together.setdefault(sight, [])
                 await self._answer(together)
         finally:
             self._asking = None
@@ -78,6 +99,7 @@ class Visibility:
             if sight in found:
                 _allow(answers, found[sight])
             else:
+                self._known.pop(sight, None)
                 _refuse(answers, UnknownWedding())
 
 

@@ -297,6 +297,18 @@ class StoreContract:
         bench.store.renew(rival, LONG)
         assert bench.store.activate(late.wedding_id, rival).epoch == 2
 
+    def test_one_wedding_is_taken_instead_of_others(self, bench: Bench, owner: str, active: Wedding) -> None:
+        """What an owner gives up for another wedding is anyone's, also when it cannot have that one."""
+        rival, other = new_id(), a_wedding()
+        bench.add(other)
+        bench.store.renew(rival, LONG)
+        taken = bench.store.activate(other.wedding_id, owner, instead_of=[active.wedding_id])
+        assert (taken.wedding_id, taken.epoch) == (other.wedding_id, 1)
+        assert bench.store.activate(active.wedding_id, rival).epoch == 2
+        with pytest.raises(NotOwner):
+            bench.store.activate(active.wedding_id, owner, instead_of=[other.wedding_id])
+        assert bench.store.activate(other.wedding_id, rival).epoch == 2
+
     def test_a_released_wedding_is_anyones(self, bench: Bench, owner: str, active: Wedding) -> None:
         """Giving up needs no lease to end; what is not the owner's is left alone."""
         bench.store.release([active.wedding_id], new_id())

@@ -260,9 +260,8 @@ class TestPostgresStore(StoreContract):
     def test_who_stops_in_a_takeover_keeps_nobody_off_for_long(self, bench: PostgresBench) -> None:
         """A process frozen between taking a wedding's row and its commit loses the row within seconds."""
         bench.store.renew(new_id(), LONG)
-        connection = bench.store._connection
-        assert connection is not None
-        found = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        assert bench.store._session is not None
+        found = bench.store._session.connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
         assert found == (f"{IDLE_SECONDS}s",)
 
     def test_a_deadline_travels_to_the_statement(self, bench: PostgresBench, active: Wedding) -> None:
@@ -315,6 +314,6 @@ class TestPostgresStore(StoreContract):
     def test_a_scope_ends_with_its_batch(self, bench: PostgresBench, active: Wedding) -> None:
         """After a commit and after a look for keys the connection sees no wedding any more."""
         bench.store.commit([commit_of(active, [create()], bench.store)])
-        connection = bench.store._connection
-        assert connection is not None
+        assert bench.store._session is not None
+        connection = bench.store._session.connection
         assert connection.execute("SELECT count(*) FROM sync.weddings").fetchone() == (0,)

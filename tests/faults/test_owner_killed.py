@@ -13,7 +13,7 @@ from services.sync.crash_points import (
     AFTER_TAKEOVER,
     BEFORE_ANSWER,
     BEFORE_COMMIT,
-    DURING_TAKEOVER,
+    BEFORE_TAKEOVER,
 )
 from tests.faults.bench import Bench
 from tests.faults.conftest import StartTrial
@@ -36,7 +36,7 @@ async def test_an_owner_killed_round_its_commit_loses_and_doubles_nothing(
         assert trial.moved()
 
 
-@pytest.mark.parametrize("point", [DURING_TAKEOVER, AFTER_TAKEOVER])
+@pytest.mark.parametrize("point", [BEFORE_TAKEOVER, AFTER_TAKEOVER])
 async def test_an_owner_killed_while_it_takes_over_loses_and_doubles_nothing(
     bench: Bench, start_trial: StartTrial, point: str
 ) -> None:

@@ -45,8 +45,12 @@ class OwnerConnection:
         tx = self._server.begin()
         wait_for(self._ask(tx, self._database.end(tx, owner_id), "end"))
 
-    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+    def activate(
+        self, wedding_id: str, owner_id: str, *, adopt: bool = True, instead_of: Sequence[str] = ()
+    ) -> Wedding:
         """Take over and load."""
+        if instead_of:
+            self.release(instead_of, owner_id)
         return wait_for(self._activate(wedding_id, owner_id, adopt=adopt))
 
     def release(self, wedding_ids: Iterable[str], owner_id: str) -> None:

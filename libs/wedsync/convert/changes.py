@@ -26,6 +26,7 @@ from wedsync.model.ids import is_id
 from wedsync.model.items import CATALOGUE, LIFE, FieldValue, ItemKind
 from wedsync.model.values import BadValue, canonical, objection
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 MAX_MASK = 64
@@ -34,9 +35,11 @@ MAX_MASK = 64
 
 def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     """Return a moment as a message."""
-    message = timestamp_pb2.Timestamp()
-    message.FromDatetime(moment.astimezone(UTC))
-    return message
+    # `FromDatetime` takes four times as long, and every change has several.
+    since = moment.astimezone(UTC) - _EPOCH
+    return timestamp_pb2.Timestamp(
+        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000
+    )
 
 
 def moment(message: timestamp_pb2.Timestamp) -> datetime:

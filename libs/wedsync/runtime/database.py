@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import psycopg
-from psycopg.rows import dict_row
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -16,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable, WedSyncError
+from wedsync.runtime.round_trip import Asked, Row, Statement, Talk
 
 # Custom settings only, and LOCAL to the transaction: a plain SET would leak into the next user of a
 # pooled connection. Both are always set, because after one SET LOCAL an unset scope reads as ''.
@@ -24,10 +24,14 @@ _SCOPE = text(
     " set_config('app.weddings', :weddings, true)"
 )
 
-_SCOPE_NOW = (
+_SCOPE_OF_EXCHANGE = Statement(
+    "scope",
     "SELECT set_config('app.organizations', %(organizations)s, true),"
-    " set_config('app.weddings', %(weddings)s, true)"
+    " set_config('app.weddings', %(weddings)s, true)",
 )
+
+_TALK = "talk"
+"""Where a pooled connection keeps what was prepared on it."""
 
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 5.0
@@ -94,27 +98,53 @@ class Database:
                 yield connection
                 await _commit(connection)
 
-    async def run(
+    async def exchange(
         self,
-        *statements: tuple[str, Mapping[str, Any]],
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
         organizations: Iterable[str] = (),
         weddings: Iterable[str] = (),
-    ) -> list[list[dict[str, Any]]]:
-        """Run statements as one transaction in one round trip; return the rows of each.
+    ) -> list[Row]:
+        """Run one statement as a transaction of its own in one round trip; return its rows.
 
-        They are psycopg's, with `%(name)s` for a value. Scope and errors are those of `transaction`.
+        For what may be repeated, and is asked so often that `transaction`, at three times the cost, would be
+        felt. Raises the same.
         """
+        [rows] = await self._exchanged([(statement, values)], organizations, weddings, dict_rows=False)
+        return rows
+
+    async def run(
+        self, *asked: Asked, organizations: Iterable[str] = (), weddings: Iterable[str] = ()
+    ) -> list[list[dict[str, Any]]]:
+        """Run several statements as one transaction in one round trip; return the rows of each, by name.
+
+        Raises the same as `exchange`.
+        """
+        return await self._exchanged(asked, organizations, weddings, dict_rows=True)
+
+    async def _exchanged(
+        self,
+        asked: Iterable[Asked],
+        organizations: Iterable[str],
+        weddings: Iterable[str],
+        *,
+        dict_rows: bool,
+    ) -> list[list[Any]]:
         scope = {"organizations": _scope(organizations), "weddings": _scope(weddings)}
         with _translated():
             async with self.engine.connect() as connection:
-                pooled = await connection.get_raw_connection()
-                driver = cast("psycopg.AsyncConnection[Any]", pooled.driver_connection)
+                raw = await connection.get_raw_connection()
+                driver = cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
+                talk: Talk = raw.info.setdefault(_TALK, Talk(driver))
+                together = [(_SCOPE_OF_EXCHANGE, scope), *asked]
                 try:
-                    return await _in_one_trip(driver, scope, statements)
-                except psycopg.Error:
-                    if driver.closed:
-                        await connection.invalidate()
+                    ((_, *rows),) = await driver.wait(talk.exchanges(together, dict_rows=dict_rows))
+                except BaseException as error:
+                    # Nobody knows how far the two sides got, least of all one who gave up waiting.
+                    await connection.invalidate(error)
                     raise
+                return rows
 
     async def check(self) -> None:
         """Return if the database answers on a new connection; raise `Unavailable` if not."""
@@ -151,20 +181,6 @@ def _after_scheme(url: str | SecretStr) -> str:
     return rest
 
 
-async def _in_one_trip(
-    driver: psycopg.AsyncConnection[Any],
-    scope: Mapping[str, str],
-    statements: Sequence[tuple[str, Mapping[str, Any]]],
-) -> list[list[dict[str, Any]]]:
-    cursors = [driver.cursor(row_factory=dict_row, binary=True) for _ in statements]
-    async with driver.pipeline():
-        await driver.execute(_SCOPE_NOW, scope)
-        for cursor, (statement, values) in zip(cursors, statements, strict=True):
-            await cursor.execute(statement, values)
-        await driver.commit()
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-
 def _scope(ids: Iterable[str]) -> str:
     members = sorted(set(ids))
     if any("," in member or not member for member in members):
@@ -191,38 +207,29 @@ def _translated() -> Iterator[None]:
         yield
     except PoolTimeoutError as error:
         raise Overloaded("Every database connection is in use.", retry_after=_RETRY_SECONDS) from error
-    except DBAPIError as error:
-        if (ours := _ours(error.orig, lost=_lost(error))) is None:
-            raise
-        raise ours from error
-    except psycopg.Error as error:
-        # Whether it was lost in COMMIT or before cannot be told.
-        lost = _without_state(error)
-        if (ours := _ours(error, lost=lost, metadata=UNKNOWN_OUTCOME if lost else None)) is None:
+    except (DBAPIError, psycopg.Error) as error:
+        if (ours := _ours(error)) is None:
             raise
         raise ours from error
 
 
-def _ours(
-    error: BaseException | None, *, lost: bool, metadata: Mapping[str, str] | None = None
-) -> WedSyncError | None:
+def _ours(error: DBAPIError | psycopg.Error) -> WedSyncError | None:
     state = _sqlstate(error)
     if state == _STATEMENT_TIMEOUT:
         return DeadlineExceeded("A database statement took too long and was undone.")
-    if lost or state.startswith(_TRANSIENT):
-        return Unavailable(
-            "PostgreSQL cannot do this right now.", metadata=metadata, retry_after=_RETRY_SECONDS
-        )
+    if _lost(error) or state.startswith(_TRANSIENT):
+        return Unavailable("PostgreSQL cannot do this right now.", retry_after=_RETRY_SECONDS)
     return None
 
 
-def _lost(error: DBAPIError) -> bool:
-    return error.connection_invalidated or _without_state(error.orig)
+def _lost(error: DBAPIError | psycopg.Error) -> bool:
+    no_state = isinstance(_original(error), psycopg.OperationalError) and not _sqlstate(error)
+    return no_state or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
-def _without_state(error: BaseException | None) -> bool:
-    return isinstance(error, psycopg.OperationalError) and not _sqlstate(error)
+def _sqlstate(error: DBAPIError | psycopg.Error) -> str:
+    return getattr(_original(error), "sqlstate", None) or ""
 
 
-def _sqlstate(error: BaseException | None) -> str:
-    return getattr(error, "sqlstate", None) or ""
+def _original(error: DBAPIError | psycopg.Error) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +26,11 @@ _OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 """Services that answer without a key: load balancers and tools ask them."""
 
 _RETRY_SECONDS = 1.0
+
+# Few, and never removed: to look one up for every call costs more than to count in it.
+_seconds = functools.cache(metrics.rpc_seconds.labels)
+_in_flight = functools.cache(metrics.rpc_in_flight.labels)
+_total = functools.cache(metrics.rpc_total.labels)
 
 # In quotes, because the classes are generic in their stubs only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -50,6 +56,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._free = {"unary": max_calls, "stream": max_streams}
         self._streams: set[asyncio.Task[Any]] = set()
         self._draining = False
+        self._wrapped: dict[str, Handler] = {}
 
     def end_streams(self) -> None:
         """End every open stream: its client is told to come back, and comes to another process."""
@@ -60,11 +67,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        """Wrap the handler of one call."""
-        handler = await continuation(handler_call_details)
+        """Return the wrapped handler of one call; a method's is made once."""
         method = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(_OPEN_PREFIXES):
             return handler
+        self._wrapped[method] = self._wrap(handler, method)
+        return self._wrapped[method]
+
+    def _wrap(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> Handler:
         codec = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
@@ -87,7 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except Exception as error:  # noqa: BLE001  # every error gets a status
                     await self._fail(context, short, error)
                 finally:
-                    metrics.rpc_seconds.labels(self._service, short).observe(perf_counter() - start)
+                    _seconds(self._service, short).observe(perf_counter() - start)
 
         return serve
 
@@ -155,7 +168,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if self._free[kind] <= 0:
             yield Overloaded("This server has as many calls as it can serve.", retry_after=_RETRY_SECONDS)
             return
-        gauge = metrics.rpc_in_flight.labels(self._service, kind)
+        gauge = _in_flight(self._service, kind)
         self._free[kind] -= 1
         gauge.inc()
         try:
@@ -179,7 +192,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         await abort_with(context, error)
 
     def _count(self, short: str, outcome: str) -> None:
-        metrics.rpc_total.labels(self._service, short, outcome).inc()
+        _total(self._service, short, outcome).inc()
 
 
 @contextlib.asynccontextmanager

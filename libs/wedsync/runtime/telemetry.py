@@ -73,6 +73,13 @@ class Telemetry:
         above = TraceParent.parse(parent)
         return str(above.child()) if above else self.new_traceparent()
 
+    def keeps(self, traceparent: str | None) -> bool:
+        """Say whether spans of this trace are built at all."""
+        if self._processor is None:
+            return False
+        parsed = TraceParent.parse(traceparent)
+        return parsed is not None and parsed.sampled
+
     @contextlib.contextmanager
     def span(
         self,
@@ -130,8 +137,8 @@ class Telemetry:
         Give `traceparent` (from `child` or `new_traceparent`) when it was handed out before the end.
         """
         traceparent = traceparent or self.child(parent)
-        own = TraceParent.parse(traceparent)
-        if self._processor is None or own is None or not own.sampled:
+        own = TraceParent.parse(traceparent) if self.keeps(traceparent) else None
+        if self._processor is None or own is None:
             return traceparent
         span = ReadableSpan(
             name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import re
 from collections.abc import Iterator
@@ -28,16 +29,20 @@ class TraceParent:
     span_id: int
     sampled: bool
 
-    @classmethod
-    def parse(cls, text: str | None) -> Self | None:
-        """Return what the string says; None if it is absent or makes no sense."""
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def parse(text: str | None) -> TraceParent | None:
+        """Return what the string says; None if it is absent or makes no sense.
+
+        A change's own is asked for by every stage it passes, hence the cache.
+        """
         match = _FORM.fullmatch(text or "")
         if match is None or (match[4] and text and text.startswith("00")):
             return None
         trace_id, span_id = int(match[1], 16), int(match[2], 16)
         if not trace_id or not span_id:
             return None
-        return cls(trace_id, span_id, bool(int(match[3], 16) & _SAMPLED))
+        return TraceParent(trace_id, span_id, bool(int(match[3], 16) & _SAMPLED))
 
     @classmethod
     def root(cls, ratio: float) -> Self:

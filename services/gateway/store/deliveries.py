@@ -19,6 +19,7 @@ from wedsync.model.codec import dump_item
 from wedsync.model.ids import delivery_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 
 LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Priority)}
@@ -29,7 +30,9 @@ _LINKS = text("""
     WHERE wedding_id = ANY(:weddings) AND state <> 'ended'
 """)
 # Rows are locked in one order everywhere, so that two hand-overs cannot wait for each other in a circle.
-_PROJECT = """
+_PROJECT = Statement(
+    "project",
+    """
     INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
     SELECT wedding_id, item_id, kind, sequence, decode(state, 'base64')
     FROM json_to_recordset(%(rows)s::json) AS a
@@ -38,19 +41,23 @@ _PROJECT = """
     ON CONFLICT (wedding_id, item_id) DO UPDATE
         SET sequence = excluded.sequence, state = excluded.state, updated_at = clock_timestamp()
         WHERE c.sequence < excluded.sequence
-"""
+""",
+)
 _DUE_COLUMNS = """
     INSERT INTO gateway.vendor_deliveries
         (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
          trace_parent)
 """
-_DUE = f"""
+_DUE = Statement(
+    "due",
+    f"""
     {_DUE_COLUMNS}
     SELECT * FROM json_to_recordset(%(rows)s::json) AS a
         (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
          item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text)
     ON CONFLICT DO NOTHING RETURNING 1 AS new
-"""
+""",
+)
 CORRECTION = "correction_id uuid, correction_cause uuid, correction_at timestamptz, correction_trace text"
 """The columns of a row that also makes its record due, although nothing was committed."""
 CORRECT = f"""
@@ -60,7 +67,9 @@ CORRECT = f"""
 """
 """Makes such records due: the vendor must be corrected."""
 # An edit of what was said goes only where it was said, or is about to be.
-_DUE_WHERE_TOLD = f"""
+_DUE_WHERE_TOLD = Statement(
+    "due_where_told",
+    f"""
     {_DUE_COLUMNS}
     SELECT a.* FROM json_to_recordset(%(rows)s::json) AS a
         (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
@@ -69,7 +78,8 @@ _DUE_WHERE_TOLD = f"""
        OR EXISTS (SELECT FROM gateway.vendor_deliveries v
                   WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due')
     ON CONFLICT DO NOTHING RETURNING 1 AS new
-"""
+""",
+)
 _EVERYTHING = text("""
     SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items
     WHERE wedding_id = :wedding_id AND kind <> :said_once
@@ -94,15 +104,20 @@ _GIVE_BACK = text("""
     UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
-_ATTEMPT = """
+_ATTEMPT = Statement(
+    "attempts",
+    """
     UPDATE gateway.vendor_deliveries v
     SET attempts = attempts + 1, started_at = clock_timestamp()
     FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid)
     WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due'
     RETURNING v.link_id, v.item_id, v.attempts, v.trace_parent, v.created_at
-"""
+""",
+)
 # What was parked for the record before is settled with it.
-_CLOSE = f"""
+_CLOSE = Statement(
+    "close_deliveries",
+    f"""
     WITH {SAVED.format(more="outcome text, reason text, called_at timestamptz, upto bigint")}, closed AS (
         UPDATE gateway.vendor_deliveries v
         SET state = d.outcome, reason = d.reason, cause = '', called_at = d.called_at,
@@ -113,7 +128,8 @@ _CLOSE = f"""
           AND v.sequence <= d.upto
     )
     SELECT link_id, item_id FROM done
-"""
+""",
+)
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
     SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
@@ -253,7 +269,7 @@ class DeliveryStore:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
 
 
-def _take_over(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[str, dict[str, str]]]:
+def _take_over(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[Statement, dict[str, str]]]:
     """Return what takes over commits: the projection first, then a delivery for each link of the wedding."""
     in_order = sorted(commits, key=lambda commit: commit.sequence)
     newest = {(commit.wedding_id, commit.item.item_id): commit for commit in in_order}
@@ -278,7 +294,7 @@ async def deliver_everything(
     names = (organization_id, wedding_id, link_id, trace_parent, Priority.BULK)
     due = [_due_again(row, *names) for row in items]
     if due:
-        await conn.exec_driver_sql(_DUE, records(due))
+        await conn.exec_driver_sql(_DUE.text, records(due))
 
 
 def correction_row(key: RecordKey, *, cause: str, at: datetime, trace_parent: str) -> dict[str, Any]:

@@ -22,15 +22,21 @@ from wedsync.model.codec import dump_change
 from wedsync.model.ids import change_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 
-_ENDPOINTS = """
+_ENDPOINTS = Statement(
+    "endpoints",
+    """
     SELECT asked.hash, e.organization_id, e.integration_id, e.vendor
     FROM unnest(%(hashes)s::bytea[]) AS asked (hash)
     CROSS JOIN LATERAL gateway.resolve_endpoint(asked.hash) e
-"""
+""",
+)
 # A delivery that comes twice in one batch is kept once, like one that is known.
-_ACCEPT = """
+_ACCEPT = Statement(
+    "accept_webhooks",
+    """
     WITH asked AS MATERIALIZED (
         SELECT * FROM json_to_recordset(%(rows)s::json) AS r
             (place int, id uuid, organization_id text, integration_id uuid, vendor text, origin text,
@@ -63,7 +69,8 @@ _ACCEPT = """
         FROM known WHERE known_as = id ORDER BY place
     )
     SELECT known_as FROM known ORDER BY place
-"""
+""",
+)
 _OF_CHANGES = f"""
     change_id uuid, webhook_id uuid, change text, trace_parent text, detected_at timestamptz,
     backfill boolean, deletes boolean, hurries boolean, {CORRECTION}
@@ -104,14 +111,17 @@ _LOAD = text("""
            link_id, record_id, parent_id
     FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
 """)
-_FINISH = """
+_FINISH = Statement(
+    "finish_webhooks",
+    """
     UPDATE gateway.webhook_log w
     SET state = a.state, reason = a.reason, cause = a.cause, translated_at = clock_timestamp(),
         lease_until = '-infinity'
     FROM json_to_recordset(%(rows)s::json) AS a
         (id uuid, accepted_at timestamptz, state text, reason text, cause text)
     WHERE w.id = a.id AND w.accepted_at = a.accepted_at
-"""
+""",
+)
 _POSTPONE = text("""
     UPDATE gateway.webhook_log
     SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
@@ -119,7 +129,9 @@ _POSTPONE = text("""
     WHERE id = :id AND accepted_at = :accepted_at
 """)
 # Changes of a record go in order: what waits before an edit of now is in nobody's way, and goes with it.
-_COMMIT = f"""
+_COMMIT = Statement(
+    "commit_observations",
+    f"""
     WITH {SAVED.format(more=_OF_CHANGES)}, hurried AS (
         UPDATE gateway.vendor_activities v SET backfill = false FROM done d
         WHERE d.hurries AND v.link_id = d.link_id AND v.item_id = d.item_id
@@ -135,7 +147,8 @@ _COMMIT = f"""
         {CORRECT} FROM done WHERE correction_id IS NOT NULL ON CONFLICT DO NOTHING
     )
     SELECT link_id, item_id FROM done
-"""
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +299,7 @@ class InboundStore:
         async with self._database.transaction(organizations=organizations) as conn:
             await conn.execute(_SET_APART, [_arrival_row(arrival) for arrival in arrivals])
             if done is not None:
-                await conn.exec_driver_sql(_FINISH, records([_End(done, "processed", reason).row]))
+                await conn.exec_driver_sql(_FINISH.text, records([_End(done, "processed", reason).row]))
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
@@ -338,7 +351,7 @@ class InboundStore:
         # Several deletes at a time are counted one after the other.
         async with self._database.transaction(**scope_of([held.key])) as conn:
             await doubt_delete(conn, held.key.link_id)
-            done = await conn.exec_driver_sql(_COMMIT, records([_seen_row(seen)]))
+            done = await conn.exec_driver_sql(_COMMIT.text, records([_seen_row(seen)]))
             [outcome] = ended([held], [dict(row) for row in done.mappings()])
             if outcome is not None:
                 raise outcome
@@ -363,7 +376,7 @@ class InboundStore:
 
 async def keep_arrivals(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> list[str]:
     """Keep what is new within the caller's transaction; return the id each delivery is known by."""
-    known = await conn.exec_driver_sql(_ACCEPT, _arrival_rows(arrivals))
+    known = await conn.exec_driver_sql(_ACCEPT.text, _arrival_rows(arrivals))
     return [str(row["known_as"] or "") for row in known.mappings()]
 
 

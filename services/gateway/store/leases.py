@@ -18,6 +18,7 @@ from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 
 LEASE_SECONDS = 20
@@ -27,7 +28,9 @@ INTENT_SECONDS = 600
 """How long a write of unknown outcome may still land at the vendor; then an equal value is an edit."""
 
 # Rows are locked in one order everywhere, so that two transactions cannot wait for each other in a circle.
-_LEASE = """
+_LEASE = Statement(
+    "lease_records",
+    """
     INSERT INTO gateway.shadow_items AS s
         (organization_id, wedding_id, link_id, item_id, kind, fields, lease_token, lease_until)
     SELECT a.organization_id, a.wedding_id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), a.token,
@@ -40,13 +43,19 @@ _LEASE = """
         SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
         WHERE s.lease_until < clock_timestamp()
     RETURNING link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-"""
-_PEEK = """
+""",
+)
+_PEEK = Statement(
+    "peek_record",
+    """
     SELECT link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-    FROM gateway.shadow_items WHERE link_id = %(link_id)s AND item_id = %(item_id)s
-"""
+    FROM gateway.shadow_items WHERE link_id = %(link_id)s::uuid AND item_id = %(item_id)s::uuid
+""",
+)
 # A statement of its own after the lease: only then it sees what the holder before has committed.
-_CONTEXT = """
+_CONTEXT = Statement(
+    "record_context",
+    """
     SELECT a.link_id, a.item_id, c.state AS item, coalesce(c.sequence, 0) AS sequence,
            EXISTS (SELECT FROM gateway.vendor_activities v
                    WHERE v.link_id = a.link_id AND v.item_id = a.item_id
@@ -58,22 +67,34 @@ _CONTEXT = """
                  ORDER BY i.created_at) AS intents
     FROM json_to_recordset(%(rows)s::json) AS a (wedding_id uuid, link_id uuid, item_id uuid)
     LEFT JOIN gateway.canonical_items c ON c.wedding_id = a.wedding_id AND c.item_id = a.item_id
-"""
-_INTENTS = "SELECT id, kind, fields FROM gateway.delivery_intents WHERE id = ANY(%(ids)s)"
-_RELEASE = """
+""",
+)
+_INTENTS = Statement(
+    "intents",
+    "SELECT id, kind, fields FROM gateway.delivery_intents WHERE id = ANY(%(ids)s::uuid[])",
+)
+_RELEASE = Statement(
+    "release_records",
+    """
     UPDATE gateway.shadow_items s SET lease_token = NULL, lease_until = '-infinity'
     FROM (SELECT * FROM json_to_recordset(%(rows)s::json) AS r (link_id uuid, item_id uuid, token uuid)
           ORDER BY link_id, item_id) a
     WHERE s.link_id = a.link_id AND s.item_id = a.item_id AND s.lease_token = a.token
-"""
-_SUPERSEDE = """
+""",
+)
+_SUPERSEDE = Statement(
+    "supersede_intents",
+    """
     UPDATE gateway.delivery_intents i SET state = 'superseded'
     FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, token uuid)
     JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
     WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
       AND i.link_id = a.link_id AND i.item_id = a.item_id AND i.state = 'open'
-"""
-_INTEND = """
+""",
+)
+_INTEND = Statement(
+    "intend",
+    """
     INSERT INTO gateway.delivery_intents (organization_id, id, link_id, item_id, kind, fields, state)
     SELECT a.organization_id, a.id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), 'open'
     FROM json_to_recordset(%(rows)s::json) AS a
@@ -81,7 +102,8 @@ _INTEND = """
     JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
     WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
     RETURNING id
-"""
+""",
+)
 
 SAVED = """
     asked AS MATERIALIZED (
@@ -201,7 +223,7 @@ class RecordLeases:
 
     async def _intents(self, contexts: Iterable[Mapping[str, Any]], keys: Sequence[RecordKey]) -> Any:
         """Read the intents there are: mostly none."""
-        ids = [intent for context in contexts for intent in context["intents"]]
+        ids = [str(intent) for context in contexts for intent in context["intents"]]
         if not ids:
             return {}
         [found] = await self._database.run((_INTENTS, {"ids": ids}), **scope_of(keys))
@@ -281,7 +303,7 @@ def _lost_lease() -> StaleRevision:
     return StaleRevision("The lease of the vendor record ran out.")
 
 
-def _context(keys: Sequence[RecordKey]) -> tuple[str, dict[str, Any]]:
+def _context(keys: Sequence[RecordKey]) -> tuple[Statement, dict[str, Any]]:
     places = records({**_names(key), "wedding_id": key.wedding_id} for key in keys)
     return _CONTEXT, {**places, "recent": INTENT_SECONDS}
 

@@ -23,6 +23,7 @@ from services.gateway.store.sql import first, records, rows
 from services.gateway.vendors.port import Account
 from wedsync.errors import FieldViolation, InvalidRequest, StaleRevision
 from wedsync.runtime.database import Database
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 from wedsync.runtime.vault import Vault
 
@@ -99,8 +100,14 @@ LINKS = text(f"""
       AND (CAST(:integration_id AS uuid) IS NULL OR l.integration_id = :integration_id)
     ORDER BY l.created_at, l.id
 """)
-_LINKS_BY_ID = f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s) AND l.id = ANY(%(ids)s)"
-_LINKS_OF_ACCOUNT = f"{_LINKS} WHERE l.integration_id = ANY(%(ids)s) ORDER BY l.created_at, l.id"
+_LINKS_BY_ID = Statement(
+    "links_by_id",
+    f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s::text[]) AND l.id = ANY(%(ids)s::uuid[])",
+)
+_LINKS_OF_ACCOUNT = Statement(
+    "links_of_account",
+    f"{_LINKS} WHERE l.integration_id = ANY(%(ids)s::uuid[]) ORDER BY l.created_at, l.id",
+)
 # What people say is the same on both sides; an item that is none of the wedding's is not taken.
 _EXPECT = text("""
     INSERT INTO gateway.shadow_items
@@ -131,10 +138,13 @@ _AWAITED = text("""
                      AND created_at > clock_timestamp() - make_interval(secs => :recent)) AS awaited
 """)
 _SHADOW_COLUMNS = "link_id, item_id, record_id, kind, version, generation, gone, fields, expected_record"
-_BY_RECORDS = f"""
+_BY_RECORDS = Statement(
+    "shadows_by_record",
+    f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
     JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, record_id text) USING (link_id, record_id)
-"""
+""",
+)
 _BY_EXPECTATION = text(f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
     WHERE link_id = :link_id AND expected_record = :record_id AND record_id IS NULL

@@ -12,6 +12,7 @@ from services.gateway.store.sql import first, rows
 from wedsync import errors
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 from wedsync.runtime.vault import Vault
 
@@ -36,10 +37,13 @@ _VALID = text("""
     SELECT integration_id, id, secret FROM gateway.webhook_secrets
     WHERE integration_id = :integration_id AND valid_until > clock_timestamp() ORDER BY created_at DESC
 """)
-_VALID_OF = """
+_VALID_OF = Statement(
+    "valid_secrets",
+    """
     SELECT organization_id, integration_id, id, secret FROM gateway.webhook_secrets
-    WHERE integration_id = ANY(%(ids)s) AND valid_until > clock_timestamp() ORDER BY created_at DESC
-"""
+    WHERE integration_id = ANY(%(ids)s::uuid[]) AND valid_until > clock_timestamp() ORDER BY created_at DESC
+""",
+)
 
 
 class SecretStore:

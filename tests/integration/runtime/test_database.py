@@ -14,6 +14,7 @@ from tests.integration.runtime.conftest import Roles
 from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable
 from wedsync.runtime.database import UNKNOWN_OUTCOME, Database
 from wedsync.runtime.embedded.local import free_port
+from wedsync.runtime.round_trip import Statement
 
 _SCOPES = text("SELECT current_setting('app.organizations', true), current_setting('app.weddings', true)")
 
@@ -25,6 +26,40 @@ async def test_the_scope_ends_with_its_transaction(roles: Roles) -> None:
         assert (await connection.execute(_SCOPES)).one() == ("a,b", "w")
     async with database.engine.connect() as connection:
         assert (await connection.execute(_SCOPES)).one() == ("", "")
+    await database.dispose()
+
+
+async def test_an_exchange_has_a_scope_of_its_own(roles: Roles) -> None:
+    """A statement in one round trip sees its scope, again and again, and leaves none behind."""
+    database = Database(roles.url("wedsync_sync"), 1)
+    scopes = Statement("scopes", f"{_SCOPES.text}, %(asked)s::text")
+    for asked in ("1", "2"):
+        found = await database.exchange(scopes, {"asked": asked}, organizations=["b", "a"], weddings=["w"])
+        assert found == [("a,b", "w", asked)]
+    async with database.transaction() as connection:
+        assert (await connection.execute(_SCOPES)).one() == ("", "")
+    await database.dispose()
+
+
+async def test_an_exchange_that_fails_costs_nobody_else(roles: Roles) -> None:
+    """Too slow, cut off or wrong, it says so as a transaction does, and the next one works."""
+    database = Database(roles.url("wedsync_sync"), 1, statement_seconds=0.1)
+    slow, one = Statement("slow", "SELECT 1 FROM pg_sleep(20)"), Statement("one", "SELECT 1")
+    with pytest.raises(DeadlineExceeded):
+        await database.exchange(slow, {})
+    assert await database.exchange(one, {}) == [(1,)]
+    async with database.transaction() as connection:
+        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
+    with psycopg.connect(roles.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(Unavailable):
+        await database.exchange(one, {})
+    assert await database.exchange(one, {}) == [(1,)]
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await database.exchange(Statement("none", "SELECT FROM nowhere"), {})
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(database.exchange(slow, {}), 0.02)
+    assert await database.exchange(one, {}) == [(1,)]
     await database.dispose()
 
 

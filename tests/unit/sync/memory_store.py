@@ -75,8 +75,12 @@ class MemoryStore:
         """End a lease."""
         self._run(lambda tx: self._database.end(tx, owner_id))
 
-    def activate(self, wedding_id: str, owner_id: str, *, adopt: bool = True) -> Wedding:
+    def activate(
+        self, wedding_id: str, owner_id: str, *, adopt: bool = True, instead_of: Sequence[str] = ()
+    ) -> Wedding:
         """Take over and load."""
+        if instead_of:
+            self.release(instead_of, owner_id)
 
         def taken_and_loaded(tx: Transaction) -> Statement[Wedding]:
             taken = yield from self._database.take(tx, wedding_id, owner_id, adopt=adopt)

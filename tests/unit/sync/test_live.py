@@ -197,6 +197,31 @@ async def test_a_hundred_watchers_cost_one_read() -> None:
         assert server.hints.published == [b"w"]
 
 
+async def test_commits_in_quick_succession_are_told_together() -> None:
+    """Other servers learn of the first commit at once, and of those that follow soon in one hint."""
+    async with a_server() as server:
+        await settled()
+        for wedding_id in ("a", "b", "c", "b"):
+            server.commit(wedding_id)
+            await settled()
+        assert server.hints.published == [b"a"]
+        server.clock.advance(0.011)
+        await settled()
+        assert server.hints.published == [b"a", b"b,c"]
+
+
+async def test_a_hint_may_name_several_weddings() -> None:
+    """Whoever watches any wedding of a hint sees what is new there."""
+    async with a_server() as server:
+        readers = [reading(server, "a"), reading(server, "b")]
+        await settled()
+        server.logs.commit("a", 1)
+        server.logs.commit("b", 1)
+        server.hints.queue.put_nowait(b"a,b")
+        await settled()
+        assert [reader.seen for reader in readers] == [[1], [1]]
+
+
 async def test_whoever_waits_costs_nothing() -> None:
     """A poll looks at a hundred weddings in one query, however many watch them."""
     async with a_server() as server:

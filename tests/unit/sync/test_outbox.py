@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.sync.outbox import BATCH, Courier, Outbox
 from services.sync.records import Claim
 from wedsync.clock import FakeClock
 from wedsync.errors import InvalidRequest, Unavailable
+from wedsync.model.changes import Priority
 from wedsync.model.ids import new_id
 from wedsync.runtime.telemetry import Telemetry
 
@@ -126,6 +127,19 @@ class Post:
                 await asyncio.sleep(0)
             self.clock.advance(0.1)
 
+    async def offer(self, fact: Fact) -> None:
+        """Offer a fact, and give the courier the time that passes without the clock."""
+        self.courier.offer([fact])
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def offer_later(self, fact: Fact) -> None:
+        """Offer a fact so long after the one before that they do not go together."""
+        await self.offer(fact)
+        self.clock.advance(0.011)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
 
 @pytest.fixture
 async def post() -> AsyncIterator[Post]:
@@ -153,14 +167,40 @@ async def test_what_is_offered_goes_at_once(post: Post) -> None:
     assert post.peer.heard == [fact]
 
 
+async def test_what_comes_soon_after_a_hand_over_goes_together(post: Post) -> None:
+    """The first of many goes at once, and the others some milliseconds later in one call."""
+    facts = [a_fact(number) for number in range(5)]
+    for fact in facts:
+        await post.offer(fact)
+    assert post.peer.heard == facts[:1]
+    await post.until(lambda: post.peer.heard == facts, 1)
+    assert post.peer.calls == 2
+
+
+async def test_an_emergency_waits_for_no_company(post: Post) -> None:
+    """A fact in the emergency lane goes at once, however soon after another one."""
+    facts = [a_fact(1), replace(a_fact(2), priority=Priority.EMERGENCY)]
+    for fact in facts:
+        await post.offer(fact)
+    assert post.peer.heard == facts
+    assert post.clock.monotonic() == 0
+
+
+async def test_a_full_batch_waits_for_no_company(post: Post) -> None:
+    """Once there is enough for a full call nothing is waited for."""
+    await post.offer(a_fact(0))
+    post.courier.offer(a_fact(number) for number in range(BATCH))
+    await post.offer(a_fact(BATCH))
+    assert post.peer.calls >= 2
+    assert post.clock.monotonic() == 0
+
+
 async def test_what_was_handed_over_is_removed_together(post: Post) -> None:
     """Facts of several hand-overs leave the table in one transaction."""
     facts = [a_fact(number) for number in range(5)]
     post.table.add(*facts)
     for fact in facts:
-        post.courier.offer([fact])
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await post.offer_later(fact)
     assert (post.peer.calls, post.table.removals) == (5, 0)
     await post.until(lambda: not post.table.rows, 1)
     assert post.table.removals == 1
@@ -172,9 +212,7 @@ async def test_what_waits_for_its_removal_is_bounded(post: Post, monkeypatch: py
     facts = [a_fact(number) for number in range(3)]
     post.table.add(*facts)
     for fact in facts:
-        post.courier.offer([fact])
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await post.offer_later(fact)
     assert not post.table.rows
 
 

@@ -78,6 +78,52 @@ async def test_what_is_asked_meanwhile_is_asked_together() -> None:
     assert members.asked == [[(f"w{number}", "studio") for number in range(5)]]
 
 
+async def test_what_is_in_use_is_asked_again_together_before_it_is_forgotten() -> None:
+    """Many that are about to be forgotten are one question, whose answer nobody waits for."""
+    members, clock = Members(), FakeClock()
+    known = Visibility(members, clock)
+    sights = [f"w{number}" for number in range(60)]
+    for wedding_id in sights:
+        await known.require(wedding_id, viewer="studio")
+    members.asked.clear()
+    clock.advance(TRUSTED_SECONDS - 2)
+    for wedding_id in sights:
+        await known.require(wedding_id, viewer="studio")
+    await asyncio.sleep(0.01)
+    assert [len(asked) for asked in members.asked] == [60]
+    clock.advance(2.5)
+    for wedding_id in sights:
+        assert await known.require(wedding_id, viewer="studio") == _DAY
+    assert len(members.asked) == 1
+
+
+async def test_one_alone_is_asked_again_before_it_is_forgotten() -> None:
+    """A wedding in steady use never has an edit wait for the question, however few others there are."""
+    members, clock = Members(), FakeClock()
+    known = Visibility(members, clock)
+    await known.require("w", viewer="studio")
+    for _ in range(40):
+        clock.advance(0.5)
+        waiting = asyncio.create_task(known.require("w", viewer="studio"))
+        await asyncio.sleep(0)
+        assert waiting.done()
+        await asyncio.sleep(0.001)
+    assert len(members.asked) < 8
+
+
+async def test_who_was_found_to_have_left_is_refused_at_once() -> None:
+    """When a renewal finds that a membership ended, what was known of it is forgotten."""
+    members, clock = Members(), FakeClock()
+    known = Visibility(members, clock)
+    await known.require("w", viewer="studio")
+    clock.advance(TRUSTED_SECONDS - 0.5)
+    members.strangers = {("w", "studio")}
+    await known.require("w", viewer="studio")
+    await asyncio.sleep(0.001)
+    with pytest.raises(UnknownWedding):
+        await known.require("w", viewer="studio")
+
+
 async def test_trouble_is_told_to_those_it_concerns() -> None:
     """When nothing can be asked, whoever waits is told why; the next one asks anew."""
     members = Members()
