@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
@@ -139,7 +139,7 @@ class Database:
                 talk: Talk = raw.info.setdefault(_TALK, Talk(driver))
                 together = [(_SCOPE_OF_EXCHANGE, scope), *asked]
                 try:
-                    ((_, *rows),) = await driver.wait(talk.exchanges(together, dict_rows=dict_rows))
+                    _, *rows = await _said(driver, talk, together, dict_rows=dict_rows)
                 except BaseException as error:
                     # Nobody knows how far the two sides got, least of all one who gave up waiting.
                     await connection.invalidate(error)
@@ -179,6 +179,18 @@ def _after_scheme(url: str | SecretStr) -> str:
     if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ValueError("the database URL must read postgresql://role:password@host:port/database")
     return rest
+
+
+async def _said(
+    driver: psycopg.AsyncConnection[Any], talk: Talk, asked: Sequence[Asked], *, dict_rows: bool
+) -> list[list[Any]]:
+    try:
+        (answers,) = await driver.wait(talk.exchanges(asked, dict_rows=dict_rows))
+    except psycopg.errors.InvalidSqlStatementName:
+        # psycopg lets go of everything that is prepared on a connection when a transaction rolls back.
+        talk.forget()
+        (answers,) = await driver.wait(talk.exchanges(asked, dict_rows=dict_rows))
+    return answers
 
 
 def _scope(ids: Iterable[str]) -> str:

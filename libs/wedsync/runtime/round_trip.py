@@ -111,6 +111,10 @@ class Talk:
             _raise_if_failed(results)
         return [[self._rows(result, dict_rows=dict_rows) for result in results] for results in answers]
 
+    def forget(self) -> None:
+        """Prepare everything anew: the server no longer knows what was prepared."""
+        self._prepared.clear()
+
     def _prepare(self, statements: Iterable[Statement]) -> PQGen[None]:
         new = {
             statement.name: statement.sql for statement in statements if statement.name not in self._prepared
