@@ -1,7 +1,7 @@
 """Google Calendar as a `VendorPort` and a `PushPort`.
 
-A record is one event, named by its id. What we create lies under an id made of the item's, so that a
-create which is repeated is refused, and found.
+A record is one event, or one instance of a series, named by its id. What we create lies under an id made of
+the item's, so that a create which is repeated is refused, and found.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.gateway.vendor_http import VendorHttp
-from services.gateway.vendors.google_calendar import scanner
 from services.gateway.vendors.google_calendar.api import GoogleApi, Refused
 from services.gateway.vendors.google_calendar.event import (
     MAX_LIVES,
@@ -22,11 +21,12 @@ from services.gateway.vendors.google_calendar.event import (
     event_id,
     fields_of,
     is_cancelled,
-    is_instance,
+    is_series,
     is_writable,
     marker_of,
     new_event,
 )
+from services.gateway.vendors.google_calendar.scanner import Scanner
 from services.gateway.vendors.google_calendar.times import BadTime
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import (
@@ -34,7 +34,6 @@ from services.gateway.vendors.port import (
     BadRecord,
     Channel,
     Decision,
-    OutOfScope,
     RecordGone,
     Scan,
     VendorGarbage,
@@ -75,7 +74,14 @@ class GoogleCalendar:
         self._api = GoogleApi(http, manifest, account)
         self._calendar, self._zone = scope["calendar_id"], scope["time_zone"]
         self._manifest, self._now = manifest, now
-        self._page_size = manifest.setting(account, "page_size")
+        self._ahead = timedelta(days=int(manifest.setting(account, "series_future_days")))
+        self._scanner = Scanner(
+            api=self._api,
+            calendar_id=self._calendar,
+            page_size=manifest.setting(account, "page_size"),
+            until=lambda: datetime.fromtimestamp(self._now(), UTC) + self._ahead,
+            shown=self._shown,
+        )
         self._quietly = {"sendUpdates": manifest.setting(account, "send_updates")}
 
     async def check(self) -> None:
@@ -92,21 +98,17 @@ class GoogleCalendar:
 
     async def scan(self, cursor: Mapping[str, Any] | None) -> Scan:
         """Return what moved since the cursor; everything for None. Raises `CursorLost`."""
-        return await scanner.scan(
-            self._api, self._calendar, cursor, page_size=self._page_size, shown=self._shown
-        )
+        return await self._scanner.scan(cursor)
 
     async def read(self, record_id: str) -> VendorRecord | None:
-        """Read one event; None if it is deleted. Raises `VendorGarbage`, `OutOfScope` for an instance."""
+        """Read one event or instance; None if it is deleted, or a series. Raises `VendorGarbage`."""
         event = await self._get(record_id)
         if event is None:
             # Deleted events are shown as such. What is not there at all may only be hidden from us now.
             await self.check()
             return None
-        if is_cancelled(event):
+        if is_cancelled(event) or is_series(event):
             return None
-        if is_instance(event):
-            raise OutOfScope("it is one instance of a series, which the series stands for")
         record = self._shown(event)
         if isinstance(record, BadRecord):
             raise VendorGarbage(record.reason)

@@ -1,9 +1,8 @@
 """One event of Google's as a timeline event, and our values as what is written into it. Pure.
 
-A series is shown by its first event and is not writable: one item cannot say what a series and its
-exceptions say. What Google cannot hold of a time (the hour of an all-day event, an end that is missing
-or not after its start) is kept beside it in a private property, and counts as long as the time it stands
-for has not been changed by anyone.
+Of a series each instance is an event of its own, and what is written goes to that instance. What Google
+cannot hold of a time (the hour of an all-day event, an end that is missing or not after its start) is kept
+beside it in a private property, and counts as long as the time it stands for has not been changed by anyone.
 """
 
 from __future__ import annotations
@@ -38,19 +37,24 @@ def is_cancelled(event: Mapping[str, Any]) -> bool:
     return event.get("status") == "cancelled"
 
 
-def is_instance(event: Mapping[str, Any]) -> bool:
-    """Say whether it is one instance of a series."""
-    return bool(event.get("recurringEventId"))
+def is_series(event: Mapping[str, Any]) -> bool:
+    """Say whether it is a series, of which only the instances take place."""
+    return bool(event.get("recurrence"))
+
+
+def series_of(event: Mapping[str, Any]) -> str | None:
+    """Return the series that an event is, or is an instance of."""
+    own = event.get("id") if is_series(event) else None
+    name = event.get("recurringEventId") or own
+    return str(name) if name else None
 
 
 def is_writable(event: Mapping[str, Any]) -> bool:
-    """Say whether we may change it: one event, of the default type, that this calendar organizes."""
+    """Say whether we may change it: an event of the default type that this calendar organizes."""
     organizer = event.get("organizer")
     own = not isinstance(organizer, Mapping) or organizer.get("self") is True
     return (
-        not event.get("recurrence")
-        and not is_instance(event)
-        and not event.get("locked")
+        not event.get("locked")
         and event.get("eventType", "default") == "default"
         and (own or event.get("guestsCanModify") is True)
     )
