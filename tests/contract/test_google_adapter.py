@@ -52,7 +52,9 @@ DINNER: dict[str, Any] = {
     "reminders": {"useDefault": False},
 }
 WEEKLY = {**DINNER, "id": "lesson1", "summary": "Lesson", "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]}
-LESSONS = [f"lesson1_2027{day}T230000Z" for day in ("0612", "0619", "0626", "0703")]
+# By Google's names, and by ours.
+THEIRS = [f"lesson1_2027{day}T230000Z" for day in ("0612", "0619", "0626", "0703")]
+LESSONS = [f"lesson1@2027{day}" for day in ("0612", "0619", "0626", "0703")]
 
 
 @dataclass
@@ -336,8 +338,8 @@ async def test_a_quiet_scan_is_one_small_call(world: World) -> None:
 async def test_each_instance_of_a_series_is_a_record(world: World) -> None:
     """One that differs shows its own values, a cancelled one is missing, and the series is no record."""
     world.calendar.insert(WEEKLY)
-    world.calendar.patch(LESSONS[1], {"summary": "Late lesson"})
-    world.calendar.delete(LESSONS[2])
+    world.calendar.patch(THEIRS[1], {"summary": "Late lesson"})
+    world.calendar.delete(THEIRS[2])
     scan = await world.moved()
     titles = {record.record_id: record.fields["title"] for record in scan.records}
     assert titles == {LESSONS[0]: "Lesson", LESSONS[1]: "Late lesson", LESSONS[3]: "Lesson"}
@@ -347,8 +349,8 @@ async def test_each_instance_of_a_series_is_a_record(world: World) -> None:
     }
     assert await world.port().read("lesson1") is None
     assert await world.port().read(LESSONS[2]) is None
-    world.calendar.delete(LESSONS[3])
-    assert (await world.moved()).missing == [LESSONS[3]]
+    world.calendar.delete(THEIRS[3])
+    assert LESSONS[3] in (await world.moved()).missing
 
 
 async def test_what_is_written_to_an_instance_is_that_instances(world: World) -> None:
@@ -367,7 +369,7 @@ async def test_what_is_written_to_an_instance_is_that_instances(world: World) ->
         LESSONS[1]: moved["starts_at"],
         LESSONS[3]: "2027-07-03T18:00:00[America/Chicago]",
     }
-    assert scan.missing == [LESSONS[2]]
+    assert LESSONS[2] in scan.missing
 
 
 async def test_what_a_series_no_longer_has_is_missing(world: World) -> None:

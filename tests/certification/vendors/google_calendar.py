@@ -85,7 +85,9 @@ class Events:
 
     async def plan(self, title: str, starts_at: str, *, all_day: bool = False, weekly: int = 1) -> str:
         """Make an event, or a series."""
-        made = self._calendar.insert({"summary": title, **_span(starts_at, all_day=all_day)})
+        span = _span(starts_at, all_day=all_day)
+        given = {name: {k: v for k, v in time.items() if v is not None} for name, time in span.items()}
+        made = self._calendar.insert({"summary": title, **given})
         if weekly > 1:
             await self.recur(made["id"], weekly)
         return str(made["id"])

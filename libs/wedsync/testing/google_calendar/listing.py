@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from wedsync.testing.google_calendar import recurrence
 from wedsync.testing.google_calendar.calendars import Calendar
 from wedsync.testing.google_calendar.refusal import Refused, invalid
 from wedsync.testing.google_calendar.shape import Event, shown
@@ -65,9 +66,11 @@ def page(calendar: Calendar, query: Mapping[str, str], epoch: int, sizes: Sequen
 
 def instances(calendar: Calendar, event_id: str, query: Mapping[str, str]) -> Event:
     """Return one page of the instances of a series that begin before `timeMax`."""
-    if wrong := sorted(query.keys() - {"alt", "maxResults", "pageToken", "timeMax"}):
+    if wrong := sorted(query.keys() - {"alt", "maxResults", "originalStart", "pageToken", "timeMax"}):
         raise Refused(501, "notImplemented", f"This simulator does not know {', '.join(wrong)}.")
     found = calendar.instances(event_id, _moment(query.get("timeMax", _NEVER)))
+    if "originalStart" in query:
+        found = [event for event in found if recurrence.is_original(event, query["originalStart"])]
     start, size = int(query.get("pageToken", 0)), _size(query)
     page = {"kind": "calendar#events", "timeZone": calendar.time_zone, "items": found[start : start + size]}
     return page | ({"nextPageToken": str(start + size)} if len(found) > start + size else {})

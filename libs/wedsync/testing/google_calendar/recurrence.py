@@ -34,6 +34,18 @@ def begins(event: Event) -> datetime:
     return local if local.tzinfo else local.replace(tzinfo=UTC)
 
 
+def is_original(event: Event, asked: str) -> bool:
+    """Say whether its series has an instance at that time, whenever it takes place."""
+    original = event["originalStartTime"]
+    if "date" in original:
+        return bool(original["date"] == asked)
+    try:
+        at = datetime.fromisoformat(asked)
+    except ValueError:
+        raise invalid("Invalid value for originalStart.") from None
+    return at.tzinfo is not None and at == _local(original)
+
+
 def check(rules: Any, start: Event) -> None:
     """Return if a recurrence makes sense. Raises `Refused`."""
     if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):

@@ -1,7 +1,7 @@
 """Google Calendar as a `VendorPort` and a `PushPort`.
 
-A record is one event, or one instance of a series, named by its id. What we create lies under an id made of
-the item's, so that a create which is repeated is refused, and found.
+A record is one event, named by its id, or one instance of a series, named by the series and its day there.
+What we create lies under an id made of the item's, so that a create which is repeated is refused, and found.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from services.gateway.vendors.google_calendar.event import (
     changes,
     event_id,
     fields_of,
+    instance_of,
     is_cancelled,
     is_series,
     is_writable,
     marker_of,
     new_event,
+    original_start,
 )
 from services.gateway.vendors.google_calendar.scanner import Scanner
 from services.gateway.vendors.google_calendar.times import BadTime
@@ -102,17 +104,35 @@ class GoogleCalendar:
 
     async def read(self, record_id: str) -> VendorRecord | None:
         """Read one event or instance; None if it is deleted, or a series. Raises `VendorGarbage`."""
-        event = await self._get(record_id)
+        instance = instance_of(record_id)
+        event = await (self._instance(*instance) if instance else self._get(record_id))
         if event is None:
             # Deleted events are shown as such. What is not there at all may only be hidden from us now.
             await self.check()
             return None
         if is_cancelled(event) or is_series(event):
             return None
-        record = self._shown(event)
+        record = self._shown(record_id, event)
         if isinstance(record, BadRecord):
             raise VendorGarbage(record.reason)
         return record
+
+    async def _instance(self, series_id: str, key: str) -> dict[str, Any] | None:
+        """Return an instance by the day on which its series has it now; also one that was moved since."""
+        series = await self._get(series_id)
+        if series is None or is_cancelled(series) or not is_series(series):
+            return series if series is not None and is_cancelled(series) else None
+        try:
+            query = {"originalStart": original_start(series, key, self._zone)}
+        except BadTime:
+            return None
+        try:
+            page = await self._call("GET", series_id, "instances", query=query)
+        except Refused as refused:
+            if refused.status in _GONE:
+                return None
+            raise
+        return next((event for event in page.get("items", []) if not is_cancelled(event)), None)
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:
         """Look where a create of ours would lie: under the first id that is not of a deleted event."""
@@ -132,7 +152,8 @@ class GoogleCalendar:
         for life in range(MAX_LIVES):
             named = {**body, "id": event_id(item_id, life)}
             try:
-                return self._after_write(await self._call("POST", query=self._quietly, body=named))
+                made = await self._call("POST", query=self._quietly, body=named)
+                return self._after_write(named["id"], made)
             except Refused as refused:
                 if refused.status != _DUPLICATE:
                     raise
@@ -146,11 +167,10 @@ class GoogleCalendar:
         if not patch:
             return record
         try:
-            return self._after_write(
-                await self._call(
-                    "PATCH", record.record_id, query=self._quietly, body=patch, if_match=record.version
-                )
+            written = await self._call(
+                "PATCH", str(record.native["id"]), query=self._quietly, body=patch, if_match=record.version
             )
+            return self._after_write(record.record_id, written)
         except Refused as refused:
             if refused.status in _GONE:
                 raise RecordGone("the event is no more") from refused
@@ -159,7 +179,8 @@ class GoogleCalendar:
     async def delete(self, record: VendorRecord) -> None:
         """Delete the event just read. Gone already is success. Raises `VersionMismatch`."""
         try:
-            await self._call("DELETE", record.record_id, query=self._quietly, if_match=record.version)
+            name = str(record.native["id"])
+            await self._call("DELETE", name, query=self._quietly, if_match=record.version)
         except Refused as refused:
             if refused.status == _MOVED and await self.read(record.record_id) is not None:
                 raise _moved() from refused
@@ -225,16 +246,16 @@ class GoogleCalendar:
         rules = {path: self._manifest.rule(_EVENT, path) for path in values}
         return {path: rule.holds(values[path]) for path, rule in rules.items() if rule and rule.writable}
 
-    def _after_write(self, event: Mapping[str, Any]) -> VendorRecord:
+    def _after_write(self, record_id: str, event: Mapping[str, Any]) -> VendorRecord:
         if is_cancelled(event):
             raise RecordGone("the event was deleted as soon as it was written")
-        record = self._shown(event)
+        record = self._shown(record_id, event)
         if isinstance(record, BadRecord):
             raise VendorGarbage(record.reason)
         return record
 
-    def _shown(self, event: Mapping[str, Any]) -> VendorRecord | BadRecord:
-        raw, record_id = json.dumps(event).encode()[:_RAW_BYTES], str(event.get("id", ""))
+    def _shown(self, record_id: str, event: Mapping[str, Any]) -> VendorRecord | BadRecord:
+        raw = json.dumps(event).encode()[:_RAW_BYTES]
         version = event.get("etag")
         if not isinstance(version, str) or not version:
             return BadRecord(record_id=record_id, reason="Google gives it no etag", raw=raw)

@@ -2,8 +2,9 @@
 
 A list tells of a series when it, or one of its instances, moved; what takes place is then asked for, a few
 series at a time. The cursor is {"token"} and, of each series, the instances it had (`series`). Until all is
-told it also holds the `page` that follows, the series still to be asked for (`todo`), and, in a scan from the
-start, the ids `seen` so far, so that the last page can say what there is as a whole.
+told it also holds the `page` that follows, the series still to be asked for with those of their instances
+that were listed (`todo`), and, in a scan from the start, the ids `seen` so far, so that the last page can say
+what there is as a whole.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from datetime import datetime
 from typing import Any
 
 from services.gateway.vendors.google_calendar.api import GoogleApi, Refused
-from services.gateway.vendors.google_calendar.event import is_cancelled, is_series, series_of
+from services.gateway.vendors.google_calendar.event import (
+    instance_id,
+    is_cancelled,
+    is_series,
+    named,
+    series_of,
+)
 from services.gateway.vendors.port import (
     BadRecord,
     CursorLost,
@@ -45,7 +52,8 @@ class Scanner:
     page_size: str
     until: Callable[[], datetime]
     """How far ahead instances of series are followed."""
-    shown: Callable[[Event], VendorRecord | BadRecord]
+    shown: Callable[[str, Event], VendorRecord | BadRecord]
+    """How an event is shown under an id."""
 
     async def scan(self, cursor: Mapping[str, Any] | None) -> Scan:
         """Return one page of what moved since the cursor; of everything for None. Raises `CursorLost`."""
@@ -56,36 +64,38 @@ class Scanner:
         page = await self._page(at)
         events = _events(page)
         over = _over(events)
-        todo = sorted({name for event in events if (name := series_of(event))} - over)
         further, token = page.get("nextPageToken"), page.get("nextSyncToken")
         if not further and not isinstance(token, str):
             raise VendorGarbage("the last page of a list lacks its sync token")
         # A series is no record, but may have been one before it recurred.
         gone = [str(event["id"]) for event in events if is_cancelled(event) or is_series(event)]
-        # Each absence is told once: they are counted.
-        known = {name: sorted({*ids} - {*gone}) for name, ids in at.get("series", {}).items()}
-        gone += [name for series in sorted(over & known.keys()) for name in known.pop(series)]
+        known = dict(at.get("series", {}))
+        gone += [
+            instance_id(series, key) for series in sorted(over & known.keys()) for key in known.pop(series)
+        ]
         after: dict[str, Any] = {name: at[name] for name in ("token", "seen") if name in at}
         after |= {"page": further} if further else {"last": token}
-        # Among them are invitations to one instance of somebody else's series.
-        there = [event for event in events if not is_series(event) and not is_cancelled(event)]
-        return self._told({**after, "series": known, "todo": todo}, there, gone)
+        single = {str(e["id"]): e for e in events if not is_cancelled(e) and not series_of(e)}
+        return self._told({**after, "series": known, "todo": _todo(events, over)}, single, gone)
 
     async def _series(self, at: dict[str, Any]) -> Scan:
-        asked, left = at["todo"][:SERIES_A_PAGE], at["todo"][SERIES_A_PAGE:]
-        known, events, gone = dict(at.get("series", {})), list[Event](), list[str]()
-        for name in asked:
-            found = [event for event in await self._instances(name) if not is_cancelled(event)]
-            taking_place = sorted(str(event["id"]) for event in found)
-            gone += sorted({*known.pop(name, [])} - {*taking_place})
-            events += found
-            known |= {name: taking_place} if taking_place else {}
-        return self._told({**at, "todo": left, "series": known}, events, gone)
+        todo, known = dict(at["todo"]), dict(at.get("series", {}))
+        found, gone = dict[str, Event](), list[str]()
+        for series in sorted(todo)[:SERIES_A_PAGE]:
+            there = await self._instances(series)
+            keyed = {} if there is None else named(there)
+            gone += [instance_id(series, key) for key in sorted({*known.pop(series, [])} - keyed.keys())]
+            known |= {series: sorted(keyed)} if keyed else {}
+            found |= {instance_id(series, key): event for key, event in keyed.items()}
+            listed = todo.pop(series)
+            # Of a series that is not ours to see, we may have been invited to some instances.
+            found |= {} if there is not None else await self._alone(listed)
+        return self._told({**at, "todo": todo, "series": known}, found, gone)
 
-    def _told(self, at: dict[str, Any], events: Sequence[Event], missing: Sequence[str]) -> Scan:
+    def _told(self, at: dict[str, Any], events: Mapping[str, Event], missing: Sequence[str]) -> Scan:
         """Return what a page told, with the cursor after it."""
-        records = [self.shown(event) for event in events]
-        seen = None if "token" in at else [*at.get("seen", []), *(record.record_id for record in records)]
+        records = [self.shown(record_id, event) for record_id, event in events.items()]
+        seen = None if "token" in at else [*at.get("seen", []), *events]
         if seen is not None and len(seen) > MAX_EVENTS:
             raise VendorRejected(f"the calendar holds more than {MAX_EVENTS} events: link a smaller one")
         more = bool(at["todo"]) or "page" in at
@@ -113,8 +123,8 @@ class Scanner:
                 raise CursorLost("Google no longer knows the sync token") from refused
             raise
 
-    async def _instances(self, series_id: str) -> list[Event]:
-        """Return the instances of a series, those that differ as they are; none if the series is no more."""
+    async def _instances(self, series_id: str) -> list[Event] | None:
+        """Return the instances that take place, those that differ as they are; None if it is no series."""
         found, path = list[Event](), ("calendars", self.calendar_id, "events", series_id, "instances")
         query = {"maxResults": _INSTANCES, "timeMax": f"{self.until():%Y-%m-%dT%H:%M:%SZ}"}
         while True:
@@ -122,14 +132,34 @@ class Scanner:
                 page = await self.api.call("GET", *path, query=query)
             except Refused as refused:
                 if refused.status in _GONE:
-                    return found
+                    return None
                 raise
-            found += _events(page)
+            found += [event for event in _events(page) if not is_cancelled(event)]
             if len(found) > MAX_EVENTS:
                 raise VendorRejected(f"a series has more than {MAX_EVENTS} instances: give it an end")
             if not page.get("nextPageToken"):
                 return found
             query = {**query, "pageToken": page["nextPageToken"]}
+
+    async def _alone(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        found = dict[str, Event]()
+        for name in event_ids:
+            try:
+                found[name] = await self.api.call("GET", "calendars", self.calendar_id, "events", name)
+            except Refused as refused:
+                if refused.status not in _GONE:
+                    raise
+        return {name: event for name, event in found.items() if not is_cancelled(event)}
+
+
+def _todo(events: Sequence[Event], over: set[str]) -> dict[str, list[str]]:
+    """Return the series that moved, each with those of its instances that were listed."""
+    moved: dict[str, list[str]] = {}
+    for event in events:
+        series = series_of(event)
+        if series is not None and series not in over:
+            moved.setdefault(series, []).extend([] if is_series(event) else [str(event["id"])])
+    return moved
 
 
 def _over(events: Sequence[Event]) -> set[str]:
