@@ -2,110 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.gateway.vendor_http import Limits, VendorHttp
-from services.gateway.vendors.google_calendar.adapter import GoogleCalendar, create_adapter
 from services.gateway.vendors.google_calendar.event import MAX_LIVES, event_id
-from services.gateway.vendors.google_calendar.scanner import SERIES_A_PAGE
-from services.gateway.vendors.manifest import VENDORS, load_manifest
 from services.gateway.vendors.port import (
-    Account,
     CursorLost,
     RecordGone,
-    Scan,
     VendorAuthFailed,
     VendorGarbage,
-    VendorRecord,
     VendorRejected,
     VendorUnavailable,
     VersionMismatch,
 )
-from tests.support.guarded import guarded
+from tests.support.google_bench import (
+    DINNER,
+    EVENT,
+    MANIFEST,
+    TOAST,
+    ZONE,
+    World,
+    open_world,
+)
 from wedsync.clock import SystemClock
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue, ItemKind
-from wedsync.testing.google_calendar import CALENDAR, TOKEN, Calendar, Fault, Sandbox, running
-
-MANIFEST = load_manifest(VENDORS / "google_calendar")
-EVENT = ItemKind.TIMELINE_EVENT
-ZONE = "America/New_York"
-TOAST: Mapping[str, FieldValue] = {
-    "title": "Toast",
-    "starts_at": f"2027-06-12T19:00:00[{ZONE}]",
-    "ends_at": f"2027-06-12T19:30:00[{ZONE}]",
-    "all_day": False,
-    "location": "Old Barn",
-    "notes": "first line\nsecond",
-    "status": "confirmed",
-}
-DINNER: dict[str, Any] = {
-    "summary": "Dinner",
-    "start": {"dateTime": "2027-06-12T18:00:00-05:00", "timeZone": "America/Chicago"},
-    "end": {"dateTime": "2027-06-12T20:00:00-05:00", "timeZone": "America/Chicago"},
-    "attendees": [{"email": "ana@example.com"}],
-    "reminders": {"useDefault": False},
-}
-WEEKLY = {**DINNER, "id": "lesson1", "summary": "Lesson", "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]}
-# By Google's names, and by ours.
-THEIRS = [f"lesson1_2027{day}T230000Z" for day in ("0612", "0619", "0626", "0703")]
-LESSONS = [f"lesson1@2027{day}" for day in ("0612", "0619", "0626", "0703")]
-
-
-@dataclass
-class World:
-    """An account with a calendar, our adapter to it, and the people who use it."""
-
-    url: str
-    http: VendorHttp
-    sandbox: Sandbox
-    cursor: Mapping[str, Any] | None = None
-
-    @property
-    def calendar(self) -> Calendar:
-        """What the people see and edit."""
-        return self.sandbox.calendar(CALENDAR)
-
-    def port(self, *, token: str = TOKEN, calendar: str = CALENDAR, **settings: str) -> GoogleCalendar:
-        """Our adapter."""
-        credentials = {"access_token": token}
-        account = Account(integration_id="i", base_url=self.url, credentials=credentials, settings=settings)
-        return create_adapter(self.http, MANIFEST, account, {"calendar_id": calendar, "time_zone": ZONE})
-
-    def fault(self, **fault: Any) -> None:
-        """Let the next matching call fail."""
-        self.sandbox.traffic.faults.append(Fault(**fault))
-
-    async def moved(self, **settings: str) -> Scan:
-        """Return all pages of what moved since the last time, as one."""
-        pages: list[Scan] = []
-        while not pages or pages[-1].more:
-            pages.append(await self.port(**settings).scan(self.cursor))
-            self.cursor = pages[-1].cursor
-        return Scan(
-            records=[record for page in pages for record in page.records],
-            bad=[bad for page in pages for bad in page.bad],
-            missing=[missing for page in pages for missing in page.missing],
-            present=pages[-1].present,
-        )
-
-    async def read(self, record_id: str) -> VendorRecord:
-        """Return a record as it is now."""
-        record = await self.port().read(record_id)
-        assert record is not None
-        return record
+from wedsync.testing.google_calendar import CALENDAR, TOKEN
 
 
 @pytest.fixture(name="world")
 async def _world() -> AsyncIterator[World]:
-    sandbox = Sandbox(SystemClock())
-    async with running(sandbox) as url, VendorHttp(limits=Limits(allow_private=True)) as http:
-        yield World(url, guarded(http, MANIFEST.with_rate(1000)), sandbox)
+    async with open_world() as opened:
+        yield opened
 
 
 async def test_check_accepts_a_calendar_that_may_be_written(world: World) -> None:
@@ -333,79 +264,6 @@ async def test_a_quiet_scan_is_one_small_call(world: World) -> None:
     world.sandbox.traffic.clear()
     await world.moved()
     assert world.sandbox.traffic.counts == {"events.list": 1}
-
-
-async def test_each_instance_of_a_series_is_a_record(world: World) -> None:
-    """One that differs shows its own values, a cancelled one is missing, and the series is no record."""
-    world.calendar.insert(WEEKLY)
-    world.calendar.patch(THEIRS[1], {"summary": "Late lesson"})
-    world.calendar.delete(THEIRS[2])
-    scan = await world.moved()
-    titles = {record.record_id: record.fields["title"] for record in scan.records}
-    assert titles == {LESSONS[0]: "Lesson", LESSONS[1]: "Late lesson", LESSONS[3]: "Lesson"}
-    assert scan.present == titles.keys()
-    assert {record.fields["starts_at"] for record in scan.records} == {
-        f"2027-{day}T18:00:00[America/Chicago]" for day in ("06-12", "06-19", "07-03")
-    }
-    assert await world.port().read("lesson1") is None
-    assert await world.port().read(LESSONS[2]) is None
-    world.calendar.delete(THEIRS[3])
-    assert LESSONS[3] in (await world.moved()).missing
-
-
-async def test_what_is_written_to_an_instance_is_that_instances(world: World) -> None:
-    """An update makes it differ from its series, a delete cancels it, and the other instances stay."""
-    world.calendar.insert(WEEKLY)
-    await world.moved()
-    moved = {"starts_at": f"2027-06-19T20:00:00[{ZONE}]", "ends_at": f"2027-06-19T21:00:00[{ZONE}]"}
-    shown = await world.port().update(await world.read(LESSONS[1]), moved)
-    assert {path: shown.fields[path] for path in moved} == moved
-    assert (shown.marker, shown.writable) == (None, True)
-    await world.port().delete(await world.read(LESSONS[2]))
-    scan = await world.moved()
-    starts = {record.record_id: record.fields["starts_at"] for record in scan.records}
-    assert starts == {
-        LESSONS[0]: "2027-06-12T18:00:00[America/Chicago]",
-        LESSONS[1]: moved["starts_at"],
-        LESSONS[3]: "2027-07-03T18:00:00[America/Chicago]",
-    }
-    assert LESSONS[2] in scan.missing
-
-
-async def test_what_a_series_no_longer_has_is_missing(world: World) -> None:
-    """A rule that ends sooner, a series that becomes one event, and one that is deleted take them along."""
-    world.calendar.insert(WEEKLY)
-    await world.moved()
-    world.calendar.patch("lesson1", {"recurrence": ["RRULE:FREQ=WEEKLY;COUNT=2"]})
-    assert set((await world.moved()).missing) >= {*LESSONS[2:]}
-    world.calendar.patch("lesson1", {"recurrence": None})
-    scan = await world.moved()
-    assert ([record.record_id for record in scan.records], scan.missing) == (["lesson1"], [*LESSONS[:2]])
-    world.calendar.patch("lesson1", {"recurrence": ["RRULE:FREQ=DAILY"]})
-    scan = await world.moved()
-    assert scan.missing == ["lesson1"]
-    latest = max(str(record.fields["starts_at"]) for record in scan.records)
-    ahead = datetime.fromisoformat(latest[:10]) - SystemClock().now().replace(tzinfo=None)
-    assert timedelta(days=727) < ahead < timedelta(days=731)
-    world.calendar.delete("lesson1")
-    assert len((await world.moved()).missing) == len(scan.records) + 1
-
-
-async def test_many_series_are_asked_for_a_few_at_a_time(world: World) -> None:
-    """A scan from the start has shown everything once its last page has come."""
-    for number in range(SERIES_A_PAGE + 1):
-        world.calendar.insert({**WEEKLY, "id": f"lesson{number}"})
-    first = await world.port().scan(None)
-    assert (first.records, first.present, first.more) == ([], None, True)
-    scan = await world.moved()
-    assert len(scan.present or ()) == 4 * (SERIES_A_PAGE + 1)
-
-
-async def test_an_instance_of_a_series_we_cannot_see_is_a_record(world: World) -> None:
-    """An invitation to one instance of somebody else's series stands for itself."""
-    made = world.calendar.insert(DINNER)
-    world.calendar.events[made["id"]]["recurringEventId"] = "theirs"
-    assert [record.record_id for record in (await world.moved()).records] == [made["id"]]
 
 
 @pytest.mark.parametrize(
