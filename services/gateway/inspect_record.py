@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.gateway.deliver.plan import Write, plan_delivery
+from services.gateway.journey import Nothing
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
@@ -36,6 +37,8 @@ class Seen:
     change_id: str | None = None
     echo: bool = False
     """A write of ours was recognised."""
+    nothing: Nothing = Nothing.KNOWN
+    """Why it became no change, where it is neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,7 @@ class Inspector:
         if known is None:
             first_sight = await port.read(record_id)
             if first_sight is None:
-                return Seen()
+                return Seen(nothing=Nothing.NOT_THERE)
             await self._require_single(link, first_sight)
             known, kind = await self._name(link, first_sight), first_sight.kind
         held = await self._take(self._key(link, known), kind)
@@ -100,7 +103,7 @@ class Inspector:
         record = await port.read(record_id)
         known = await self._links.item_of(link, record_id)
         if known is None and record is None:
-            return Preview(record_id=record_id, note="the vendor has no such record, and we know of none")
+            return Preview(record_id=record_id, note=Nothing.NOT_THERE)
         item = known or await self._name(link, record) if record else known
         kind = record.kind if record else ItemKind.TIMELINE_EVENT
         held = await self._leases.peek(self._key(link, item or ""), kind)
@@ -258,7 +261,7 @@ def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:
 def _previewed(held: Held, record_id: str, observation: Observation) -> Preview:
     item = held.item
     fields = {path: (item.value(path) if item else None, value) for path, value in observation.values.items()}
-    note = "" if observation.learned else "it shows what is known already"
+    note = "" if observation.learned else Nothing.KNOWN
     return Preview(
         record_id=record_id,
         item_id=held.key.item_id,

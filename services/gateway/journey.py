@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from wedsync.model.changes import ChangeResult
 
 ASKED = "the vendor is asked at once what moved"
 """What becomes of a webhook that says no more than that something did."""
+
+
+class Nothing(StrEnum):
+    """Why a webhook became no change of anything, in the words that are recorded of it."""
+
+    ECHO = "an echo of a write of ours"
+    KNOWN = "it shows what is known already"
+    NOT_THERE = "the vendor has no such record, and we know of none"
+    OUTSIDE = "its record lies outside of what is linked"
+    POINTLESS = "it points at no record that is linked"
+    UNLINKED = "no active link is concerned"
+    IGNORED = "an event of this kind changes nothing here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from services.gateway.inspect_record import Inspector, Preview
+from services.gateway.journey import Nothing
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import Link
@@ -99,7 +100,7 @@ class Replays:
             records += [(link, await self._look(link, record_id)) for record_id in record_ids]
         notes += ["the vendor would be asked at once what moved"] * bool(received.wakes)
         if not concerned:
-            notes.append("no active link is concerned")
+            notes.append(Nothing.UNLINKED)
         return Replayed(webhook=webhook, records=records, note="; ".join(dict.fromkeys(notes)))
 
     async def _pointed_at(self, webhook: Replayable, link: Link) -> tuple[Sequence[str], bool]:

@@ -12,7 +12,7 @@ import orjson
 from services.gateway.apart import Apart, Trouble
 from services.gateway.deliver.retry import Park, after_failure, cause_of
 from services.gateway.inspect_record import Inspector, RecordBusy, Seen
-from services.gateway.journey import ASKED
+from services.gateway.journey import ASKED, Nothing
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link
@@ -102,6 +102,8 @@ class Translator:
             event: Mapping[str, Any] = orjson.loads(webhook.body)
             decisions, record_ids = port.decisions(event), port.hints(event)
             shown = await self._ports.shown(link, event)
+        if not decisions and not record_ids:
+            return [Seen(nothing=Nothing.POINTLESS)]
         if not link.active:
             decisions = ()
         decided = [await self._decide(webhook, link, decision) for decision in decisions]
@@ -137,7 +139,7 @@ class Translator:
                     raise away
                 seen.append(await self._look_at(webhook, link, record_id, shown.get(record_id)))
             except OutOfScope:
-                continue
+                seen.append(Seen(nothing=Nothing.OUTSIDE))
             except VendorError as met:
                 error = await account_refused(self._ports, self._links, link, met)
                 away = error if _is_away(error) else None
@@ -188,5 +190,5 @@ def _nothing(told: Sequence[Seen | str | Trouble]) -> str:
     if any(one.change_id for one in seen):
         return ""
     if any(one.echo for one in seen):
-        return "an echo of a write of ours"
-    return "it shows what is known already" if seen else "no active link is concerned"
+        return Nothing.ECHO
+    return "; ".join(dict.fromkeys(one.nothing for one in seen)) or Nothing.UNLINKED

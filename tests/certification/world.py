@@ -162,6 +162,10 @@ class World:
         """Let a planner change a field of an item."""
         await self._edit({path: value}, item_id=item_id)
 
+    async def change(self, item_id: str, values: Mapping[str, FieldValue]) -> None:
+        """Let a planner change several fields of an item at once."""
+        await self._edit(values, item_id=item_id)
+
     async def delete(self, item_id: str) -> None:
         """Let a planner delete an item."""
         await self._edit({}, item_id=item_id, delete=True)

@@ -21,6 +21,7 @@ from services.gateway.vendors.port import (
     VendorAuthFailed,
     VendorGarbage,
     VendorPort,
+    VendorRecord,
     VendorRejected,
     VersionMismatch,
 )
@@ -305,19 +306,51 @@ async def test_one_bad_event_is_set_apart(world: World) -> None:
     scan = await _scan(world, None)
     assert [record.fields["title"] for record in scan.records] == ["Dinner"]
     (bad,) = scan.bad
-    assert "more often than hourly" in bad.reason
+    assert "more often than daily" in bad.reason
     assert b"Ticking" in bad.raw
-    with pytest.raises(VendorGarbage, match="more often than hourly"):
+    with pytest.raises(VendorGarbage, match="more often than daily"):
         await world.port.read(bad.record_id)
 
 
-async def test_a_series_can_be_seen_and_not_written(world: World) -> None:
-    """A recurring event is shown by its master, marked as not writable."""
-    await world.other(
-        "add", _foreign("Yoga").replace("END:VEVENT", "RRULE:FREQ=WEEKLY;COUNT=3\r\nEND:VEVENT")
-    )
-    (record,) = (await _scan(world, None)).records
-    assert (record.fields["title"], record.writable) == ("Yoga", False)
+async def test_each_instance_of_a_series_is_a_record(world: World) -> None:
+    """What is written to one goes to that one, a cancelled one is missing, and the series is no record."""
+    await world.other("add", _yoga())
+    first = await _scan(world, None)
+    days = {record.record_id: record.fields["starts_at"] for record in first.records}
+    assert list(days.values()) == [f"2027-06-{day}T18:00:00[America/Chicago]" for day in (12, 19, 26)]
+    assert first.present == days.keys()
+    one, two, three = [await _read(world, name) for name in days]
+    assert await world.port.read(one.record_id.partition("#")[0]) is None
+    late = await world.port.update(two, {"title": "Late yoga"})
+    again = await _read(world, two.record_id)
+    assert (late.fields, late.version) == (again.fields, again.version)
+    assert (late.fields["title"], late.fields["starts_at"]) == ("Late yoga", days[two.record_id])
+    with pytest.raises(VersionMismatch):
+        await world.port.delete(three)
+    await world.port.delete(await _read(world, three.record_id))
+    await world.port.delete(await _read(world, two.record_id))
+    assert await world.port.read(three.record_id) is None
+    second = await _scan(world, first.cursor)
+    assert [record.fields["title"] for record in second.records] == ["Yoga"]
+    assert {two.record_id, three.record_id} <= {*second.missing}
+    await world.other("delete", "Yoga")
+    assert one.record_id in (await _scan(world, second.cursor)).missing
+
+
+async def test_an_event_may_begin_and_cease_to_recur(world: World) -> None:
+    """Either way what there was is missing, and what there is now is there."""
+    item = new_id()
+    created = await world.port.create(_EVENT, item, _TOAST)
+    first = await _scan(world, None)
+    await world.other("replace", "END:VEVENT", "RRULE:FREQ=DAILY;COUNT=2\nEND:VEVENT")
+    recurring = await _scan(world, first.cursor)
+    assert [record.marker for record in recurring.records] == [None, None]
+    assert recurring.missing == [created.record_id]
+    assert await world.port.find(_EVENT, item) is None
+    await world.other("replace", "RRULE:FREQ=DAILY;COUNT=2", "X-OLD:1")
+    single = await _scan(world, recurring.cursor)
+    assert [record.marker for record in single.records] == [item]
+    assert single.missing == [record.record_id for record in recurring.records]
 
 
 async def test_values_no_calendar_can_hold_are_refused(world: World) -> None:
@@ -342,6 +375,16 @@ async def _scan(world: World, cursor: Mapping[str, object] | None) -> Scan:
     scan = await world.port.scan(cursor)
     assert not scan.more
     return scan
+
+
+async def _read(world: World, record_id: str) -> VendorRecord:
+    record = await world.port.read(record_id)
+    assert record is not None
+    return record
+
+
+def _yoga() -> str:
+    return _foreign("Yoga").replace("END:VEVENT", "RRULE:FREQ=WEEKLY;COUNT=3\r\nEND:VEVENT")
 
 
 def _foreign(title: str, uid: str = "") -> str:

@@ -2,107 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.gateway.vendor_http import Limits, VendorHttp
-from services.gateway.vendors.google_calendar.adapter import GoogleCalendar, create_adapter
 from services.gateway.vendors.google_calendar.event import MAX_LIVES, event_id
-from services.gateway.vendors.manifest import VENDORS, load_manifest
 from services.gateway.vendors.port import (
-    Account,
     CursorLost,
-    OutOfScope,
     RecordGone,
-    Scan,
     VendorAuthFailed,
     VendorGarbage,
-    VendorRecord,
     VendorRejected,
     VendorUnavailable,
     VersionMismatch,
 )
-from tests.support.guarded import guarded
+from tests.support.google_bench import (
+    DINNER,
+    EVENT,
+    MANIFEST,
+    TOAST,
+    ZONE,
+    World,
+    open_world,
+)
 from wedsync.clock import SystemClock
 from wedsync.model.ids import new_id
 from wedsync.model.items import FieldValue, ItemKind
-from wedsync.testing.google_calendar import CALENDAR, TOKEN, Calendar, Fault, Sandbox, running
-
-MANIFEST = load_manifest(VENDORS / "google_calendar")
-EVENT = ItemKind.TIMELINE_EVENT
-ZONE = "America/New_York"
-TOAST: Mapping[str, FieldValue] = {
-    "title": "Toast",
-    "starts_at": f"2027-06-12T19:00:00[{ZONE}]",
-    "ends_at": f"2027-06-12T19:30:00[{ZONE}]",
-    "all_day": False,
-    "location": "Old Barn",
-    "notes": "first line\nsecond",
-    "status": "confirmed",
-}
-DINNER: dict[str, Any] = {
-    "summary": "Dinner",
-    "start": {"dateTime": "2027-06-12T18:00:00-05:00", "timeZone": "America/Chicago"},
-    "end": {"dateTime": "2027-06-12T20:00:00-05:00", "timeZone": "America/Chicago"},
-    "attendees": [{"email": "ana@example.com"}],
-    "reminders": {"useDefault": False},
-}
-WEEKLY = {**DINNER, "id": "lesson1", "summary": "Lesson", "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"]}
-
-
-@dataclass
-class World:
-    """An account with a calendar, our adapter to it, and the people who use it."""
-
-    url: str
-    http: VendorHttp
-    sandbox: Sandbox
-    cursor: Mapping[str, Any] | None = None
-
-    @property
-    def calendar(self) -> Calendar:
-        """What the people see and edit."""
-        return self.sandbox.calendar(CALENDAR)
-
-    def port(self, *, token: str = TOKEN, calendar: str = CALENDAR, **settings: str) -> GoogleCalendar:
-        """Our adapter."""
-        credentials = {"access_token": token}
-        account = Account(integration_id="i", base_url=self.url, credentials=credentials, settings=settings)
-        return create_adapter(self.http, MANIFEST, account, {"calendar_id": calendar, "time_zone": ZONE})
-
-    def fault(self, **fault: Any) -> None:
-        """Let the next matching call fail."""
-        self.sandbox.traffic.faults.append(Fault(**fault))
-
-    async def moved(self, **settings: str) -> Scan:
-        """Return all pages of what moved since the last time, as one."""
-        pages: list[Scan] = []
-        while not pages or pages[-1].more:
-            pages.append(await self.port(**settings).scan(self.cursor))
-            self.cursor = pages[-1].cursor
-        return Scan(
-            records=[record for page in pages for record in page.records],
-            bad=[bad for page in pages for bad in page.bad],
-            missing=[missing for page in pages for missing in page.missing],
-            present=pages[-1].present,
-        )
-
-    async def read(self, record_id: str) -> VendorRecord:
-        """Return a record as it is now."""
-        record = await self.port().read(record_id)
-        assert record is not None
-        return record
+from wedsync.testing.google_calendar import CALENDAR, TOKEN
 
 
 @pytest.fixture(name="world")
 async def _world() -> AsyncIterator[World]:
-    sandbox = Sandbox(SystemClock())
-    async with running(sandbox) as url, VendorHttp(limits=Limits(allow_private=True)) as http:
-        yield World(url, guarded(http, MANIFEST.with_rate(1000)), sandbox)
+    async with open_world() as opened:
+        yield opened
 
 
 async def test_check_accepts_a_calendar_that_may_be_written(world: World) -> None:
@@ -330,25 +264,6 @@ async def test_a_quiet_scan_is_one_small_call(world: World) -> None:
     world.sandbox.traffic.clear()
     await world.moved()
     assert world.sandbox.traffic.counts == {"events.list": 1}
-
-
-async def test_a_series_is_one_record_that_can_be_seen_and_not_written(world: World) -> None:
-    """A series is shown by its first event; changed and cancelled instances are part of it, not records."""
-    world.calendar.insert(WEEKLY)
-    world.calendar.patch("lesson1_20270619T230000Z", {"summary": "Late lesson"})
-    world.calendar.delete("lesson1_20270626T230000Z")
-    scan = await world.moved()
-    assert [(r.fields["title"], r.writable) for r in scan.records] == [("Lesson", False)]
-    assert (scan.missing, scan.present) == ([], frozenset({"lesson1"}))
-    with pytest.raises(OutOfScope):
-        await world.port().read("lesson1_20270619T230000Z")
-    world.calendar.delete("lesson1_20270703T230000Z")
-    assert (await world.moved()).missing == []
-    world.calendar.patch("lesson1", {"recurrence": None})
-    (record,) = (await world.moved()).records
-    assert record.writable
-    world.calendar.delete("lesson1")
-    assert (await world.moved()).missing == ["lesson1"]
 
 
 @pytest.mark.parametrize(

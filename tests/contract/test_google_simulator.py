@@ -238,6 +238,26 @@ async def test_series_have_exceptions_and_gaps(client: Client) -> None:
     assert (await client.events("list"))["items"] == []
 
 
+async def test_a_series_tells_its_instances(client: Client) -> None:
+    """By pages, up to a time or the one that was planned for a time; those that differ are as they are."""
+    rule = {"recurrence": ["RRULE:FREQ=WEEKLY;COUNT=4"], "id": "lesson1"}
+    await client.events("insert", body={**CEREMONY, **rule})
+    late = {"dateTime": "2027-06-20T15:00:00-04:00", "timeZone": "America/New_York"}
+    await client.events("patch", eventId="lesson1_20270619T190000Z", body={"start": late, "end": late})
+    await client.events("delete", eventId="lesson1_20270626T190000Z")
+    of = {"eventId": "lesson1", "maxResults": 2}
+    first = await client.events("instances", **of)
+    last = await client.events("instances", **of, pageToken=first["nextPageToken"])
+    assert [event["id"][-16:-8] for event in [*first["items"], *last["items"]]] == [
+        "20270612", "20270619", "20270703"
+    ]  # fmt: skip
+    assert "nextPageToken" not in last
+    until = await client.events("instances", eventId="lesson1", timeMax="2027-06-19T00:00:00Z")
+    assert len(until["items"]) == 1
+    planned = await client.events("instances", eventId="lesson1", originalStart="2027-06-19T19:00:00Z")
+    assert [event["start"]["dateTime"][:10] for event in planned["items"]] == ["2027-06-20"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -287,24 +287,56 @@ async def test_an_event_in_another_calendar_is_out_of_scope(bench: Bench) -> Non
     assert [r.marker for r in (await bench.moved()).records] == [created.marker]
 
 
-async def test_a_series_is_one_record_that_is_not_written(bench: Bench) -> None:
-    """A series is shown by its master; its instances, exceptions and cancelled ones are no records."""
+async def test_each_instance_of_a_series_is_a_record(bench: Bench) -> None:
+    """One that differs shows its own values, a cancelled one is missing, and the series is no record."""
     series = bench.outlook.add(**{**DINNER, "recurrence": WEEKLY})
+    days = [f"{series}~o2027-06-{day}" for day in (12, 19, 26)]
     scan = await bench.moved()
-    assert [(r.record_id, r.fields["title"], r.writable) for r in scan.records] == [(series, "Dinner", False)]
-    assert scan.present == frozenset({series})
-    instance = f"{series}~o2027-06-19"
-    bench.outlook.change(instance, subject="Dinner in the garden")
-    changed = await bench.moved()
-    assert [(r.record_id, r.fields["title"]) for r in changed.records] == [(series, "Dinner")]
-    with pytest.raises(OutOfScope, match="instance"):
-        await bench.adapter().read(instance)
-    bench.outlook.remove(instance)
-    cancelled = await bench.moved()
-    assert ([r.record_id for r in cancelled.records], cancelled.missing) == ([series], [instance])
-    assert await bench.adapter().read(instance) is None
+    assert {r.record_id: r.fields["starts_at"] for r in scan.records} == {
+        day: f"{day[-10:]}T18:00:00[America/Chicago]" for day in days
+    }
+    assert scan.present == frozenset(days)
+    assert await bench.adapter().read(series) is None
+    bench.outlook.change(days[1], subject="Dinner in the garden")
+    changed = {r.record_id: r.fields["title"] for r in (await bench.moved()).records}
+    assert changed == {days[0]: "Dinner", days[1]: "Dinner in the garden", days[2]: "Dinner"}
+    bench.outlook.remove(days[1])
+    assert days[1] in (await bench.moved()).missing
+    assert await bench.adapter().read(days[1]) is None
     bench.outlook.remove(series)
-    assert series in (await bench.moved()).missing
+    assert {days[0], days[2]} <= {*(await bench.moved()).missing}
+
+
+async def test_what_is_written_to_an_instance_is_that_instances(bench: Bench) -> None:
+    """An update makes it differ from its series, a delete cancels it, and the other instances stay."""
+    series = bench.outlook.add(**{**DINNER, "recurrence": WEEKLY})
+    days = [f"{series}~o2027-06-{day}" for day in (12, 19, 26)]
+    await bench.moved()
+    moved = {"starts_at": f"2027-06-19T20:00:00[{ZONE}]", "ends_at": None}
+    shown = await bench.adapter().update(await bench.read(days[1]), moved)
+    assert {path: shown.fields[path] for path in moved} == moved
+    assert (shown.marker, shown.writable) == (None, True)
+    await bench.adapter().delete(await bench.read(days[2]))
+    scan = await bench.moved()
+    assert {r.record_id: r.fields["starts_at"] for r in scan.records} == {
+        days[0]: "2027-06-12T18:00:00[America/Chicago]",
+        days[1]: moved["starts_at"],
+    }
+    assert days[2] in scan.missing
+
+
+async def test_an_event_that_recurs_from_now_on_is_none_any_more(bench: Bench) -> None:
+    """Its instances are, and do not stand for the item that it was created for; nor is it found as such."""
+    item = new_id()
+    created = await bench.adapter().create(EVENT, item, TOAST)
+    await bench.moved()
+    bench.outlook.change(created.record_id, recurrence=WEEKLY)
+    scan = await bench.moved()
+    assert [(r.fields["title"], r.marker) for r in scan.records] == [(TOAST["title"], None)] * 3
+    assert scan.missing == [created.record_id]
+    assert await bench.adapter().find(EVENT, item) is None
+    bench.outlook.change(created.record_id, recurrence=None)
+    assert [r.marker for r in (await bench.moved()).records] == [item]
 
 
 async def test_somebody_elses_meeting_is_not_written(bench: Bench) -> None:

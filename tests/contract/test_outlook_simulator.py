@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 
 from wedsync.clock import FakeClock
+from wedsync.testing.oauth2 import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from wedsync.testing.outlook import CALENDAR, CONTROL, TOKEN, Fault, Mailbox, Sandbox, running
 from wedsync.testing.outlook.refusal import Refused
 
@@ -440,6 +442,24 @@ async def test_the_program_remembers(tmp_path: Path) -> None:
     made = await _with_program(data, lambda ask: ask.made(recurrence=WEEKLY, transactionId="t-1"))
     shown = await _with_program(data, lambda ask: ask.got(f"{AT}/events"))
     assert shown["value"] == [made]
+
+
+async def test_the_program_remembers_what_it_granted(tmp_path: Path) -> None:
+    """Each refresh gives a new refresh token beside the one before; both are good after it started again."""
+    data, known = tmp_path / "outlook.json", [REFRESH_TOKEN]
+    for which in (0, 0, -1):
+        answer = await _with_program(data, partial(_refreshed, token=known[which]))
+        known.append(answer["refresh_token"])
+    assert len(set(known)) == len(known)
+
+
+async def _refreshed(ask: Client, *, token: str) -> Any:
+    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    form = {"grant_type": "refresh_token", "refresh_token": token, **client}
+    address = ask.url.removesuffix("/v1.0") + "/token"
+    async with ask.session.post(address, data=form) as answer:
+        assert answer.status == 200
+        return await answer.json()
 
 
 async def _with_program(data: Path, call: Any) -> Any:

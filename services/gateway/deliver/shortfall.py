@@ -18,6 +18,9 @@ _LOSES = {
     Equivalence.TRIMMED: "without the space around it",
     Equivalence.SINGLE_LINE: "as one line",
     Equivalence.FLAG: "as no, where nothing is said",
+    Equivalence.INSTANT: "by the clock of another zone",
+    Equivalence.INSTANT_MINUTE: "to the minute, by the clock of another zone",
+    Equivalence.PHONE: "in another way to write a telephone number",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from services.gateway.http.problems import Problem
+from services.gateway.journey import Nothing
 from services.gateway.vendors.inbound import Inbound, first_of
 from services.gateway.vendors.pointers import pointed
 from services.gateway.vendors.schemes import FORM
@@ -85,7 +86,7 @@ def read_asked(
     if name is not None and name not in inbound.events:
         if not inbound.ignores_other_events:
             raise Problem(422, "UNKNOWN_EVENT", f"Known events: {', '.join(sorted(inbound.events))}.")
-        ignored = "an event of this kind changes nothing here"
+        ignored = Nothing.IGNORED.value
     key = _delivery_key(first_of(inbound.delivery_id, headers, query, event))
     return Asked(event_name=(name or "")[:MAX_DELIVERY_KEY], delivery_key=key, ignored=ignored)
 

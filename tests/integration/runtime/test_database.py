@@ -64,7 +64,7 @@ async def test_an_exchange_that_fails_costs_nobody_else(roles: Roles) -> None:
 
 
 async def test_what_is_said_in_one_trip_is_prepared_anew_where_the_server_forgot_it(roles: Roles) -> None:
-    """Statements that were let go of on a connection, as psycopg does after a rollback, are prepared again."""
+    """Statements that a connection lost, as psycopg has it do after a rollback, are prepared again."""
     database = Database(roles.url("wedsync_sync"), 1)
     one, two = Statement("one", "SELECT 1 AS one"), Statement("two", "SELECT %(what)s::text AS two")
     assert await database.run((one, {}), (two, {"what": "2"})) == [[{"one": 1}], [{"two": "2"}]]

@@ -23,6 +23,10 @@ class Api:
         sandbox = self._sandbox
         return listing.page(self._calendar(request), request.query, sandbox.epoch, sandbox.page_sizes)
 
+    def instances(self, request: web.Request, _: Any) -> Any:
+        """Return one page of the instances of a series."""
+        return listing.instances(self._calendar(request), request.match_info["event"], request.query)
+
     def insert(self, request: web.Request, body: Any) -> Any:
         """Add an event."""
         return self._calendar(request).insert(body)

@@ -45,6 +45,7 @@ def _methods(api: Api) -> list[tuple[str, str, str, Handle]]:
         ("POST", events, "events.insert", api.insert),
         ("POST", f"{events}/watch", "events.watch", api.watch),
         ("GET", event, "events.get", api.get),
+        ("GET", f"{event}/instances", "events.instances", api.instances),
         ("PATCH", event, "events.patch", api.patch),
         ("PUT", event, "events.update", api.update),
         ("DELETE", event, "events.delete", api.delete),

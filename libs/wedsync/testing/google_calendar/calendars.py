@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from wedsync.clock import Clock
 from wedsync.model.ids import new_id
+from wedsync.testing.google_calendar import recurrence
 from wedsync.testing.google_calendar.refusal import Refused, invalid, not_found
 from wedsync.testing.google_calendar.shape import SERVERS, Event, checked_id, merged, normal, shown
 
-_INSTANCE = re.compile(r"([a-v0-9]+)_(\d{8}(?:T\d{6}Z)?)")
+_INSTANCE = re.compile(r"([a-v0-9]+)_\d{8}(?:T\d{6}Z)?")
 
 
 @dataclass
@@ -65,10 +67,20 @@ class Calendar:
 
     def delete(self, event_id: str, if_match: str | None = None) -> None:
         """Delete an event; of a series all exceptions go with it."""
-        event = self._writable(event_id, if_match)
-        instances = [e for e in self.events.values() if e.get("recurringEventId") == event_id]
-        for one in [event, *(e for e in instances if e["status"] != "cancelled")]:
-            self._keep({**one, "status": "cancelled"})
+        self._keep({**self._writable(event_id, if_match), "status": "cancelled"})
+
+    def instances(self, event_id: str, until: datetime) -> list[Event]:
+        """Return the instances of a series that begin before a moment, those that differ as they are."""
+        series = self._find(event_id)
+        if not series.get("recurrence"):
+            raise invalid("The event is not recurring.") if series["status"] != "cancelled" else not_found()
+        found = list[Event]()
+        for plain in recurrence.instances(series):
+            event = self.events.get(plain["id"], plain)
+            if recurrence.begins(plain) >= until:
+                break
+            found += [event] if event["status"] != "cancelled" and recurrence.begins(event) < until else []
+        return found
 
     def _admit(self) -> None:
         if self.access_role not in {"owner", "writer"}:
@@ -84,12 +96,9 @@ class Calendar:
         """Return an instance of a series that nobody has changed yet."""
         named = _INSTANCE.fullmatch(event_id)
         series = self.events.get(named[1]) if named else None
-        if named is None or series is None or not series.get("recurrence") or series["status"] == "cancelled":
+        if series is None or not series.get("recurrence") or series["status"] == "cancelled":
             return None
-        original = _original(named[2], series["start"])
-        kept = {name: value for name, value in series.items() if name != "recurrence"}
-        own = {"id": event_id, "recurringEventId": named[1], "originalStartTime": original, "start": original}
-        return {**kept, **own, "end": original}
+        return next((event for event in recurrence.instances(series) if event["id"] == event_id), None)
 
     def _writable(self, event_id: str, if_match: str | None) -> Event:
         self._admit()
@@ -101,12 +110,24 @@ class Calendar:
         return event
 
     def _keep(self, event: Event) -> Event:
-        kept = event if event.get("status") == "cancelled" else normal(event, self.time_zone)
+        cancelled = event.get("status") == "cancelled"
+        kept = event if cancelled else normal(event, self.time_zone)
+        if kept.get("recurrence") and not cancelled:
+            recurrence.check(kept["recurrence"], kept["start"])
         self.moves += 1
         kept = {**kept, "updated": self._stamp(), "etag": f'"{self.moves + 3_400_000_000_000_000}"'}
         self.events[kept["id"]], self.moved[kept["id"]] = kept, self.moves
+        if cancelled or not kept.get("recurrence"):
+            self._cancel_instances(kept["id"])
         self.on_change(self.calendar_id)
         return shown(kept)
+
+    def _cancel_instances(self, event_id: str) -> None:
+        """Let what differed in a series that is none any more go with it."""
+        instances = [event for event in self.events.values() if event.get("recurringEventId") == event_id]
+        for one in instances:
+            if one["status"] != "cancelled":
+                self._keep({**one, "status": "cancelled"})
 
     def _stamp(self) -> str:
         return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -120,13 +141,3 @@ def _callers(body: Mapping[str, Any]) -> Event:
 def _next(before: Event, after: Event) -> Event:
     significant = any(before.get(name) != after.get(name) for name in ("start", "end", "location", "status"))
     return {**after, "sequence": before["sequence"] + significant}
-
-
-def _original(text: str, start: Mapping[str, Any]) -> Event:
-    day = f"{text[:4]}-{text[4:6]}-{text[6:8]}"
-    if "date" in start:
-        return {"date": day}
-    if "T" not in text:
-        raise not_found()
-    at = f"{day}T{text[9:11]}:{text[11:13]}:{text[13:15]}+00:00"
-    return {"dateTime": at, "timeZone": start.get("timeZone", "UTC")}

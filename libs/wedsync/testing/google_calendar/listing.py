@@ -7,8 +7,10 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from wedsync.testing.google_calendar import recurrence
 from wedsync.testing.google_calendar.calendars import Calendar
 from wedsync.testing.google_calendar.refusal import Refused, invalid
 from wedsync.testing.google_calendar.shape import Event, shown
@@ -29,6 +31,7 @@ _FORBIDDEN = frozenset(
 # What need not be asked for alike each time.
 _PLACES = frozenset({"syncToken", "pageToken", "maxResults", "alt", "prettyPrint"})
 _DEFAULT_SIZE, _MAX_SIZE = 250, 2500
+_NEVER = "9999-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,28 @@ def page(calendar: Calendar, query: Mapping[str, str], epoch: int, sizes: Sequen
         after = calendar.moved[wanted[size - 1]] if size else place.after
         return answer | {"nextPageToken": _token(replace(place, after=after, page=place.page + 1))}
     return answer | {"nextSyncToken": _token(replace(place, after=calendar.moves, page=0, syncing=True))}
+
+
+def instances(calendar: Calendar, event_id: str, query: Mapping[str, str]) -> Event:
+    """Return one page of the instances of a series that begin before `timeMax`."""
+    if wrong := sorted(query.keys() - {"alt", "maxResults", "originalStart", "pageToken", "timeMax"}):
+        raise Refused(501, "notImplemented", f"This simulator does not know {', '.join(wrong)}.")
+    found = calendar.instances(event_id, _moment(query.get("timeMax", _NEVER)))
+    if "originalStart" in query:
+        found = [event for event in found if recurrence.is_original(event, query["originalStart"])]
+    start, size = int(query.get("pageToken", 0)), _size(query)
+    page = {"kind": "calendar#events", "timeZone": calendar.time_zone, "items": found[start : start + size]}
+    return page | ({"nextPageToken": str(start + size)} if len(found) > start + size else {})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid("Invalid value for timeMax.") from None
+    if at.tzinfo is None:
+        raise invalid("timeMax needs an offset.")
+    return at
 
 
 def _check(query: Mapping[str, str]) -> None:

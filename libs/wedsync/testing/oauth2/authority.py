@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -52,6 +52,8 @@ class Authority:
     """Access tokens that are valid."""
     refresh: set[str] = field(default_factory=set)
     """Refresh tokens that are valid."""
+    on_grant: Callable[[], None] = lambda: None
+    """Called once a new refresh token is valid, so that whoever keeps them does so before it is told."""
 
     def consent(self) -> str:
         """Return the refresh token of an organization that has just consented."""
@@ -90,4 +92,5 @@ class Authority:
             if self.revokes:
                 self.refresh.discard(sent)
             answer["refresh_token"] = self.consent()
+            self.on_grant()
         return answer

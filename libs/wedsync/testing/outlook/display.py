@@ -72,8 +72,8 @@ def etag(kept: Kept) -> str:
 def event(mailbox: Mailbox, key: Key, prefer: Prefer, properties: Collection[str] = ()) -> Json:
     """Return an event as the API shows it, with those of its extended properties that were asked for."""
     kept, body = mailbox.events[key.event_id], mailbox.body(key)
-    own = {name: kept.properties[name] for name in properties if name in kept.properties}
-    listed = [{"id": name, "value": value} for name, value in own.items()]
+    known = mailbox.properties(key)
+    listed = [{"id": name, "value": known[name]} for name in properties if name in known]
     return {
         **_identity(mailbox, kept, key, prefer),
         "changeKey": _change_key(kept),

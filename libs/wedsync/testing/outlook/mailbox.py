@@ -35,6 +35,8 @@ class Kept:
     recurrence: Json | None = None
     exceptions: dict[str, Json] = field(default_factory=dict)
     """By the day of the series: what stands there instead."""
+    own_properties: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the day of the series: the extended properties written there."""
     cancelled: list[str] = field(default_factory=list)
     """The days of the series on which it does not take place."""
     number: int = 0
@@ -103,11 +105,15 @@ class Mailbox:
     def update(self, key: Key, given: Any) -> Kept:
         """Change an event, a series, or one day of a series, which then is an exception."""
         kept = self.get(key)
+        if not key.day and isinstance(given, dict) and "recurrence" in given:
+            self._recur(kept, given["recurrence"])
+            given = {name: value for name, value in given.items() if name != "recurrence"}
         if key.day:
             kept.exceptions[key.day] = shape.settled(self.body(key), given)
+            kept.own_properties.setdefault(key.day, {}).update(shape.properties(given))
         else:
             kept.body = shape.settled(kept.body, given)
-        kept.properties |= shape.properties(given)
+            kept.properties |= shape.properties(given)
         self._changed("updated", kept)
         return kept
 
@@ -144,6 +150,11 @@ class Mailbox:
             return kept.body
         return kept.exceptions.get(key.day) or _on(kept.body, date.fromisoformat(key.day))
 
+    def properties(self, key: Key) -> dict[str, str]:
+        """Return the extended properties of an event; an instance has its series' and its own."""
+        kept = self.events[key.event_id]
+        return kept.properties | kept.own_properties.get(key.day, {})
+
     def in_calendar(self, calendar_id: str) -> list[Kept]:
         """Return the events and series of a calendar."""
         return [kept for kept in self.events.values() if kept.calendar == self.calendar(calendar_id)]
@@ -164,6 +175,11 @@ class Mailbox:
         if not kept.recurrence:
             raise invalid("The event is no series.", "ErrorInvalidRequest")
         return [part for part in self._parts(kept, end) if _overlaps(self.body(part), start, end)]
+
+    def _recur(self, kept: Kept, rule: Any) -> None:
+        """Let an event take place on other days too, or no longer."""
+        kept.recurrence = dict(recurrence.check(rule)) if rule else None
+        kept.exceptions, kept.cancelled, kept.own_properties = {}, [], {}
 
     def _parts(self, kept: Kept, until: datetime) -> Iterator[Key]:
         if not kept.recurrence:

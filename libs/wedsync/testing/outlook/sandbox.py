@@ -30,7 +30,7 @@ class Sandbox:
 
     mailbox: Mailbox
     data: Path | None = None
-    """The JSON file in which it is kept across restarts; subscriptions and tokens are not."""
+    """The JSON file in which it is kept across restarts, refresh tokens included; subscriptions are not."""
     tokens: set[str] = field(default_factory=lambda: {TOKEN}, repr=False)
     authority: Authority = field(
         default_factory=lambda: Authority(revokes=False, refresh={REFRESH_TOKEN}), repr=False
@@ -51,7 +51,8 @@ class Sandbox:
         self.rounds = Rounds(self.mailbox)
         self.notifier = Notifier(clock, retry_seconds=self.retry_seconds, answer_seconds=self.answer_seconds)
         self.subscriptions = Subscriptions(clock=clock, notifier=self.notifier)
-        storage.restore(self.data, self.mailbox)
+        storage.restore(self.data, self.mailbox, self.authority.refresh)
+        self.authority.on_grant = self._keep
 
     def add(self, calendar: str = CALENDAR, **given: Any) -> str:
         """Let a person make an event, and return its id."""
@@ -101,7 +102,10 @@ class Sandbox:
             if items:
                 self.notifier.send(subscription.address, items)
         if fired:
-            storage.save(self.data, self.mailbox)
+            self._keep()
+
+    def _keep(self) -> None:
+        storage.save(self.data, self.mailbox, self.authority.refresh)
 
     def _item(self, subscription: Subscription, what: str, event_id: str, etag: str) -> Json:
         prefer = Prefer(immutable_ids=subscription.immutable_ids)

@@ -22,12 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="keep the mailbox in this JSON file")
     parser.add_argument("--token", default=TOKEN, help="the access token that may call")
     chosen = parser.parse_args(arguments)
-    # It forgets what it granted when it stops, so the refresh token it knows from the start must stay good.
+    # Without a file it forgets what it granted, so the refresh token it knows from the start must stay good.
+    authority = Authority(rotates=chosen.data is not None, revokes=False, refresh={REFRESH_TOKEN})
     sandbox = Sandbox(
-        mailbox=Mailbox(SystemClock()),
-        data=chosen.data,
-        tokens={chosen.token},
-        authority=Authority(rotates=False, refresh={REFRESH_TOKEN}),
+        mailbox=Mailbox(SystemClock()), data=chosen.data, tokens={chosen.token}, authority=authority
     )
     asyncio.run(_serve(sandbox, chosen.port))
 

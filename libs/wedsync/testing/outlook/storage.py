@@ -10,17 +10,18 @@ from pathlib import Path
 from wedsync.testing.outlook.mailbox import Kept, Mailbox
 
 
-def restore(path: Path | None, mailbox: Mailbox) -> None:
+def restore(path: Path | None, mailbox: Mailbox, refresh: set[str]) -> None:
     """Fill the mailbox from the file, if there is one."""
     if path is None or not path.exists():
         return
     kept = json.loads(path.read_text("utf-8"))
+    refresh |= set(kept.get("refresh", []))
     mailbox.calendars |= kept["calendars"]
     mailbox.number, mailbox.used = kept["number"], kept["used"]
     mailbox.events |= {entry["event_id"]: Kept(**entry) for entry in kept["events"]}
 
 
-def save(path: Path | None, mailbox: Mailbox) -> None:
+def save(path: Path | None, mailbox: Mailbox, refresh: set[str]) -> None:
     """Write the mailbox in one step: a reader sees the old file or the new one, never half of it."""
     if path is None:
         return
@@ -28,6 +29,7 @@ def save(path: Path | None, mailbox: Mailbox) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     events = [dataclasses.asdict(kept) for kept in mailbox.events.values()]
     kept = {"calendars": mailbox.calendars, "number": mailbox.number, "used": mailbox.used, "events": events}
+    kept |= {"refresh": sorted(refresh)}
     with beside.open("w", encoding="utf-8") as file:
         json.dump(kept, file)
         file.flush()

@@ -1,19 +1,18 @@
 """One calendar resource as a timeline event, and our values written into it. Pure.
 
-A recurring event is shown as its master and is not writable: one item cannot say what a series and
-its exceptions say. What iCalendar cannot hold of a time (the hour of an all-day event, an end that
+Of a recurring event each instance is an event of its own (see `series`), and what is written goes to that
+instance. What iCalendar cannot hold of a time (the hour of an all-day event, an end that
 is not after its start) is kept beside it in an X- property, and counts as long as the property it
 stands for has not been changed by anyone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.gateway.vendors.apple_calendar import times, zones
+from services.gateway.vendors.apple_calendar import series, times, zones
 from services.gateway.vendors.apple_calendar.ics import (
     Component,
     IcsError,
@@ -25,6 +24,7 @@ from services.gateway.vendors.apple_calendar.ics import (
     split_list,
     unescape,
 )
+from services.gateway.vendors.apple_calendar.series import Instance
 from services.gateway.vendors.apple_calendar.times import Moment, TimeContext
 from wedsync.model.items import FieldValue
 
@@ -37,37 +37,51 @@ _STATUSES = frozenset({"tentative", "confirmed", "cancelled"})
 _TIME_FIELDS = frozenset({"starts_at", "ends_at", "all_day"})
 # What an attendee has to know about (RFC 5546 section 2.1.4), so SEQUENCE rises.
 _SIGNIFICANT = _TIME_FIELDS | {"location", "status"}
-_SUB_HOURLY = re.compile(r"FREQ=(SECONDLY|MINUTELY)|BYSECOND=|BYMINUTE=[^;]*,", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What a calendar resource says, in canonical values before any equivalence."""
+    """What a calendar resource says of one time, in canonical values before any equivalence."""
 
     uid: str
     fields: Mapping[str, FieldValue]
     marker: str | None
-    writable: bool
 
 
-def read_event(text: str, wedding_zone: str) -> Event | None:
-    """Read a calendar resource, None where it holds tasks or journals only. Raises `IcsError`."""
+def has_events(text: str) -> bool:
+    """Say whether a calendar resource holds events, and not tasks or journals only. Raises `IcsError`."""
     calendar = parse(text)
-    events = calendar.components("VEVENT")
-    if not events:
-        if calendar.components("VTODO") or calendar.components("VJOURNAL"):
-            return None
-        raise IcsError("there is no VEVENT in it")
-    uid = _one_uid(events)
-    master = _master(events)
-    marker = _value(master, MARKER)
-    return Event(
-        uid=uid,
-        fields=_fields(master, TimeContext(wedding_zone, zones.definitions(calendar))),
-        # A client that duplicates an event copies our marker, but never the UID.
-        marker=marker if marker == uid else None,
-        writable=len(events) == 1 and not any(map(master.line, ("RRULE", "RDATE", "RECURRENCE-ID"))),
-    )
+    if calendar.components("VEVENT"):
+        return True
+    if calendar.components("VTODO") or calendar.components("VJOURNAL"):
+        return False
+    raise IcsError("there is no VEVENT in it")
+
+
+def read_event(text: str, wedding_zone: str, key: str = "") -> Event | None:
+    """Read the event of a calendar resource, or the instance of that key; None if there is none such.
+
+    Raises `IcsError`.
+    """
+    if not has_events(text):
+        return None
+    calendar = parse(text)
+    found, context = _found(calendar, wedding_zone, key), _context(calendar, wedding_zone)
+    return None if found is None else _event(found.event, context, single=not key)
+
+
+def read_instances(text: str, wedding_zone: str, until: datetime) -> dict[str, Event]:
+    """Read the instances of a recurring event before a moment, by key; none of one that does not recur.
+
+    Raises `IcsError`.
+    """
+    calendar = parse(text)
+    events, context = calendar.components("VEVENT"), _context(calendar, wedding_zone)
+    if not series.is_series(events):
+        return {}
+    _one_uid(events)
+    found = series.instances(events, context, until)
+    return {one.key: _event(one.event, context, single=False) for one in found}
 
 
 def new_event(item_id: str, values: Mapping[str, FieldValue], wedding_zone: str, now: datetime) -> str:
@@ -79,15 +93,59 @@ def new_event(item_id: str, values: Mapping[str, FieldValue], wedding_zone: str,
     return _written(calendar, event, {}, {"all_day": False, **values}, wedding_zone, now)
 
 
-def changed_event(text: str, values: Mapping[str, FieldValue], wedding_zone: str, now: datetime) -> str:
-    """Return the calendar resource with the values written into it and everything else kept."""
+def changed_event(
+    text: str, values: Mapping[str, FieldValue], wedding_zone: str, now: datetime, key: str = ""
+) -> str:
+    """Return the calendar resource with the values written into its event, and everything else kept."""
     calendar = parse(text)
-    event = _master(calendar.components("VEVENT"))
-    shown = _fields(event, TimeContext(wedding_zone, zones.definitions(calendar)))
-    return _written(calendar, event, shown, values, wedding_zone, now)
+    found = _found(calendar, wedding_zone, key)
+    if found is None:
+        raise IcsError("it has no such event any more")
+    shown = _fields(found.event, _context(calendar, wedding_zone))
+    return _written(calendar, found.event, shown, values, wedding_zone, now)
+
+
+def cancelled(text: str, wedding_zone: str, now: datetime, key: str) -> str | None:
+    """Return the resource of a recurring event without one instance; None if nothing is left of it."""
+    calendar = parse(text)
+    found = _found(calendar, wedding_zone, key)
+    if found is None:
+        return text
+    left = series.without(calendar, found)
+    if left is None:
+        return None
+    master = series.master_of(left.components("VEVENT"))
+    if master is not None:
+        left = left.with_component(master, _stamped(master, _sequence(master) + 1, now))
+    return serialize(left)
+
+
+def _found(calendar: Component, wedding_zone: str, key: str) -> Instance | None:
+    events = calendar.components("VEVENT")
+    _one_uid(events)
+    if key:
+        return series.instance(events, _context(calendar, wedding_zone), key)
+    if series.is_series(events):
+        return None
+    if len(events) > 1:
+        raise IcsError("it holds an event twice")
+    return Instance(key="", event=events[0], own=events[0])
+
+
+def _event(event: Component, context: TimeContext, *, single: bool) -> Event:
+    uid, marker = _value(event, "UID") or "", _value(event, MARKER)
+    # A client that duplicates an event copies our marker, but never the UID; what recurs may be ours, too.
+    ours = single and marker == uid
+    return Event(uid=uid, fields=_fields(event, context), marker=marker if ours else None)
+
+
+def _context(calendar: Component, wedding_zone: str) -> TimeContext:
+    return TimeContext(wedding_zone, zones.definitions(calendar))
 
 
 def _one_uid(events: list[Component]) -> str:
+    if not events:
+        raise IcsError("there is no VEVENT in it")
     uids = {_value(event, "UID") for event in events}
     if len(uids) != 1:
         raise IcsError("its events have different UIDs; one resource holds one event")
@@ -95,16 +153,6 @@ def _one_uid(events: list[Component]) -> str:
     if not uid:
         raise IcsError("its event has no UID")
     return uid
-
-
-def _master(events: list[Component]) -> Component:
-    if not events:
-        raise IcsError("there is no VEVENT in it")
-    rules = [line.value for event in events for line in event.lines("RRULE")]
-    if any(map(_SUB_HOURLY.search, rules)):
-        raise IcsError("it recurs more often than hourly")
-    # An invitation to one instance of a series has no master; its first instance stands for it.
-    return next((event for event in events if event.line("RECURRENCE-ID") is None), events[0])
 
 
 def _fields(event: Component, context: TimeContext) -> dict[str, FieldValue]:
@@ -143,17 +191,21 @@ def _written(
 ) -> str:
     changed = {path: value for path, value in values.items() if path not in shown or shown[path] != value}
     edited = _with_texts(event, changed)
-    context = TimeContext(wedding_zone, zones.definitions(calendar))
+    context = _context(calendar, wedding_zone)
     if _TIME_FIELDS & changed.keys():
         edited = _with_times(edited, {**shown, **values}, context)
     sequence = _sequence(event) + (1 if shown and _SIGNIFICANT & changed.keys() else 0)
-    for name, text in (
-        ("SEQUENCE", str(sequence)),
-        ("DTSTAMP", _stamp(now)),
-        ("LAST-MODIFIED", _stamp(now)),
-    ):
-        edited = edited.with_line(name, prop(name, text))
-    return serialize(_with_zones(calendar.with_component(event, edited), edited))
+    edited = _stamped(edited, sequence, now)
+    stands = any(entry is event for entry in calendar.entries)
+    placed = calendar.with_component(event, edited) if stands else calendar.with_added(edited)
+    return serialize(_with_zones(placed, edited))
+
+
+def _stamped(event: Component, sequence: int, now: datetime) -> Component:
+    stamps = {"SEQUENCE": str(sequence), "DTSTAMP": _stamp(now), "LAST-MODIFIED": _stamp(now)}
+    for name, text in stamps.items():
+        event = event.with_line(name, prop(name, text))
+    return event
 
 
 def _with_texts(event: Component, changed: Mapping[str, FieldValue]) -> Component:

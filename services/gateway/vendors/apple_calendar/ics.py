@@ -71,6 +71,17 @@ class Component:
             entries.insert(first, line)
         return replace(self, entries=tuple(entries))
 
+    def with_added(self, entry: Line | Component) -> Component:
+        """Return the component with one line more, or with one child more at the end."""
+        if isinstance(entry, Component):
+            return replace(self, entries=(*self.entries, entry))
+        first = next((i for i, e in enumerate(self.entries) if isinstance(e, Component)), len(self.entries))
+        return replace(self, entries=(*self.entries[:first], entry, *self.entries[first:]))
+
+    def without_component(self, old: Component) -> Component:
+        """Return the component without one child."""
+        return replace(self, entries=tuple(e for e in self.entries if e is not old))
+
     def with_component(self, old: Component | None, new: Component) -> Component:
         """Return the component with one child exchanged, or put first where there is no old one."""
         if old is not None:

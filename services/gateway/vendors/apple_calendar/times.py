@@ -41,6 +41,12 @@ class Moment:
         """The moment in UTC."""
         return instant(self.local, self.zone)
 
+    def at(self, zone: str) -> Moment:
+        """Return the same moment in another zone."""
+        if zone == self.zone:
+            return self
+        return Moment(self.instant.astimezone(zones.zone(zone)).replace(tzinfo=None), zone)
+
     def plus(self, nominal: timedelta, exact: timedelta) -> Moment:
         """Move on by days of the calendar, then by exact time (RFC 5545 section 3.3.6)."""
         days_on = Moment(self.local + nominal, self.zone)

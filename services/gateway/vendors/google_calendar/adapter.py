@@ -1,7 +1,7 @@
 """Google Calendar as a `VendorPort` and a `PushPort`.
 
-A record is one event, named by its id. What we create lies under an id made of the item's, so that a
-create which is repeated is refused, and found.
+A record is one event, named by its id, or one instance of a series, named by the series and its day there.
+What we create lies under an id made of the item's, so that a create which is repeated is refused, and found.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.gateway.vendor_http import VendorHttp
-from services.gateway.vendors.google_calendar import scanner
 from services.gateway.vendors.google_calendar.api import GoogleApi, Refused
 from services.gateway.vendors.google_calendar.event import (
     MAX_LIVES,
     changes,
     event_id,
     fields_of,
+    instance_of,
     is_cancelled,
-    is_instance,
+    is_series,
     is_writable,
     marker_of,
     new_event,
+    original_start,
 )
+from services.gateway.vendors.google_calendar.scanner import Scanner
 from services.gateway.vendors.google_calendar.times import BadTime
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import (
@@ -34,7 +36,6 @@ from services.gateway.vendors.port import (
     BadRecord,
     Channel,
     Decision,
-    OutOfScope,
     RecordGone,
     Scan,
     VendorGarbage,
@@ -75,7 +76,14 @@ class GoogleCalendar:
         self._api = GoogleApi(http, manifest, account)
         self._calendar, self._zone = scope["calendar_id"], scope["time_zone"]
         self._manifest, self._now = manifest, now
-        self._page_size = manifest.setting(account, "page_size")
+        self._ahead = timedelta(days=int(manifest.setting(account, "series_future_days")))
+        self._scanner = Scanner(
+            api=self._api,
+            calendar_id=self._calendar,
+            page_size=manifest.setting(account, "page_size"),
+            until=lambda: datetime.fromtimestamp(self._now(), UTC) + self._ahead,
+            shown=self._shown,
+        )
         self._quietly = {"sendUpdates": manifest.setting(account, "send_updates")}
 
     async def check(self) -> None:
@@ -92,25 +100,39 @@ class GoogleCalendar:
 
     async def scan(self, cursor: Mapping[str, Any] | None) -> Scan:
         """Return what moved since the cursor; everything for None. Raises `CursorLost`."""
-        return await scanner.scan(
-            self._api, self._calendar, cursor, page_size=self._page_size, shown=self._shown
-        )
+        return await self._scanner.scan(cursor)
 
     async def read(self, record_id: str) -> VendorRecord | None:
-        """Read one event; None if it is deleted. Raises `VendorGarbage`, `OutOfScope` for an instance."""
-        event = await self._get(record_id)
+        """Read one event or instance; None if it is deleted, or a series. Raises `VendorGarbage`."""
+        instance = instance_of(record_id)
+        event = await (self._instance(*instance) if instance else self._get(record_id))
         if event is None:
             # Deleted events are shown as such. What is not there at all may only be hidden from us now.
             await self.check()
             return None
-        if is_cancelled(event):
+        if is_cancelled(event) or is_series(event):
             return None
-        if is_instance(event):
-            raise OutOfScope("it is one instance of a series, which the series stands for")
-        record = self._shown(event)
+        record = self._shown(record_id, event)
         if isinstance(record, BadRecord):
             raise VendorGarbage(record.reason)
         return record
+
+    async def _instance(self, series_id: str, key: str) -> dict[str, Any] | None:
+        """Return an instance by the day on which its series has it now; also one that was moved since."""
+        series = await self._get(series_id)
+        if series is None or is_cancelled(series) or not is_series(series):
+            return series if series is not None and is_cancelled(series) else None
+        try:
+            query = {"originalStart": original_start(series, key, self._zone)}
+        except BadTime:
+            return None
+        try:
+            page = await self._call("GET", series_id, "instances", query=query)
+        except Refused as refused:
+            if refused.status in _GONE:
+                return None
+            raise
+        return next((event for event in page.get("items", []) if not is_cancelled(event)), None)
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:
         """Look where a create of ours would lie: under the first id that is not of a deleted event."""
@@ -130,7 +152,8 @@ class GoogleCalendar:
         for life in range(MAX_LIVES):
             named = {**body, "id": event_id(item_id, life)}
             try:
-                return self._after_write(await self._call("POST", query=self._quietly, body=named))
+                made = await self._call("POST", query=self._quietly, body=named)
+                return self._after_write(named["id"], made)
             except Refused as refused:
                 if refused.status != _DUPLICATE:
                     raise
@@ -144,11 +167,10 @@ class GoogleCalendar:
         if not patch:
             return record
         try:
-            return self._after_write(
-                await self._call(
-                    "PATCH", record.record_id, query=self._quietly, body=patch, if_match=record.version
-                )
+            written = await self._call(
+                "PATCH", str(record.native["id"]), query=self._quietly, body=patch, if_match=record.version
             )
+            return self._after_write(record.record_id, written)
         except Refused as refused:
             if refused.status in _GONE:
                 raise RecordGone("the event is no more") from refused
@@ -157,7 +179,8 @@ class GoogleCalendar:
     async def delete(self, record: VendorRecord) -> None:
         """Delete the event just read. Gone already is success. Raises `VersionMismatch`."""
         try:
-            await self._call("DELETE", record.record_id, query=self._quietly, if_match=record.version)
+            name = str(record.native["id"])
+            await self._call("DELETE", name, query=self._quietly, if_match=record.version)
         except Refused as refused:
             if refused.status == _MOVED and await self.read(record.record_id) is not None:
                 raise _moved() from refused
@@ -223,16 +246,16 @@ class GoogleCalendar:
         rules = {path: self._manifest.rule(_EVENT, path) for path in values}
         return {path: rule.holds(values[path]) for path, rule in rules.items() if rule and rule.writable}
 
-    def _after_write(self, event: Mapping[str, Any]) -> VendorRecord:
+    def _after_write(self, record_id: str, event: Mapping[str, Any]) -> VendorRecord:
         if is_cancelled(event):
             raise RecordGone("the event was deleted as soon as it was written")
-        record = self._shown(event)
+        record = self._shown(record_id, event)
         if isinstance(record, BadRecord):
             raise VendorGarbage(record.reason)
         return record
 
-    def _shown(self, event: Mapping[str, Any]) -> VendorRecord | BadRecord:
-        raw, record_id = json.dumps(event).encode()[:_RAW_BYTES], str(event.get("id", ""))
+    def _shown(self, record_id: str, event: Mapping[str, Any]) -> VendorRecord | BadRecord:
+        raw = json.dumps(event).encode()[:_RAW_BYTES]
         version = event.get("etag")
         if not isinstance(version, str) or not version:
             return BadRecord(record_id=record_id, reason="Google gives it no etag", raw=raw)

@@ -1,14 +1,13 @@
 """One event of Google's as a timeline event, and our values as what is written into it. Pure.
 
-A series is shown by its first event and is not writable: one item cannot say what a series and its
-exceptions say. What Google cannot hold of a time (the hour of an all-day event, an end that is missing
-or not after its start) is kept beside it in a private property, and counts as long as the time it stands
-for has not been changed by anyone.
+Of a series each instance is an event of its own, and what is written goes to that instance. What Google
+cannot hold of a time (the hour of an all-day event, an end that is missing or not after its start) is kept
+beside it in a private property, and counts as long as the time it stands for has not been changed by anyone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.gateway.vendors.google_calendar import times
@@ -23,6 +22,9 @@ _STATUSES = frozenset({"tentative", "confirmed"})
 _TIME_FIELDS = frozenset({"starts_at", "ends_at", "all_day"})
 # How often one item may be deleted and restored: each time its event needs another id.
 MAX_LIVES = 20
+# Stands in no id of Google's.
+_OF_SERIES = "@"
+_DAY_LENGTH = 8
 
 
 def event_id(item_id: str, life: int = 0) -> str:
@@ -38,19 +40,54 @@ def is_cancelled(event: Mapping[str, Any]) -> bool:
     return event.get("status") == "cancelled"
 
 
-def is_instance(event: Mapping[str, Any]) -> bool:
-    """Say whether it is one instance of a series."""
-    return bool(event.get("recurringEventId"))
+def is_series(event: Mapping[str, Any]) -> bool:
+    """Say whether it is a series, of which only the instances take place."""
+    return bool(event.get("recurrence"))
+
+
+def series_of(event: Mapping[str, Any]) -> str | None:
+    """Return the series that an event is, or is an instance of."""
+    own = event.get("id") if is_series(event) else None
+    name = event.get("recurringEventId") or own
+    return str(name) if name else None
+
+
+def instance_id(series: str, key: str) -> str:
+    """Return the record id of an instance: Google's own tells its time, and changes when its series moves."""
+    return f"{series}{_OF_SERIES}{key}"
+
+
+def instance_of(record_id: str) -> tuple[str, str] | None:
+    """Return the series and the key of an instance, None for any other record."""
+    series, separator, key = record_id.partition(_OF_SERIES)
+    return (series, key) if separator else None
+
+
+def named(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the instances of a series by the day on which it has them; of several, the later by time too."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for event in sorted(events, key=_planned):
+        at = _planned(event)
+        found[at[:8] if at[:8] not in found else at] = event
+    return found
+
+
+def original_start(series: Mapping[str, Any], key: str, wedding_zone: str) -> str:
+    """Return when a series has the instance of that key, as Google asks for it. Raises `BadTime`."""
+    first, all_day = times.read(series.get("start"), wedding_zone)
+    day = f"{key[:4]}-{key[4:6]}-{key[6:8]}"
+    if all_day:
+        return day
+    clock = f"{key[9:11]}:{key[11:13]}:{key[13:15]}" if len(key) > _DAY_LENGTH else f"{first.local:%H:%M:%S}"
+    return times.moment(f"{day}T{clock}[{first.zone}]").aware.isoformat(timespec="seconds")
 
 
 def is_writable(event: Mapping[str, Any]) -> bool:
-    """Say whether we may change it: one event, of the default type, that this calendar organizes."""
+    """Say whether we may change it: an event of the default type that this calendar organizes."""
     organizer = event.get("organizer")
     own = not isinstance(organizer, Mapping) or organizer.get("self") is True
     return (
-        not event.get("recurrence")
-        and not is_instance(event)
-        and not event.get("locked")
+        not event.get("locked")
         and event.get("eventType", "default") == "default"
         and (own or event.get("guestsCanModify") is True)
     )
@@ -91,6 +128,15 @@ def changes(event: Mapping[str, Any], values: Mapping[str, FieldValue], wedding_
         patch |= _time_changes({**shown, **values}, wedding_zone)
         patch |= {"endTimeUnspecified": None} if event.get("endTimeUnspecified") else {}
     return patch
+
+
+def _planned(event: Mapping[str, Any]) -> str:
+    """Return when its series has an instance, by the clock of the series, whatever became of it since."""
+    try:
+        at, all_day = times.read(event.get("originalStartTime"), "UTC")
+    except BadTime:
+        return str(event.get("id"))
+    return f"{at.local:%Y%m%d}" if all_day else f"{at.local:%Y%m%dT%H%M%S}"
 
 
 def _times(event: Mapping[str, Any], wedding_zone: str) -> dict[str, FieldValue]:

@@ -1,4 +1,7 @@
-"""Outlook's calendar as a `VendorPort`: a record is one event, named by the id that stays when it moves."""
+"""Outlook's calendar as a `VendorPort`.
+
+A record is one event, or one instance of a series, named by the id that stays when it moves.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.outlook_calendar import event as events
 from services.gateway.vendors.outlook_calendar.api import GraphApi, Refused
-from services.gateway.vendors.outlook_calendar.delta import Delta
+from services.gateway.vendors.outlook_calendar.delta import SERIES, Delta
 from services.gateway.vendors.outlook_calendar.event import KEPT, MARKER, PROPERTIES
 from services.gateway.vendors.outlook_calendar.subscriptions import Subscriptions
 from services.gateway.vendors.outlook_calendar.times import EventError
@@ -39,7 +42,6 @@ Values = Mapping[str, FieldValue]
 
 _EVENT = ItemKind.TIMELINE_EVENT
 _EXPAND = {"$expand": f"{PROPERTIES}($filter=id eq '{MARKER}' or id eq '{KEPT}')"}
-_INSTANCES = frozenset({"occurrence", "exception"})
 # What is kept of a record that cannot be read, for a person to look at.
 _RAW_BYTES = 64 * 1024
 
@@ -117,13 +119,9 @@ class OutlookCalendar:
         )
 
     async def read(self, record_id: str) -> VendorRecord | None:
-        """Read one event; None if it is deleted. Raises `OutOfScope` for what lies elsewhere."""
+        """Read one event or instance; None if it is deleted. Raises `OutOfScope` for what lies elsewhere."""
         native = await self._native(record_id)
-        if native is None:
-            return None
-        if native.get("type") in _INSTANCES:
-            raise OutOfScope("the event is an instance of a series, and the series is the record")
-        return self._record(record_id, native)
+        return None if native is None else self._record(record_id, native)
 
     async def find(self, kind: ItemKind, item_id: str) -> VendorRecord | None:
         """Look up the event that carries our marker."""
@@ -135,7 +133,8 @@ class OutlookCalendar:
         if not isinstance(found, list) or not all(isinstance(native, dict) for native in found):
             raise VendorGarbage("a search of the calendar has no list of events")
         # People copy events, and the copy carries the marker too, but not what we created it by.
-        ours = sorted(found, key=lambda native: native.get("transactionId") != item_id)
+        single = [native for native in found if native.get("type") != SERIES]
+        ours = sorted(single, key=lambda native: native.get("transactionId") != item_id)
         return self._record(_id(ours[0]), ours[0]) if ours else None
 
     async def create(self, kind: ItemKind, item_id: str, values: Values) -> VendorRecord:
@@ -197,12 +196,17 @@ class OutlookCalendar:
         """Hold nothing, so let go of nothing: the connections belong to the process."""
 
     async def _native(self, record_id: str) -> dict[str, Any] | None:
-        """Return the event as Graph shows it; None if it is gone. Raises `OutOfScope` if it is elsewhere."""
+        """Return the event as Graph shows it; None if it is gone, or a series, of which the instances count.
+
+        Raises `OutOfScope` if it is elsewhere.
+        """
         try:
-            return await self._api.get(f"{self._calendar}/events/{_quoted(record_id)}?{_query(_EXPAND)}")
+            found = await self._api.get(f"{self._calendar}/events/{_quoted(record_id)}?{_query(_EXPAND)}")
         except Refused as refused:
             if refused.status != 404:
                 raise
+        else:
+            return None if found.get("type") == SERIES else found
         try:
             await self._api.get(f"{_path(record_id)}/calendar")
         except Refused as refused:

@@ -17,6 +17,7 @@ from services.gateway.vendors.port import CursorLost, VendorGarbage
 from wedsync.clock import Clock
 
 _NEXT, _DELTA = "@odata.nextLink", "@odata.deltaLink"
+SERIES = "seriesMaster"
 # What a token that is no longer known is called, besides the status 410.
 _LOST_CODES = ("syncstate", "resync")
 
@@ -80,9 +81,9 @@ def _read(page: Mapping[str, Any], until: str, seen: Any) -> Moves:
     entries, link = page.get("value"), page.get(_NEXT) or page.get(_DELTA)
     if not isinstance(entries, list) or not isinstance(link, str):
         raise VendorGarbage("a page of what moved lacks its events or its link")
-    # An instance of a series stands for its series: of which nobody says more than that it moved.
-    gone = [_id(entry, "id") for entry in entries if _is_removed(entry)]
-    changed = dict.fromkeys(_series(entry) for entry in entries if not _is_removed(entry))
+    # A series is no record, but may have been one before it recurred: what takes place are its instances.
+    gone = [_id(entry) for entry in entries if _is_removed(entry)]
+    changed = dict.fromkeys(_id(entry) for entry in entries if not _is_removed(entry))
     more = _NEXT in page
     whole = sorted({*seen, *changed} - {*gone}) if isinstance(seen, list) else None
     return Moves(
@@ -95,16 +96,11 @@ def _read(page: Mapping[str, Any], until: str, seen: Any) -> Moves:
 
 
 def _is_removed(entry: Any) -> bool:
-    return isinstance(entry, dict) and "@removed" in entry
+    return isinstance(entry, dict) and ("@removed" in entry or entry.get("type") == SERIES)
 
 
-def _series(entry: Any) -> str:
-    is_instance = isinstance(entry, dict) and bool(entry.get("seriesMasterId"))
-    return _id(entry, "seriesMasterId" if is_instance else "id")
-
-
-def _id(entry: Any, name: str) -> str:
-    value = entry.get(name) if isinstance(entry, dict) else None
+def _id(entry: Any) -> str:
+    value = entry.get("id") if isinstance(entry, dict) else None
     if not isinstance(value, str) or not value:
         raise VendorGarbage("one of the events that moved has no id")
     return value

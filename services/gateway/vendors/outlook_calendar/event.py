@@ -35,7 +35,7 @@ class Event:
 
 
 def read_event(native: Native, wedding_zone: str) -> Event:
-    """Read an event, or a series by its master. Raises `EventError`."""
+    """Read an event, or an instance of a series. Raises `EventError`."""
     properties = _properties(native)
     kept = _kept(properties.get(KEPT))
     return Event(
@@ -46,10 +46,10 @@ def read_event(native: Native, wedding_zone: str) -> Event:
             "notes": _notes(native),
             "status": _status(native, kept),
         },
-        marker=properties.get(MARKER),
-        # One item cannot say what a series and its exceptions say; and of somebody else's meeting only he
-        # can change the original.
-        writable=native.get("type") == "singleInstance" and native.get("isOrganizer") is not False,
+        # A series may have been an event of ours, and its instances show what was kept with it.
+        marker=properties.get(MARKER) if native.get("type") == "singleInstance" else None,
+        # Of somebody else's meeting only he can change the original.
+        writable=native.get("isOrganizer") is not False,
     )
 
 

@@ -64,8 +64,11 @@ def test_every_record_it_points_at_is_looked_at() -> None:
 
 
 def test_a_webhook_that_concerns_nobody_says_so() -> None:
-    """Without an active link nothing is read."""
+    """Nothing is read where it points at no record, nor without a link."""
     world = World()
+    finish(translator(world, []).translate(webhook(world)))
+    assert world.memory.finished["1"] == ("processed", "it points at no record that is linked")
+    world.memory.links.clear()
     finish(translator(world, []).translate(webhook(world)))
     assert world.memory.finished["1"] == ("processed", "no active link is concerned")
 
