@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         results = uvloop.run(_run(asked, Path(home)))
     if compared := ratios(results):
         results["ratios"] = compared
-        _say(f"ratios: {compared}")
+        _say(f"times a peer: {compared}")
     if asked.picture:
         asked.picture.write_text(draw(curves(results)), "utf-8")
     if asked.json:

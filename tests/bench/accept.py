@@ -20,5 +20,5 @@ async def run(whole: Whole) -> AsyncGenerator[Row, None]:
     seconds = wanted.duration or _SECONDS
     result = await steady(running.trials(stage), rate=wanted.rate or _RATE, seconds=seconds)
     row = shown(running, result, weddings=len(stage.weddings), fan_out=1, seconds=seconds)
-    yield {**row, **await compared(whole, running, result)}
+    yield {**row, **await compared(whole, result)}
     exact(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench.ceilings import alone
+from tests.bench.alone import parts
 from tests.bench.whole import Running, Whole
 from wedsync.testing.load.trial import Result
 
@@ -19,10 +19,10 @@ def shown(running: Running, result: Result, **settings: object) -> Mapping[str, 
     return {"placement": running.placement, **settings, **result.figures()}
 
 
-async def compared(whole: Whole, running: Running, result: Result) -> Mapping[str, Any]:
+async def compared(whole: Whole, result: Result) -> Mapping[str, Any]:
     """Return the rate as a share of what this machine does in the same run when it does nothing else."""
     if not whole.ceilings:
-        whole.ceilings = await alone(running)
+        whole.ceilings = parts.named([row async for row in parts.rows(whole.home / "alone")])
     rate = result.accepted / result.seconds
     return {
         "ceilings_per_second": whole.ceilings,

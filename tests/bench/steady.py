@@ -21,5 +21,5 @@ async def run(whole: Whole) -> AsyncGenerator[Row, None]:
         stage = await whole.stage(running, weddings=weddings, fan_out=fan_out)
         result = await steady(running.trials(stage), rate=wanted.rate or _RATE, seconds=seconds)
         row = shown(running, result, weddings=weddings, fan_out=fan_out, seconds=seconds)
-        yield {**row, **await compared(whole, running, result)}
+        yield {**row, **await compared(whole, result)}
         exact(result)

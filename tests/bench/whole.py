@@ -14,7 +14,6 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-import psutil
 import psycopg
 
 from services.launcher.units import Program
@@ -61,10 +60,6 @@ class Running:
     def trials(self, stage: Stage) -> Trials:
         """Return loads on a stage."""
         return Trials(stage, self.system, self.home, f"t{time.monotonic_ns()}")
-
-    def ray_environment(self) -> dict[str, str]:
-        """Return the environment in which a program is let into the system's Ray."""
-        return {**psutil.Process(self.target.run["pids"]["sync"]).environ()}
 
     def ask(self, query: str, *values: object) -> Any:
         """Return the one value a query asks the database for, as its superuser."""
