@@ -23,6 +23,7 @@ from services.gateway.pace import is_lost, next_pause, spread, while_told
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
 from services.gateway.records import NOBODY, Busy, Link, Shadow
+from services.gateway.shown import Word, weigh
 from services.gateway.stops import deletes_doubted
 from services.gateway.store.inbound import Cause
 from services.gateway.store.links import LinkStore
@@ -180,7 +181,12 @@ class Poller:
 
     def _differs(self, link: Link, record: VendorRecord, shadow: Shadow | None) -> bool:
         rules = self._ports.rules(link.vendor, record.kind)
-        return rules is not None and (shadow is None or moved(shadow, record, rules.fields))
+        if rules is None or shadow is None:
+            return rules is not None
+        # Though it shows the same again: a webhook that is late may show what was between.
+        versions = self._ports.manifest(link.vendor).versions
+        newer = weigh(shadow, record, versions, rules.fields) is Word.NEWS
+        return newer or moved(shadow, record, rules.fields)
 
     async def _look_at(self, look: _Look, record_id: str) -> None:
         """Look at one record; what cannot be read is set apart, so that it holds up no other."""

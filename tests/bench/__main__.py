@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         results = uvloop.run(_run(asked, Path(home)))
     if compared := ratios(results):
         results["ratios"] = compared
-        _say(f"times a peer: {compared}")
+        _say(f"ratios: {compared}")
     if asked.picture:
         asked.picture.write_text(draw(curves(results)), "utf-8")
     if asked.json:
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     load_options.add_argument("--duration", type=float, help="seconds")
     load_options.add_argument("--weddings", type=int, help="how many are in use")
     load_options.add_argument("--fan-out", type=int, help="how many vendors each edit is brought to")
+    load_options.add_argument("--flood", type=int, help="how many webhooks the burst has")
     load_options.add_argument("--placement", choices=("shared", "dedicated"))
     return parser
 

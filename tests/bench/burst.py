@@ -23,7 +23,7 @@ async def run(whole: Whole) -> AsyncGenerator[Row, None]:
     flood = await burst(
         running.trials(stage),
         tenant=tenant,
-        webhooks=_WEBHOOKS,
+        webhooks=wanted.flood or _WEBHOOKS,
         seconds=_SECONDS,
         rate=wanted.rate or _RATE,
     )

@@ -36,9 +36,9 @@ WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER'
 def multiply(admin_url: str, wedding_id: str, first: int, last: int) -> None:
     """Add copies number `first` to `last` of a wedding with everything stored of it, and their accounts."""
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        studios = {"first": first // STUDIO, "last": last // STUDIO, "wedding": wedding_id}
-        if first % STUDIO:
-            studios["first"] += 1  # that of the copies before is there
+        # The studio of the copies before is there already, unless these begin a new one.
+        begun = 1 if first % STUDIO else 0
+        studios = {"first": first // STUDIO + begun, "last": last // STUDIO, "wedding": wedding_id}
         _copy(admin, _ACCOUNTS, _ACCOUNTS_OF, studios)
         for table in _TABLES:
             _copy(admin, table, "t.wedding_id = %(wedding)s", {**studios, "first": first, "last": last})

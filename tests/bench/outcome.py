@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench.alone import parts
-from tests.bench.whole import Running, Whole
+from tests.bench.whole import Running
 from wedsync.testing.load.trial import Result
 
 
@@ -17,17 +16,6 @@ class NotExact(AssertionError):
 def shown(running: Running, result: Result, **settings: object) -> Mapping[str, Any]:
     """Return a row: the settings first."""
     return {"placement": running.placement, **settings, **result.figures()}
-
-
-async def compared(whole: Whole, result: Result) -> Mapping[str, Any]:
-    """Return the rate as a share of what this machine does in the same run when it does nothing else."""
-    if not whole.ceilings:
-        whole.ceilings = parts.named([row async for row in parts.rows(whole.home / "alone")])
-    rate = result.accepted / result.seconds
-    return {
-        "ceilings_per_second": whole.ceilings,
-        "ratios": {name: round(rate / ceiling, 4) for name, ceiling in whole.ceilings.items()},
-    }
 
 
 def exact(result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from tests.bench.figures import Row
-from tests.bench.outcome import compared, exact, shown
+from tests.bench.outcome import exact, shown
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import steady
 
@@ -20,6 +20,5 @@ async def run(whole: Whole) -> AsyncGenerator[Row, None]:
         weddings, seconds = wanted.weddings or _WEDDINGS, wanted.duration or _SECONDS
         stage = await whole.stage(running, weddings=weddings, fan_out=fan_out)
         result = await steady(running.trials(stage), rate=wanted.rate or _RATE, seconds=seconds)
-        row = shown(running, result, weddings=weddings, fan_out=fan_out, seconds=seconds)
-        yield {**row, **await compared(whole, result)}
+        yield shown(running, result, weddings=weddings, fan_out=fan_out, seconds=seconds)
         exact(result)

@@ -44,6 +44,7 @@ class Wanted:
     weddings: int | None = None
     fan_out: int | None = None
     placement: str | None = None
+    flood: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,6 @@ class Whole:
 
     home: Path
     wanted: Wanted
-    ceilings: dict[str, float] = field(default_factory=dict)
-    """What the machine does alone, once it was asked."""
     _running: Running | None = None
     _stages: dict[Shape, Stage] = field(default_factory=dict)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)

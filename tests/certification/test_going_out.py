@@ -38,6 +38,21 @@ async def test_writes_that_fail_are_made_later_and_once(world: World) -> None:
     assert len(world.writes()) == 3
 
 
+async def test_a_write_that_its_version_guards_is_one_request(world: World) -> None:
+    """What was seen is not read again before it is written; what we make is not looked up before."""
+    if not world.manifest.versions.guard_writes:
+        pytest.skip("the manifest does not say that versions guard writes: a record is read before")
+    item = await world.create("one")
+    await world.quiet()
+    await world.edit(item, "eins")
+    await world.quiet()
+    await world.delete(item)
+    await world.quiet()
+    asked = [each for each in world.script.asked if world.bench.is_write(each) or item in each.path]
+    assert [each.method for each in asked] == ["PUT", "PUT", "DELETE"]
+    await world.agree()
+
+
 async def test_creates_whose_answer_is_lost_are_looked_up_and_not_repeated(world: World) -> None:
     """Timed out, cut off, garbled and broken after they were carried out: nothing is there twice."""
     needs_create(world)

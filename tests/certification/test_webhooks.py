@@ -73,6 +73,50 @@ async def test_lost_webhooks_lose_no_edit(told: World) -> None:
         await each.agree("vows")
 
 
+async def test_a_webhook_that_shows_the_record_whole_spares_the_reading(told: World) -> None:
+    """An edit of what is known to be there comes in, and the vendor is not asked for anything."""
+    record = await shows_whole(told)
+    told.script.asked.clear()
+    await told.hands.edit(record, "our vows")
+    await told.until(lambda: shown(told) == ["our vows"], "the edit comes in")
+    await told.quiet()
+    assert told.script.asked == []
+    await told.agree("our vows")
+
+
+async def test_records_shown_late_bring_nothing_back(told: World) -> None:
+    """The newest first, then all that were before it, twice: only the newest is an edit."""
+    record = await shows_whole(told)
+    told.relay.script.asked.clear()
+    told.relay.script.add(Fault(kept_back=True, times=_ALWAYS))
+    for text in ("our vows", "the vows", "vows again"):
+        await told.hands.edit(record, text)
+    await told.until(lambda: len(told.relay.kept_back) == 3, "all are kept back")
+    kept = list(told.relay.kept_back)
+    newest = [asked for asked in kept if b"vows again" in asked.body]
+    await told.relay.release(newest)
+    await told.until(lambda: shown(told) == ["vows again"], "the newest comes in")
+    await told.relay.release([*kept, *kept])
+    await told.agree("vows again")
+    edits = [change for change in told.changes() if change.kind is ChangeKind.UPDATE]
+    assert [change.values[told.hands.field] for change in edits] == ["vows again"]
+
+
+async def shows_whole(world: World) -> str:
+    """Return a record that both sides have; skip the test where webhooks do not show whole ones."""
+    if world.manifest.inbound is None or not world.manifest.inbound.whole_records:
+        pytest.skip("the manifest does not say that a webhook shows its record whole: it is read")
+    record = await world.hands.make("vows")
+    await world.looked()
+    await world.agree("vows")
+    return record
+
+
+def shown(world: World) -> list[object]:
+    """Return the texts that the wedding has."""
+    return [item.value(world.hands.field) for item in world.items().values()]
+
+
 def makeable(world: World) -> list[World]:
     """Return the world for each kind of which people can make records."""
     return [world.of(kind) for kind in world.manifest.kinds if "make" not in world.bench.hands[kind].cannot]

@@ -160,9 +160,19 @@ class Api(VendorPort):
             raise VendorGarbage("records is no list")
         return found
 
+    def shown(self, event: Mapping[str, Any]) -> Sequence[VendorRecord]:
+        """Return the records an event shows."""
+        return [_record(**each) for each in event.get("shown", [])]
+
     def decisions(self, event: Mapping[str, Any], /) -> Sequence[Decision]:
         """Nobody decides anything at this vendor."""
         return []
 
     async def aclose(self) -> None:
         """It holds nothing."""
+
+
+def _record(*, kind: str, fields: Mapping[str, Any], existed: bool, **more: Any) -> VendorRecord:
+    """Return a record as it came through JSON, which has no tuples."""
+    told = {path: tuple(value) if isinstance(value, list) else value for path, value in fields.items()}
+    return VendorRecord(kind=ItemKind(kind), fields=told, existed=existed, **more)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from services.gateway.vendors.field_rules import FieldRule
+from services.gateway.vendors.versions import Versions
 from wedsync.model.items import CATALOGUE, FieldType, FieldValue, ItemKind
 
 
@@ -50,9 +51,9 @@ class Habits:
     page: int
 
     @classmethod
-    def drawn(cls, random: Random) -> Habits:
-        """Choose."""
-        return cls(
+    def drawn(cls, random: Random, versions: Versions) -> Habits:
+        """Choose; what the manifest promises of its versions is kept."""
+        drawn = cls(
             as_declared=random.random() < 0.7,
             rewrites=tuple(name for name in _REWRITINGS if random.random() < 0.15),
             checks_versions=random.random() < 0.5,
@@ -61,6 +62,7 @@ class Habits:
             lists_all=random.random() < 0.5,
             page=random.choice((3, 100)),
         )
+        return replace(drawn, checks_versions=drawn.checks_versions or versions.guard_writes)
 
     def hold(self, kind: ItemKind, path: str, rule: FieldRule, value: FieldValue) -> FieldValue:
         """Return what becomes of a value; holding it again changes nothing."""

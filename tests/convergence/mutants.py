@@ -14,8 +14,10 @@ from unittest.mock import patch
 from services.gateway import inspect_record, observe, poll
 from services.gateway.deliver import confirm, plan, worker
 from services.gateway.records import Shadow, Shown
+from services.gateway.shown import Word
 from services.gateway.store.leases import Held
 from services.gateway.vendors.field_rules import FieldRule
+from services.gateway.vendors.port import VendorRecord
 from tests.convergence.tables import TimedActivities, TimedLeases
 from tests.support import gateway_fakes
 from wedsync.model.changes import ChangeResult, ItemState
@@ -98,6 +100,10 @@ def _blind_write() -> Callable[..., Any]:
     return instead
 
 
+def _whatever_is_shown(_: Shadow, record: VendorRecord | None, *__: Any) -> Word:
+    return Word.NEWS if record else Word.UNSURE
+
+
 MUTANTS = (
     Mutant("an echo is not recognised", observe._Comparison, "_echo", _nothing),
     Mutant("an intent is forgotten", TimedLeases, "take", _taken_means(intents=())),
@@ -114,6 +120,7 @@ MUTANTS = (
         "a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing
     ),
     Mutant("a vendor's edit is written over", inspect_record.Inspector, "settle", _blind_write()),
+    Mutant("a late webhook is believed", inspect_record, "weigh", _whatever_is_shown),
     Mutant("what a vendor does not show is gone", poll.Poller, "_differs", _no),
     Mutant("what a record lacks is not said", worker, "shortfall", lambda *_: ""),
 )

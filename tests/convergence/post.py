@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from services.gateway.records import Link
 from services.gateway.store.deliveries import Commit
@@ -35,8 +36,14 @@ class Post:
         self.under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def tell(self, link: Link, manifest: Manifest, record_ids: Sequence[str]) -> None:
-        """Have a vendor send a webhook, if its kind does."""
+    def tell(
+        self,
+        link: Link,
+        manifest: Manifest,
+        record_ids: Sequence[str],
+        shown: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Have a vendor send a webhook, if its kind does; with whole records, if it shows them."""
         if manifest.inbound is None:
             return
         key = new_id() if manifest.inbound.delivery_id else None
@@ -44,7 +51,7 @@ class Post:
             self._around.faults.struck["webhook lost"] += 1
             return
         for _ in range(self._around.chance.choice(_COPIES)):
-            arrival = self.arrival(link, record_ids, key)
+            arrival = self.arrival(link, record_ids, key, shown if manifest.inbound.whole_records else ())
             if self._around.random() < self.late:
                 self._around.faults.struck["webhook days late"] += 1
                 self.very_late.append(arrival)
@@ -74,8 +81,14 @@ class Post:
         finally:
             self.under_way -= 1
 
-    def arrival(self, link: Link, record_ids: Sequence[str], key: str | None = None) -> Arrival:
-        """Return a webhook that points at records."""
+    def arrival(
+        self,
+        link: Link,
+        record_ids: Sequence[str],
+        key: str | None = None,
+        shown: Sequence[Mapping[str, Any]] = (),
+    ) -> Arrival:
+        """Return a webhook that points at records, and may show them."""
         return Arrival(
             webhook_id=new_id(),
             endpoint=Endpoint(
@@ -83,7 +96,7 @@ class Post:
                 integration_id=link.integration_id,
                 vendor=link.vendor,
             ),
-            body=json.dumps({"records": list(record_ids)}).encode(),
+            body=json.dumps({"records": list(record_ids), "shown": list(shown)}).encode(),
             trace_parent="",
             detected_at=self._around.now(),
             delivery_key=key,

@@ -145,7 +145,7 @@ class Site:
         for number, manifest in enumerate([wanted, *chosen]):
             # Without channels: what they tell is that a poll is due, and polls come often enough here.
             plain = replace(manifest, push=None).with_poll_interval(_POLL_SECONDS)
-            habits = Habits.drawn(self.chance)
+            habits = Habits.drawn(self.chance, manifest.versions)
             yield Line(self.around, VendorSystem(f"{manifest.vendor} {number}", plain, habits, self.chance))
 
     def _link(self, number: int, name: str) -> Link:
@@ -194,4 +194,6 @@ class Site:
         return witness
 
     def _tell(self, name: str, touch: Touch) -> None:
-        self.post.tell(self.links[name], self.lines[name].system.manifest, [touch.record.record_id])
+        system, record = self.lines[name].system, touch.record
+        shown = [system.whole(record)] if touch.after is not None and record.in_scope else []
+        self.post.tell(self.links[name], system.manifest, [record.record_id], shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -126,7 +126,11 @@ class VendorSystem:
         if kept and len(twins) > 1 and not kept.touched:
             self._drop(kept, by_people=True)
 
-    # What its API does.
+    # What its webhooks and its API do.
+
+    def whole(self, kept: Kept) -> dict[str, Any]:
+        """Return a record as a webhook shows it, as it is now."""
+        return asdict(self._shown(kept))
 
     def read(self, record_id: str, *, old: bool = False) -> VendorRecord | None:
         """Return a record, None if it is gone; an old answer has an earlier step of what never goes back."""

@@ -100,6 +100,8 @@ class FakeVendor(VendorPort):
     poison: dict[str, Exception] = field(default_factory=dict)
     """What reading a record raises, each time."""
     closed: int = 0
+    says: Mapping[str, Any] = field(default_factory=dict)
+    """What its manifest says besides."""
     _numbers: int = 0
 
     def put(self, record_id: str = "", **fields: FieldValue) -> str:
@@ -244,7 +246,7 @@ class FakePorts(Ports):
             self.opened.append(account)
             return fake
 
-        return Vendor(manifest=manifest(name, fake.rules), create_adapter=create)
+        return Vendor(manifest=manifest(name, fake.rules, **fake.says), create_adapter=create)
 
 
 def a_link(number: int = 1, **changes: Any) -> Link:

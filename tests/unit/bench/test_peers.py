@@ -13,7 +13,6 @@ import pytest
 from defusedxml.ElementTree import fromstring
 from standardwebhooks.webhooks import Webhook
 
-from tests.bench.alone.parts import named
 from tests.bench.peers.costs import microseconds_each
 from tests.bench.peers.ingress import Gathered
 from tests.bench.peers.plot import Point, curves, draw
@@ -136,7 +135,7 @@ def test_load_and_vendor_are_no_part_of_a_systems_cost() -> None:
 
 
 def test_wedsync_is_compared_by_the_best_rate_it_held() -> None:
-    """A rate of WedSync's counts if p99 stays within the limit and nothing is lost; a peer's best always."""
+    """A rate of WedSync's counts if p99 stays within the limit and nothing is lost; of others the best."""
     results = _results(
         _row(None, 800, p99=60),
         _row(None, 2000, p99=190),
@@ -146,23 +145,18 @@ def test_wedsync_is_compared_by_the_best_rate_it_held() -> None:
         _row("celery", 300, p99=50),
         _row("celery", 400, p99=9000),
     )
-    assert ratios(results) == {"celery": 5.0}
+    parts = [
+        {"system": "Ray call", "together": 1, "per_second": 1000},
+        {"system": "Ray call", "together": 25, "per_second": 8000},
+    ]
+    results["scenarios"]["ceilings"] = parts
+    assert ratios(results) == {"times_a_peer": {"celery": 5.0}, "share_of_a_part": {"Ray call": 0.25}}
 
 
 def test_nothing_is_compared_that_was_not_measured() -> None:
-    """Without a rate of WedSync's, or of a peer, there is no ratio."""
+    """Without a rate of WedSync's there is no ratio, nor with what did not run."""
     assert ratios(_results(_row("celery", 300, p99=50))) == {}
-    assert ratios(_results(_row(None, 300, p99=50))) == {}
-
-
-def test_each_part_is_known_by_its_best_rate() -> None:
-    """A part that was asked in several ways counts with the one it does best."""
-    rows = [
-        {"system": "Ray call", "together": 1, "per_second": 900},
-        {"system": "Ray call", "together": 25, "per_second": 9000},
-        {"system": "HTTP accept", "together": 1, "per_second": 4000},
-    ]
-    assert named(rows) == {"ray_call_alone": 9000, "http_accept_alone": 4000}
+    assert ratios(_results(_row(None, 300, p99=50))) == {"times_a_peer": {}, "share_of_a_part": {}}
 
 
 def test_curves_are_of_one_webhook_to_one_vendor_by_rising_rate() -> None:
@@ -191,8 +185,8 @@ def test_the_picture_shows_every_point_inside_its_frame() -> None:
 
 def test_there_is_no_picture_of_nothing() -> None:
     """Results without a load to compare are refused in words."""
-    with pytest.raises(ValueError, match="no row with a rate"):
-        draw(curves(_results({"case": "first change", "p50 ms": 3})))
+    with pytest.raises(ValueError, match="no steady load"):
+        draw(curves({"scenarios": {"activation": [{"case": "first change", "p50 ms": 3}]}}))
 
 
 def _all(root: Element, name: str) -> list[Element]:
@@ -213,7 +207,8 @@ def _row(system: str | None, rate: float, *, p99: float, lost: int = 0, fan_out:
 
 
 def _results(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"scenarios": {"any": list(rows)}}
+    peers = [row for row in rows if "system" in row]
+    return {"scenarios": {"knee": [row for row in rows if "system" not in row], "peers": peers}}
 
 
 def _edit(number: int) -> Edit:

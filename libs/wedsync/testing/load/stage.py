@@ -137,8 +137,14 @@ async def settled(sink: Sink, weddings: Sequence[Wedding]) -> None:
         for account in wedding.accounts
         if account is not wedding.home(number)
     }
+    looked = 0
     async with asyncio.timeout(_SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(wanted)):
-        while not wanted <= {(a, c, of) for _, a, c, _, of, _ in await sink.arrivals()}:  # noqa: ASYNC110
+        while True:
+            arrivals = await sink.arrivals()
+            wanted -= {(account, place, of) for _, account, place, _, of, _ in arrivals[looked:]}
+            if not wanted:
+                return
+            looked = len(arrivals)
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -21,6 +21,8 @@ from wedsync.testing.load.stage import Stage, Wedding
 STILL_SECONDS, DRAIN_SECONDS = 45.0, 300.0
 """How long nothing may arrive, and how long everything may take, after the last answer."""
 _LEAD_SECONDS = 0.5
+_PLANNED_PER_SECOND = 20_000
+"""How many edits the sink can be told of in a second, with room to spare."""
 _LOOK_SECONDS = 0.25
 _SHOWN = 5
 _TOO_MANY = 429
@@ -105,9 +107,9 @@ class Trials:
             self.folder, origins, sends, http=self.stage.target.http, run=name
         ) as generator:
             system = System((*self.system.roots, generator.pid))
-            calls, before = await self.stage.sink.calls(), system.usage()
-            start = time.time() + _LEAD_SECONDS
+            start = time.time() + _LEAD_SECONDS + len(sends) / _PLANNED_PER_SECOND
             await self.stage.sink.plan([_edit(origins[s.origin], s, start) for s in sends])
+            calls, before = await self.stage.sink.calls(), system.usage()
             outcomes = await generator.go(start)
             await self._arrived(origins, sends, outcomes, start)
             after, called = system.usage(), await self.stage.sink.calls()
@@ -137,19 +139,21 @@ class Trials:
         self, origins: Sequence[Origin], sends: Sequence[Send], outcomes: Sequence[Outcome], start: float
     ) -> None:
         """Wait until every vendor has the last accepted edit of each record, or for long enough."""
-        last: dict[tuple[int, str, str], int] = {}
+        awaited: dict[tuple[int, str, str], int] = {}
         for send, outcome in zip(sends, outcomes, strict=True):
             if outcome.accepted:
                 origin = origins[send.origin]
-                last.update({(origin.number, *copy): send.edit for copy in origin.copies})
-        moved = until = time.monotonic() + DRAIN_SECONDS
-        known = -1
-        while last and time.monotonic() < min(until, moved):
-            for place, seen in (await copies(self.stage, start)).items():
-                if place in last and max(edit for _, edit in seen) >= last[place]:
-                    del last[place]
-            if known < (count := len(await self.stage.sink.arrivals())):
-                known, moved = count, time.monotonic() + STILL_SECONDS
+                awaited.update({(origin.number, *copy): send.edit for copy in origin.copies})
+        looked, until = 0, time.monotonic() + DRAIN_SECONDS
+        moved = time.monotonic()
+        while awaited and time.monotonic() < min(until, moved + STILL_SECONDS):
+            arrivals = await self.stage.sink.arrivals()
+            for at, account, collection, _, number, edit in arrivals[looked:]:
+                place = (number, account, collection)
+                if at >= start and edit >= awaited.get(place, edit + 1):
+                    del awaited[place]
+            if len(arrivals) > looked:
+                looked, moved = len(arrivals), time.monotonic()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _evidence(self, weddings: Sequence[Wedding], start: float) -> Evidence:

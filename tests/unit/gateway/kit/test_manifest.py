@@ -17,6 +17,7 @@ from services.gateway.vendors.manifest import (
     load_vendors,
 )
 from services.gateway.vendors.port import Account
+from services.gateway.vendors.versions import OPAQUE, Versions
 from wedsync.model.items import ItemKind
 
 _GOOD = """\
@@ -378,3 +379,26 @@ def test_an_oauth2_section_that_is_not_whole_is_refused(
     """What a refresh needs must be there, and belongs to no other kind of account."""
     problems = _problems(tmp_path, _GOOD.replace(_API_KEY, _OAUTH2.replace(old, new)))
     assert any(says in problem for problem in problems)
+
+
+_WHOLE = ("  delivery_id: header", "  whole_records: true\n  delivery_id: header")
+
+
+def test_what_versions_are_good_for_is_data(tmp_path: Path) -> None:
+    """Whole records in webhooks, and versions that rise and guard writes; without a word, none of it."""
+    plain = _load(tmp_path)
+    assert plain.inbound
+    assert (plain.versions, plain.inbound.whole_records) == (OPAQUE, False)
+    said = "versions: {rise: true, guard_writes: true}\nrate_limit:"
+    manifest = _load(tmp_path, _GOOD.replace(*_WHOLE).replace("rate_limit:", said))
+    assert manifest.inbound
+    assert (manifest.versions, manifest.inbound.whole_records) == (
+        Versions(rise=True, guard_writes=True),
+        True,
+    )
+
+
+def test_whole_records_need_versions_that_rise(tmp_path: Path) -> None:
+    """Otherwise nobody could tell a late webhook from news."""
+    (problem,) = _problems(tmp_path, _GOOD.replace(*_WHOLE))
+    assert "manifest.yaml:15: inbound.whole_records needs versions that tell old from new" in problem
