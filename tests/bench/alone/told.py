@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 
 
 def say(what: object) -> None:
