@@ -9,7 +9,7 @@ from psycopg import sql
 
 STUDIO = 25
 """How many copies share their accounts and their organization."""
-_TABLES = (
+TABLES = (
     "sync.weddings",
     "sync.wedding_members",
     "sync.items",
@@ -40,24 +40,29 @@ def multiply(admin_url: str, wedding_id: str, first: int, last: int) -> None:
         begun = 1 if first % STUDIO else 0
         studios = {"first": first // STUDIO + begun, "last": last // STUDIO, "wedding": wedding_id}
         _copy(admin, _ACCOUNTS, _ACCOUNTS_OF, studios)
-        for table in _TABLES:
+        for table in TABLES:
             _copy(admin, table, "t.wedding_id = %(wedding)s", {**studios, "first": first, "last": last})
         admin.execute("ANALYZE")
 
 
 def _copy(admin: psycopg.Connection, table: str, which: str, numbers: Mapping[str, object]) -> None:
     schema, name = table.split(".")
-    columns = admin.execute(_COLUMNS, (schema, name)).fetchall()
+    found = columns(admin, table)
     statement = sql.SQL(
         "INSERT INTO {} ({}) SELECT {} FROM {} t, generate_series(%(first)s::int, %(last)s::int) n WHERE {}"
     ).format(
         sql.Identifier(schema, name),
-        sql.SQL(", ").join(sql.Identifier(column) for column, _ in columns),
-        sql.SQL(", ").join(_value(column, kind, table) for column, kind in columns),
+        sql.SQL(", ").join(sql.Identifier(column) for column, _ in found),
+        sql.SQL(", ").join(_value(column, kind, table) for column, kind in found),
         sql.Identifier(schema, name),
         sql.SQL(which),
     )
     admin.execute(statement, numbers)
+
+
+def columns(admin: psycopg.Connection, table: str) -> list[tuple[str, str]]:
+    """Return the columns of a table that can be written, and their types."""
+    return admin.execute(_COLUMNS, tuple(table.split("."))).fetchall()
 
 
 def _value(name: str, kind: str, table: str) -> sql.Composable:

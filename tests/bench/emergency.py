@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from tests.bench.figures import Row
 from tests.bench.outcome import exact, shown
-from tests.bench.whole import Running, Whole
+from tests.bench.running import Running
+from tests.bench.whole import Whole
 from wedsync.client import wedding_message
 from wedsync.model.ids import new_id
 from wedsync.testing.load.plan import poisson

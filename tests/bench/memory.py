@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from tests.bench.figures import Row
-from tests.bench.whole import Running, Whole
+from tests.bench.running import Running
+from tests.bench.whole import Whole
 from wedsync.testing.load.processes import ACTORS
 
 _WEDDINGS = 400

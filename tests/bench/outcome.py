@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench.whole import Running
+from tests.bench.running import Running
 from wedsync.testing.load.trial import Result
 
 

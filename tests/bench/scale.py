@@ -9,7 +9,8 @@ from functools import partial
 from tests.bench import copies, history
 from tests.bench.figures import Row
 from tests.bench.outcome import exact, shown
-from tests.bench.whole import Running, Whole
+from tests.bench.running import Running
+from tests.bench.whole import Whole
 from wedsync.testing.load.plan import poisson
 from wedsync.testing.load.stage import Shape, Stage, Wedding, set_up
 from wedsync.testing.load.trial import Trials

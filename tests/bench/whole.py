@@ -7,30 +7,29 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any
-
-import psycopg
 
 from services.launcher.units import Program
+from tests.bench.running import Running
+from tests.bench.seeded import seeded
 from tests.bench.site import SIXTY_FOUR
 from tests.bench.system import notes
 from wedsync.runtime.embedded.process import Launch
 from wedsync.testing.load.processes import ACTORS, System
-from wedsync.testing.load.programs import Sink, a_sink
+from wedsync.testing.load.programs import a_sink
 from wedsync.testing.load.stage import DAY, Shape, Stage, set_up
-from wedsync.testing.load.target import Target, a_target
-from wedsync.testing.load.trial import Trials
+from wedsync.testing.load.target import a_target
 
 _ACTORS = {"dedicated": SIXTY_FOUR, "shared": 4}
 _MOST_WARM = 64
 _START_SECONDS, _STOP_SECONDS, _FILL_SECONDS = 120.0, 60.0, 180.0
 _VENDORS = 9
 _DELAY_MS = 20.0
+_MADE_AS_CUSTOMERS_DO = 300
+"""More weddings than these are copied in."""
 # Webhooks are what tells us; a vendor with webhooks is looked at besides once in a while only.
 _SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "120"}
 
@@ -45,27 +44,6 @@ class Wanted:
     fan_out: int | None = None
     placement: str | None = None
     flood: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A system that runs, and the vendors beside it."""
-
-    placement: str
-    home: Path
-    target: Target
-    sink: Sink
-    system: System
-    database_url: str
-
-    def trials(self, stage: Stage) -> Trials:
-        """Return loads on a stage."""
-        return Trials(stage, self.system, self.home, f"t{time.monotonic_ns()}")
-
-    def ask(self, query: str, *values: object) -> Any:
-        """Return the one value a query asks the database for, as its superuser."""
-        with psycopg.connect(self.database_url) as admin:
-            return (admin.execute(query, values).fetchone() or (None,))[0]
 
 
 @dataclass
@@ -94,7 +72,8 @@ class Whole:
         shape = Shape(weddings=weddings, fan_out=fan_out, day=day)
         if shape not in self._stages:
             run = f"s{len(self._stages)}"
-            self._stages[shape] = await set_up(running.target, running.sink, shape, run=run)
+            make = seeded if weddings > _MADE_AS_CUSTOMERS_DO else _made
+            self._stages[shape] = await make(running, shape, run=run)
         return self._stages[shape]
 
     async def stop(self) -> None:
@@ -102,6 +81,10 @@ class Whole:
         self._running = None
         self._stages.clear()
         await self._open.aclose()
+
+
+async def _made(running: Running, shape: Shape, *, run: str) -> Stage:
+    return await set_up(running.target, running.sink, shape, run=run)
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from wedsync.errors import FailedPrecondition, WedSyncError
 
 LOAD = "wedsync.testing.load"
 """A program of its own: the command's own needs are no reason for what it depends on."""
-_LOST = 1
+_LOST, _INTERRUPTED = 1, 130
 
 
 class Scenario(StrEnum):
@@ -74,11 +74,20 @@ def loaded(
     named = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     command = [sys.executable, "-m", program, scenario, "--home", str(connection.run["home"]), *named]
     environment = {**os.environ, API_KEY: connection.key()}
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)  # noqa: S603
-    if not done.stdout:
+    said = _said(command, environment)
+    if not said:
         raise FailedPrecondition("The load did not come to its end; what it said is above.")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(said)
     return found
+
+
+def _said(command: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as running:  # noqa: S603
+        try:
+            return running.communicate()[0]
+        except KeyboardInterrupt:
+            running.communicate()  # it was interrupted too, and takes down what it made
+            raise typer.Exit(_INTERRUPTED) from None
 
 
 def show(found: Mapping[str, Any]) -> None:

@@ -22,11 +22,12 @@ from wedsync.testing.load.ceilings import alone
 from wedsync.testing.load.processes import System
 from wedsync.testing.load.programs import a_sink
 from wedsync.testing.load.scenarios import burst, knee, steady
-from wedsync.testing.load.stage import STUDIO_WEDDINGS, Shape, set_up
+from wedsync.testing.load.stage import STUDIO_WEDDINGS, Shape, a_stage
 from wedsync.testing.load.target import a_target
 from wedsync.testing.load.trial import Trials
 
 _DELAY_MS = 20.0
+_INTERRUPTED = 130
 _BURST_SECONDS, _BURST_RATE = 5.0, 4000.0
 
 Findings = dict[str, Any]
@@ -78,15 +79,11 @@ async def run(asked: argparse.Namespace) -> Findings:
             a_sink(asked.fan_out + 1, delay_ms=_DELAY_MS) as sink,
         ):
             _say(f"making {asked.weddings} weddings, each with {asked.fan_out + 1} vendors")
-            stage = await set_up(target, sink, _shape(asked), run=name)
-            try:
+            async with a_stage(target, sink, _shape(asked), run=name) as stage:
                 _say(f"{asked.scenario} begins")
-                system = System.of(target.run, sink.pid)
-                trials = Trials(stage, system, Path(folder), name)
+                trials = Trials(stage, System.of(target.run, sink.pid), Path(folder), name)
                 found = await SCENARIOS[asked.scenario](trials, asked)
-            finally:
                 _say("unlinking")
-                await stage.leave()
             ceilings = await alone(Path(folder))
     settings = {name: getattr(asked, name) for name in ("scenario", "weddings", "fan_out", "duration")}
     ratios = {name: round(found["achieved_rate"] / rate, 4) for name, rate in ceilings.items()}
@@ -113,6 +110,8 @@ def main() -> int:
     except (WedSyncError, TimeoutError) as error:
         _say(str(error) or "something took too long")
         return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     sys.stdout.write(json.dumps(found) + "\n")
     return 1 if found["lost"] or found["doubled"] or found["rejected"] else 0
 

@@ -59,6 +59,11 @@ class Sink:
         """Return account, collection, id, version and title of every record."""
         return [tuple(entry) for entry in await self._ask("state")]
 
+    async def records(self, account: str, collection: str) -> list[dict[str, Any]]:
+        """Return the records of a collection."""
+        found: list[dict[str, Any]] = await self._ask("records", [account, collection])
+        return found
+
     async def _ask(self, command: str, content: Any = None) -> Any:
         url = f"http://127.0.0.1:{self.ports[0]}{CONTROL}{command}"
         async with self._session.post(url, data=orjson.dumps(content or {})) as answer:

@@ -140,7 +140,7 @@ class Api:
         return 201 if fresh else 200, orjson.dumps(record), str(record["version"])
 
     def _control(self, command: str, body: bytes) -> Any:
-        told: Mapping[str, Any] = orjson.loads(body) if body else {}
+        told: Any = orjson.loads(body) if body else {}
         match command:
             case "seed":
                 self._seed(told)
@@ -150,6 +150,8 @@ class Api:
                 return self._vendors.arrivals[told["after"] : told["after"] + told["limit"]]
             case "calls":
                 return dict(self._vendors.calls)
+            case "records":
+                return list(self._vendors.collection(*told).records())
             case "state":
                 return self._vendors.state()
         return {}

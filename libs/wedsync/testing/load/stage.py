@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -109,23 +110,39 @@ class Stage:
         await _all(gateway.disconnect_vendor(a.integration_id, api_key=a.key) for a in self.accounts)
 
 
+@contextlib.asynccontextmanager
+async def a_stage(target: Target, sink: Sink, shape: Shape, *, run: str) -> AsyncIterator[Stage]:
+    """Make everything; at the end take down what was made, however far that came."""
+    stage = Stage(target, sink, [], [])
+    try:
+        await _fill(stage, shape, run, None)
+        yield stage
+    finally:
+        await stage.leave()
+
+
 async def set_up(target: Target, sink: Sink, shape: Shape, *, run: str, grown: Grow | None = None) -> Stage:
     """Make everything, and wait until every record has arrived at every vendor.
 
     `grown` does what it likes with each wedding before it has vendors.
     """
     stage = Stage(target, sink, [], [])
-    size = shape.studio_weddings
+    await _fill(stage, shape, run, grown)
+    return stage
+
+
+async def _fill(stage: Stage, shape: Shape, run: str, grown: Grow | None) -> None:
+    target, sink, size = stage.target, stage.sink, shape.studio_weddings
     for studio, first in enumerate(range(0, shape.weddings, size)):
-        members = range(first, min(first + size, shape.weddings))
         key = target.keys[studio % len(target.keys)]
         accounts = await connected(target, sink, shape.fan_out + 1, f"{run}-{studio}", key)
         stage.accounts += accounts
+        members = range(first, min(first + size, shape.weddings))
         weddings = [_wedding(number, shape, accounts, key) for number in members]
         await sink.seed(collections=[entry for w in weddings for entry in _collections(w)])
-        stage.weddings += await _all(_linked(target, wedding, shape.day, grown) for wedding in weddings)
+        stage.weddings += weddings
+        await _all(_link(target, wedding, shape.day, grown) for wedding in weddings)
     await settled(sink, stage.weddings)
-    return stage
 
 
 async def settled(sink: Sink, weddings: Sequence[Wedding]) -> None:
@@ -205,7 +222,7 @@ def _collections(wedding: Wedding) -> list[tuple[str, str, list[dict[str, Any]]]
     return [(account.name, wedding.wedding_id, at_home[account.name]) for account in wedding.accounts]
 
 
-async def _linked(target: Target, wedding: Wedding, day: str, grown: Grow | None) -> Wedding:
+async def _link(target: Target, wedding: Wedding, day: str, grown: Grow | None) -> None:
     message = wedding_message("Okafor", day, "Europe/Paris", wedding_id=wedding.wedding_id)
     await target.sync.create_wedding(message, api_key=wedding.key)
     if grown is not None:
@@ -218,7 +235,6 @@ async def _linked(target: Target, wedding: Wedding, day: str, grown: Grow | None
             api_key=wedding.key,
         )
         wedding.links.append(link.link_id)
-    return wedding
 
 
 def _origin(wedding: Wedding, number: int, record_id: str, version: int, edit: int) -> Origin:
