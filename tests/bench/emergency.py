@@ -18,7 +18,7 @@ from wedsync.testing.load.stage import Account, Stage, connected, record
 
 _FAN_OUT, _WEDDINGS, _RATE, _SECONDS = 8, 8, 5.0, 60.0
 _ARCHIVES, _RECORDS = 100, 10_000
-_BEGUN_SECONDS = 60.0
+_BEGUN_SECONDS = 180.0
 
 
 async def run(whole: Whole) -> AsyncGenerator[Row, None]:
