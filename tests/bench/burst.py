@@ -9,7 +9,7 @@ from tests.bench.outcome import exact
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import burst
 
-_RATE, _WEDDINGS = 50.0, 250
+_RATE, _WEDDINGS = 50.0, 1_250
 _WEBHOOKS, _SECONDS = 20_000, 5.0
 
 

@@ -22,8 +22,10 @@ TABLES = (
     "gateway.vendor_deliveries",
 )
 _ACCOUNTS = "gateway.vendor_integrations"
+# The first of these studios may be there already, for copies of before.
 _ACCOUNTS_OF = """
 t.id IN (SELECT integration_id FROM gateway.wedding_vendor_integrations WHERE wedding_id = %(wedding)s)
+ON CONFLICT DO NOTHING
 """
 # Who decides for the original decides for no copy; and nobody looks at a copy's vendors.
 _INSTEAD = {"next_poll_at": "'infinity'::timestamptz", "owner_id": "NULL", "epoch": "0"}
@@ -36,9 +38,7 @@ WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER'
 def multiply(admin_url: str, wedding_id: str, first: int, last: int) -> None:
     """Add copies number `first` to `last` of a wedding with everything stored of it, and their accounts."""
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        # The studio of the copies before is there already, unless these begin a new one.
-        begun = 1 if first % STUDIO else 0
-        studios = {"first": first // STUDIO + begun, "last": last // STUDIO, "wedding": wedding_id}
+        studios = {"first": first // STUDIO, "last": last // STUDIO, "wedding": wedding_id}
         _copy(admin, _ACCOUNTS, _ACCOUNTS_OF, studios)
         for table in TABLES:
             _copy(admin, table, "t.wedding_id = %(wedding)s", {**studios, "first": first, "last": last})

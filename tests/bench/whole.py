@@ -28,7 +28,7 @@ _MOST_WARM = 64
 _START_SECONDS, _STOP_SECONDS, _FILL_SECONDS = 120.0, 60.0, 180.0
 _VENDORS = 9
 _DELAY_MS = 20.0
-_MADE_AS_CUSTOMERS_DO = 300
+_MADE_AS_CUSTOMERS_DO = 50
 """More weddings than these are copied in."""
 # Webhooks are what tells us; a vendor with webhooks is looked at besides once in a while only.
 _SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "120"}

@@ -8,6 +8,7 @@ import pytest
 
 from wedsync.testing.load.figures import Evidence, Outcome, Track, judge, milliseconds
 from wedsync.testing.load.plan import Origin, Send, numbered
+from wedsync.testing.load.scenarios import next_rate
 from wedsync.testing.load.stage import record
 
 START = 1000.0
@@ -114,3 +115,18 @@ def test_percentiles_name_values_that_were_measured() -> None:
     hundred = [number / 1000 for number in range(1, 101)]
     assert milliseconds(hundred) == {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
     assert milliseconds([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("limit", "tried"),
+    [(25.0, [10, 15, 22.5, 33.75, 28.125, 25.3125]), (100.0, [10, 15, 22.5, 33.75]), (4.0, [10, 5, 2.5])],
+)
+def test_the_knee_is_looked_for_between_the_last_good_rate_and_the_first_bad_one(
+    limit: float, tried: list[float]
+) -> None:
+    """The rate grows while it is good; then the gap is halved twice."""
+    seen: list[tuple[float, bool]] = []
+    while (rate := next_rate(seen, first=10)) is not None and len(seen) < len(tried):
+        seen.append((rate, rate <= limit))
+    assert [rate for rate, _ in seen] == tried
+    assert (next_rate(seen, first=10) is None) == (not all(good for _, good in seen))

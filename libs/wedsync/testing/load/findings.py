@@ -36,6 +36,10 @@ class Log:
         await asyncio.gather(*map(one, weddings))
         return found
 
+    async def pass_over(self, weddings: Sequence[Wedding]) -> None:
+        """Begin after what stands in logs that were never read."""
+        await self.read([wedding for wedding in weddings if wedding.wedding_id not in self._reached])
+
     async def _read_on(self, wedding: Wedding, found: dict[int, list[Seen]]) -> None:
         after = self._reached.get(wedding.wedding_id, 0)
         log = self.stage.target.sync.list_changes(

@@ -38,18 +38,22 @@ class Step:
 
 async def knee(trials: Trials, *, first: float, seconds: float) -> AsyncIterator[Step]:
     """Raise the rate until it is no longer good, then look between the last good one and that."""
-    good, bad, rate = 0.0, 0.0, first
-    while rate <= _MOST:
+    tried: list[tuple[float, bool]] = []
+    while (rate := next_rate(tried, first=first)) is not None:
         step = await _step(trials, rate, seconds)
         yield step
-        good, bad = (rate, bad) if step.good else (good, rate)
-        if bad:
-            break
-        rate *= _GROWTH
-    for _ in range(_HALVINGS if bad else 0):
-        step = await _step(trials, (good + bad) / 2, seconds)
-        yield step
-        good, bad = (step.rate, bad) if step.good else (good, step.rate)
+        tried.append((rate, step.good))
+
+
+def next_rate(tried: Sequence[tuple[float, bool]], *, first: float) -> float | None:
+    """Return which rate to try after these, each good or not; None once enough is known."""
+    good, bad = ([rate for rate, was_good in tried if was_good is wanted] for wanted in (True, False))
+    if not tried:
+        return first
+    if not bad:
+        return good[-1] * _GROWTH if good[-1] * _GROWTH <= _MOST else None
+    halvings = len(tried) - 1 - [was_good for _, was_good in tried].index(False)
+    return (max(good, default=0.0) + min(bad)) / 2 if halvings < _HALVINGS else None
 
 
 async def _step(trials: Trials, rate: float, seconds: float) -> Step:

@@ -101,7 +101,7 @@ class Trials:
         """Send it all, wait until it has arrived, and compare."""
         self._number += 1
         weddings = self._weddings(origins)
-        await self._log.read(weddings)
+        await self._log.pass_over(weddings)
         name = f"{self.run}-{self._number}"
         async with a_generator(
             self.folder, origins, sends, http=self.stage.target.http, run=name
