@@ -16,30 +16,37 @@ from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_field
 from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
 from services.gateway.store.inbound import Activity
 from services.gateway.store.leases import scope_of
-from services.gateway.store.sql import CLAIM_SECONDS, records, rows
+from services.gateway.store.sql import CLAIM_SECONDS, records
 from wedsync.clock import Clock
 from wedsync.model.changes import ChangeResult, Outcome
 from wedsync.model.codec import dump_result, load_change
 from wedsync.runtime.database import Database
+from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
 
-_CLAIM = text("""
+_CLAIM = Statement(
+    "claim_changes",
+    """
     UPDATE gateway.vendor_activities a
-    SET lease_until = clock_timestamp() + make_interval(secs => :seconds), attempts = attempts + 1
+    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
     FROM (SELECT id FROM gateway.vendor_activities p
           WHERE state = 'pending' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
             -- The next change of a record waits for the one before: order within a record is kept.
             AND NOT EXISTS (SELECT 1 FROM gateway.vendor_activities o
                             WHERE o.link_id = p.link_id AND o.item_id = p.item_id AND o.state = 'pending'
                               AND o.generation < p.generation)
-          ORDER BY backfill, created_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+          ORDER BY backfill, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
     WHERE a.id = due.id
     RETURNING a.id, a.organization_id
-""")
-_LOAD = text("""
+""",
+)
+_LOAD = Statement(
+    "load_changes",
+    """
     SELECT id, organization_id, wedding_id, link_id, item_id, change, attempts, trace_parent, backfill
-    FROM gateway.vendor_activities WHERE id = ANY(:ids) ORDER BY created_at
-""")
+    FROM gateway.vendor_activities WHERE id = ANY(%(ids)s::uuid[]) ORDER BY created_at
+""",
+)
 _RESOLVE = """
     UPDATE gateway.vendor_activities v
     SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
@@ -92,13 +99,12 @@ class ActivityStore:
 
     async def claim(self, limit: int) -> list[Activity]:
         """Claim changes that wait to be sent, backfills last; of each record only the oldest."""
-        async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS})
+        [claimed] = await self._worker.run((_CLAIM, {"limit": limit, "seconds": CLAIM_SECONDS}))
         if not claimed:
             return []
         organizations = {str(row["organization_id"]) for row in claimed}
-        async with self._database.transaction(organizations=organizations) as conn:
-            loaded = await rows(conn, _LOAD, {"ids": [row["id"] for row in claimed]})
+        ids = [str(row["id"]) for row in claimed]
+        [loaded] = await self._database.run((_LOAD, {"ids": ids}), organizations=organizations)
         return [_activity(row) for row in loaded]
 
     async def resolve(self, activity: Activity, result: ChangeResult, *, corrected: bool) -> None:
@@ -197,7 +203,7 @@ def _key(activity: Activity) -> RecordKey:
     )
 
 
-def _activity(row: RowMapping) -> Activity:
+def _activity(row: Mapping[str, Any]) -> Activity:
     return Activity(
         organization_id=str(row["organization_id"]),
         wedding_id=str(row["wedding_id"]),

@@ -25,10 +25,13 @@ from wedsync.runtime.together import Together
 LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Priority)}
 """The most urgent lane is 0."""
 
-_LINKS = text("""
+_LINKS = Statement(
+    "links_of_weddings",
+    """
     SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
-    WHERE wedding_id = ANY(:weddings) AND state <> 'ended'
-""")
+    WHERE wedding_id = ANY(%(weddings)s::uuid[]) AND state <> 'ended'
+""",
+)
 # Rows are locked in one order everywhere, so that two hand-overs cannot wait for each other in a circle.
 _PROJECT = Statement(
     "project",
@@ -84,22 +87,26 @@ _EVERYTHING = text("""
     SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items
     WHERE wedding_id = :wedding_id AND kind <> :said_once
 """)
-_CLAIM = text("""
+_CLAIM = Statement(
+    "claim_deliveries",
+    """
     WITH due AS (
         SELECT id, created_at, organization_id, link_id FROM gateway.vendor_deliveries w
         WHERE state = 'due' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
           AND NOT EXISTS (SELECT 1 FROM gateway.wedding_vendor_integrations l
                           WHERE l.organization_id = w.organization_id AND l.id = w.link_id
-                            AND (l.integration_id = ANY(CAST(:integrations AS uuid[]))
-                                 OR l.vendor = ANY(CAST(:vendors AS text[]))))
-        ORDER BY lane, created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
-    UPDATE gateway.vendor_deliveries d SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
+                            AND (l.integration_id = ANY(%(integrations)s::uuid[])
+                                 OR l.vendor = ANY(%(vendors)s::text[])))
+        ORDER BY lane, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    UPDATE gateway.vendor_deliveries d
+    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
     FROM due LEFT JOIN gateway.wedding_vendor_integrations l
       ON l.organization_id = due.organization_id AND l.id = due.link_id
     WHERE d.id = due.id AND d.created_at = due.created_at
     RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane,
               l.integration_id, l.vendor
-""")
+""",
+)
 _GIVE_BACK = text("""
     UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
@@ -196,8 +203,7 @@ class DeliveryStore:
         Repeating it changes nothing: a delivery's id and time derive from the commit.
         """
         weddings = sorted({commit.wedding_id for commit in commits})
-        async with self._worker.transaction() as conn:
-            links = await rows(conn, _LINKS, {"weddings": weddings})
+        [links] = await self._worker.run((_LINKS, {"weddings": weddings}))
         organizations = {str(link["organization_id"]) for link in links}
         statements = _take_over(commits, links)
         _, *made = await self._database.run(*statements, organizations=organizations, weddings=weddings)
@@ -206,8 +212,7 @@ class DeliveryStore:
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
         values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
-        async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, values)
+        [claimed] = await self._worker.run((_CLAIM, values))
         urgent = sorted(claimed, key=lambda row: row["lane"], reverse=True)
         return [_claimed(row) for row in {(row["link_id"], row["item_id"]): row for row in urgent}.values()]
 

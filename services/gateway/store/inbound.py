@@ -16,7 +16,7 @@ from services.gateway.store.blobs import pack
 from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
 from services.gateway.store.doubts import doubt_delete
 from services.gateway.store.leases import SAVED, Held, ended, saved_row, scope_of
-from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records, rows
+from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records
 from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.codec import dump_change
 from wedsync.model.ids import change_id
@@ -91,26 +91,32 @@ _SET_APART = text("""
           AND ((state = 'received' AND lease_until < clock_timestamp())
                OR (state = 'parked' AND reason = :reason)))
 """)
-_CLAIM = text("""
+_CLAIM = Statement(
+    "claim_webhooks",
+    """
     UPDATE gateway.webhook_log w
-    SET lease_until = clock_timestamp() + make_interval(secs => :seconds), attempts = attempts + 1
+    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
     FROM (SELECT id, accepted_at FROM gateway.webhook_log
           WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
-            AND integration_id <> ALL(CAST(:integrations AS uuid[]))
-            AND vendor <> ALL(CAST(:vendors AS text[]))
-          ORDER BY accepted_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
+            AND integration_id <> ALL(%(integrations)s::uuid[])
+            AND vendor <> ALL(%(vendors)s::text[])
+          ORDER BY accepted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
     WHERE w.id = due.id AND w.accepted_at = due.accepted_at
     RETURNING w.id, w.accepted_at, w.organization_id
-""")
+""",
+)
 _GIVE_BACK = text("""
     UPDATE gateway.webhook_log SET lease_until = '-infinity', attempts = attempts - 1
     WHERE id = :id AND accepted_at = :accepted_at AND state = 'received'
 """)
-_LOAD = text("""
+_LOAD = Statement(
+    "load_webhooks",
+    """
     SELECT id, accepted_at, organization_id, integration_id, vendor, body, attempts, trace_parent, wakes,
            link_id, record_id, parent_id
-    FROM gateway.webhook_log WHERE id = ANY(:ids) AND accepted_at >= :since ORDER BY accepted_at
-""")
+    FROM gateway.webhook_log WHERE id = ANY(%(ids)s::uuid[]) AND accepted_at >= %(since)s ORDER BY accepted_at
+""",
+)
 _FINISH = Statement(
     "finish_webhooks",
     """
@@ -304,14 +310,15 @@ class InboundStore:
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
         values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
-        async with self._worker.transaction() as conn:
-            claimed = await rows(conn, _CLAIM, values)
+        [claimed] = await self._worker.run((_CLAIM, values))
         if not claimed:
             return []
         organizations = {str(row["organization_id"]) for row in claimed}
-        places = {"ids": [row["id"] for row in claimed], "since": min(row["accepted_at"] for row in claimed)}
-        async with self._database.transaction(organizations=organizations) as conn:
-            return [_received(row) for row in await rows(conn, _LOAD, places)]
+        ids, since = [str(row["id"]) for row in claimed], min(row["accepted_at"] for row in claimed)
+        [loaded] = await self._database.run(
+            (_LOAD, {"ids": ids, "since": since}), organizations=organizations
+        )
+        return [_received(row) for row in loaded]
 
     async def give_back(self, webhooks: Sequence[Received]) -> None:
         """Let webhooks be claimed again at once."""
