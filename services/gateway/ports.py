@@ -22,7 +22,7 @@ from services.gateway.vendors.port import (
 )
 from wedsync.model.items import ItemKind
 
-_KEPT = 512
+_KEPT = 8192
 """Adapters kept ready; they hold no state, so the oldest is simply forgotten."""
 
 
