@@ -28,6 +28,7 @@ from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
+from wedsync.runtime.crash_points import reach
 from wedsync.runtime.envelope import unseal
 
 DIRECT_SECONDS = 2.0
@@ -163,9 +164,9 @@ class PostgresOwnerStore:
             with connection.pipeline():
                 self._scope(connection, (wedding_id,))
                 taken = connection.execute(_TAKE, names)
-                crash_points.reach(crash_points.DURING_TAKEOVER)
+                reach(crash_points.DURING_TAKEOVER)
                 items = connection.execute(_ITEMS, names, binary=True)
-            crash_points.reach(crash_points.AFTER_TAKEOVER)
+            reach(crash_points.AFTER_TAKEOVER)
             row = taken.fetchone()
             if row is None:
                 raise _not_taken(self._holder(connection, names))
@@ -191,12 +192,12 @@ class PostgresOwnerStore:
     def commit(self, commits: Sequence[WeddingCommit]) -> Mapping[str, datetime]:
         """Write everything, or of a fenced wedding nothing."""
         scope = [commit.wedding.wedding_id for commit in commits]
-        crash_points.reach(crash_points.BEFORE_COMMIT)
+        reach(crash_points.BEFORE_COMMIT)
         with self._reaching() as connection:
             with _new_ids_only(), connection.pipeline():
                 self._scope(connection, scope)
                 owned = connection.execute(_COMMIT, {"head_start": DIRECT_SECONDS, **columns_of(commits)})
-            crash_points.reach(crash_points.AFTER_COMMIT)
+            reach(crash_points.AFTER_COMMIT)
             return {str(wedding_id): committed_at for wedding_id, committed_at in owned.fetchall()}
 
     def close(self) -> None:
