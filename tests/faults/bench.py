@@ -64,11 +64,9 @@ class Bench:
             yield node
 
     @contextlib.contextmanager
-    def replica(
-        self, name: str, *, program: str = "sync", port: int = 0, **settings: str
-    ) -> Iterator[Replica]:
+    def replica(self, name: str, *, program: str = "sync", **settings: str) -> Iterator[Replica]:
         """Run a sync service, or another one, with settings of its own."""
-        port, metrics_port = port or free_port(), free_port()
+        port, metrics_port = int(settings.get("WEDSYNC_GRPC_PORT", free_port())), free_port()
         environment = {
             **_inherited(),
             **self.ray.environment,

@@ -15,7 +15,7 @@ from tests.faults.load import Keys
 from tests.faults.replica import Replica
 from tests.faults.trial import Place
 from tests.support.gateway_store import leases_end
-from wedsync.model.changes import ItemState
+from wedsync.model.changes import Change, ItemState
 from wedsync.model.codec import load_change, load_item, load_result
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.vault import create_keys_file
@@ -180,7 +180,7 @@ class GatewaySite:
         """Return each item that a vendor has, and the record it has it in."""
         return [(item, record) for item, record in self.evidence.rows(_RECORDS, link_id, kind)]
 
-    def sent(self, link_id: str) -> list[Any]:
+    def sent(self, link_id: str) -> list[Change]:
         """Return every change that came of a link."""
         return [load_change(unpack(c), trace_parent=t) for c, t in self.evidence.rows(_SENT, link_id)]
 
@@ -200,12 +200,14 @@ def running_site(bench: Bench) -> Iterator[GatewaySite]:
     vault = bench.home / "secrets" / "vault.json"
     create_keys_file(vault)
     to_gateway = {**_database(bench, "sync"), "WEDSYNC_GATEWAY_TARGET": f"127.0.0.1:{gateway_port}"}
-    with bench.replica("sync-of-gateway", **to_gateway, WEDSYNC_SYNC_MAX_ACTORS="4") as sync:
+    to_gateway["WEDSYNC_SYNC_MAX_ACTORS"] = "4"
+    with bench.replica("sync-of-gateway", **to_gateway) as sync:
         settings = {
             **_database(bench, "gateway"),
             "WEDSYNC_SYNC_TARGET": sync.target,
             "WEDSYNC_HEALTH_TARGET": f"127.0.0.1:{free_port()}",
             "WEDSYNC_VAULT_KEYS_FILE": str(vault),
+            "WEDSYNC_GRPC_PORT": str(gateway_port),
             "WEDSYNC_HTTP_PORT": str(http_port),
             "WEDSYNC_PUBLIC_URL": f"http://127.0.0.1:{relay_port}",
             "WEDSYNC_VENDOR_PRIVATE_ADDRESSES": "true",
@@ -213,7 +215,7 @@ def running_site(bench: Bench) -> Iterator[GatewaySite]:
             "WEDSYNC_VENDOR_REQUESTS_PER_SECOND": "1000",
             "WEDSYNC_VENDOR_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
         }
-        with bench.replica("gateway", program="gateway", port=gateway_port, **settings) as gateway:
+        with bench.replica("gateway", program="gateway", **settings) as gateway:
             yield GatewaySite(bench, sync, gateway, relay_port, http_port)
 
 

@@ -4,56 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from tests.faults.gateway_judge import require_heard, require_in_step
 from tests.faults.gateway_site import GatewaySite
 from tests.faults.load import Crowd
+from tests.faults.relay import Relay
 from tests.faults.report import Line
 from tests.faults.trial import Trial, open_collisions, running_trial
-from tests.faults.vendor_people import TELLS, Shown, Vendor, open_vendor, own_id
+from tests.faults.vendor_people import TELLS, Vendor, open_vendor
 from wedsync.client import CALLER, GatewayClient, SyncClient, open_channel
 from wedsync.convert import item_from_message
 from wedsync.model.changes import Change, ChangeKind, ItemState
 from wedsync.model.ids import new_id
-from wedsync.model.items import LIFE, ItemKind
-from wedsync.testing.faults import Answer, Asked, Fault, FaultProxy
+from wedsync.model.items import LIFE
+from wedsync.testing.faults import Fault
 
 PATIENCE_SECONDS = 120.0
 """Within which all is worked off: what a dead gateway had taken on is free again after a minute at most."""
 _START_SECONDS = 40.0
+ALWAYS = 1_000_000
+"""So often faults happen that last."""
 _MET = 4
 """Calls to each vendor while it is faulty. Garbage that lasts much longer has records parked, rightly."""
 _ROUNDS = 8
-_JUDGED = frozenset({ItemKind.TIMELINE_EVENT, ItemKind.PAYMENT})
-_UPDATE = ChangeKind.UPDATE
 _HELD_BY_ALL = ("tentative", "confirmed")
 """No calendar can be told that an event is cancelled."""
 
 LONGEST_THOUGHT = 3.0
 """Planners think longer than in trials of the sync service alone: each edit goes to several vendors."""
-
-
-class Relay(FaultProxy):
-    """Stands for the gateway towards vendors, and writes down what it answered."""
-
-    def __init__(self, server: str) -> None:
-        super().__init__(server, heard=self._note)
-        self.accepted: set[str] = set()
-        """The webhooks that were answered with 2xx."""
-        self.duplicates = 0
-        self.refused: list[Answer] = []
-
-    def _note(self, _: Asked, answer: Answer) -> None:
-        if answer.status >= 300:
-            self.refused.append(answer)
-            return
-        told = _json(answer)
-        self.duplicates += "duplicate" in told
-        if told.get("webhook_id"):
-            self.accepted.add(told["webhook_id"])
 
 
 class GatewayTrial:
@@ -107,17 +88,15 @@ class GatewayTrial:
     @contextlib.asynccontextmanager
     async def vendors_answer(self, faults: Callable[[], Sequence[Fault]]) -> AsyncIterator[None]:
         """Have our calls to every vendor meet these faults; see that each vendor's did before it goes on."""
-        scripts = [vendor.proxy.script for vendor in self.vendors]
-        before = [len(script.asked) for script in scripts]
-        for script in scripts:
-            script.add(*faults())
+        added = [list(faults()) for _ in self.vendors]
+        for vendor, each in zip(self.vendors, added, strict=True):
+            vendor.proxy.script.add(*each)
         yield
-        await self.until(
-            lambda: all(len(s.asked) - at >= _MET for s, at in zip(scripts, before, strict=True)),
-            "every vendor was called meanwhile",
-        )
-        for script in scripts:
-            script.faults.clear()
+        await self.until(lambda: all(map(_enough, added)), "every vendor was called meanwhile")
+        for vendor in self.vendors:
+            vendor.proxy.script.faults.clear()
+        for same in zip(*added, strict=True):
+            assert any(fault.times < ALWAYS for fault in same), "each of the faults happened"
 
     async def link(self) -> None:
         """Link every vendor, and let their people begin."""
@@ -158,48 +137,12 @@ class GatewayTrial:
     async def judge(self) -> None:
         """Fail unless every vendor has the truth once, no edit of theirs is lost, no webhook forgotten."""
         for vendor in self.vendors:
-            for kind in vendor.bench.hands.keys() & _JUDGED:
-                await self._judge(vendor.of(kind))
-            self._require_heard(vendor)
+            await require_in_step(self.site, vendor)
+            require_heard(self.site, vendor)
         known = await asyncio.to_thread(self.site.webhooks, self.relay.accepted)
         assert known.keys() == self.relay.accepted
         left = [(state, why) for state, why in known.values() if state != "processed"]
         assert all(state == "parked" and why for state, why in left), left
-
-    async def _judge(self, vendor: Vendor) -> None:
-        items = {
-            item.item_id: item
-            for item in self.site.items(vendor.wedding_id)
-            if item.kind is vendor.kind and not item.deleted
-        }
-        records = [(item, own_id(record)) for item, record in self.site.records(vendor.link_id, vendor.kind)]
-        shown = await vendor.shown()
-        assert sorted(item for item, _ in records) == sorted(items), self._about(vendor, items, records)
-        odd = {record for _, record in records} ^ shown.keys()
-        assert sorted(record for _, record in records) == sorted(shown), {
-            record: (shown.get(record), [item for item, known in records if known == record])
-            for record in odd
-        }
-        truth = {record: _as_shown(items[item], vendor.hands.field) for item, record in records}
-        assert truth == {key: Shown(kept.text, kept.location or None) for key, kept in shown.items()}
-
-    def _require_heard(self, vendor: Vendor) -> None:
-        """Fail unless what people made came in, and what they wrote last where we cannot cover it."""
-        sent: list[Change] = self.site.sent(vendor.link_id)
-        assert vendor.made <= {own_id(change.source.record_id or "") for change in sent}
-        if vendor.refuses_stale_writes:
-            texts = {change.values.get(vendor.hands.field) for change in sent}
-            assert set(vendor.said.values()) <= texts, vendor.name
-            updated = {change.values.get(vendor.hands.field) for change in sent if change.kind is _UPDATE}
-            echoes = [text for text in updated - {None} if not str(text).startswith(vendor.label)]
-            assert not echoes, f"our own writes came back from {vendor.name} as edits: {echoes}"
-
-    def _about(
-        self, vendor: Vendor, items: Mapping[str, ItemState], records: Sequence[tuple[str, str]]
-    ) -> str:
-        """Return what is known of the items that a vendor has not, or has and should not."""
-        odd = items.keys() ^ {item for item, _ in records}
-        return "\n".join([vendor.name, *(f"{name} {self.site.story(vendor.link_id, name)}" for name in odd)])
 
     async def _settle(self) -> None:
         """Have planners insist on what stands wherever there is a disagreement, until there is none."""
@@ -294,6 +237,10 @@ async def running_gateway_trial(
             await own.judge()
 
 
+def _enough(faults: Sequence[Fault]) -> bool:
+    return sum(ALWAYS - fault.times for fault in faults) >= _MET
+
+
 def _insisting(item: ItemState, path: str) -> Change:
     kind, values = ChangeKind.UPDATE, {path: item.value(path)}
     if path == LIFE:
@@ -306,16 +253,3 @@ def _insisting(item: ItemState, path: str) -> Change:
         source=CALLER,
         values=values,
     )
-
-
-def _as_shown(item: ItemState, field: str) -> Shown:
-    location = item.value("location")
-    return Shown(str(item.value(field)), str(location) if location else None)
-
-
-def _json(answer: Answer) -> Mapping[str, Any]:
-    try:
-        told = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

@@ -11,7 +11,7 @@ from random import Random
 
 from stripe import WebhookSignature
 
-from tests.faults.gateway_trial import Relay
+from tests.faults.relay import Relay
 from wedsync.testing.faults import Asked, Fault
 from wedsync.testing.localstripe.account import WEBHOOK_SECRET
 

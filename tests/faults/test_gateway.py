@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -20,7 +21,7 @@ from services.gateway.crash_points import (
 from tests.faults.bench import Bench
 from tests.faults.conftest import lines_of
 from tests.faults.gateway_site import TIMEOUT_SECONDS, GatewaySite, running_site
-from tests.faults.gateway_trial import GatewayTrial, running_gateway_trial
+from tests.faults.gateway_trial import ALWAYS, GatewayTrial, running_gateway_trial
 from tests.faults.post import COPIES, Post
 from wedsync.testing.faults import Answer, Asked, Fault
 
@@ -29,9 +30,13 @@ FEW = (("google_calendar", "tave"),)
 WITH_MONEY = (("google_calendar", "outlook_calendar", "tave"), ("google_calendar", "tave", "stripe"))
 LATE_HOURS = 72
 
-_ALWAYS = 1_000_000
-_HTML = Answer(status=200, headers={"content-type": "text/html"}, body=b"<html>We will be back</html>")
-_SLOW_DOWN = Answer(status=429, headers={"retry-after": "1"})
+_INSTEAD = {
+    "429": Answer(status=429, headers={"retry-after": "1"}),
+    "500": Answer(status=500),
+    "garbage": Answer(
+        status=200, headers={"content-type": "text/html"}, body=b"<html>We will be back</html>"
+    ),
+}
 
 Start = Callable[..., AbstractAsyncContextManager[GatewayTrial]]
 
@@ -136,20 +141,9 @@ def _faults(kind: str) -> Sequence[Fault]:
     def coin(_: Asked) -> bool:
         return dice.random() < 0.5
 
-    match kind:
-        case "slow":
-            return [Fault(seconds=TIMEOUT_SECONDS / 2, times=_ALWAYS)]
-        case "429":
-            return [Fault(instead=_SLOW_DOWN, times=_ALWAYS)]
-        case "500":
-            what = {"instead": Answer(status=500)}
-        case "garbage":
-            what = {"instead": _HTML}
-        case "reset":
-            what = {"cut": True}
-        case _:
-            what = {"silent": True}
-    return [
-        Fault(on=coin, carried_out=True, times=_ALWAYS, **what),
-        Fault(times=_ALWAYS, **what),
-    ]
+    if kind == "slow":
+        return [Fault(seconds=TIMEOUT_SECONDS / 2, times=ALWAYS)]
+    if kind == "429":
+        return [Fault(instead=_INSTEAD[kind], times=ALWAYS)]
+    unanswered = Fault(instead=_INSTEAD.get(kind), cut=kind == "reset", silent=kind == "silent", times=ALWAYS)
+    return [replace(unanswered, on=coin, carried_out=True), unanswered]
