@@ -33,8 +33,11 @@ _ROUNDS = 8
 _HELD_BY_ALL = ("tentative", "confirmed")
 """No calendar can be told that an event is cancelled."""
 
-LONGEST_THOUGHT = 3.0
-"""Planners think longer than in trials of the sync service alone: each edit goes to several vendors."""
+_THOUGHT_PER_WEDDING, _THOUGHT_PER_VENDOR = 1.5, 0.6
+"""Seconds that planners and vendors' people think at most: the more there are, the longer each thinks.
+
+More than in trials of the sync service alone, since each edit goes to several vendors.
+"""
 
 
 class GatewayTrial:
@@ -220,12 +223,15 @@ async def running_gateway_trial(
             seed=3,
             vendors=False,
             status=_HELD_BY_ALL,
-            longest_thought=LONGEST_THOUGHT,
+            longest_thought=_THOUGHT_PER_WEDDING * len(weddings),
         )
         async with running_trial(site, [site.sync.target], crowd, fault=fault, lines=lines) as trial:
+            many = sum(map(len, weddings))
             places = list(zip(trial.weddings, weddings, strict=True))
             vendors = [
-                await stack.enter_async_context(open_vendor(name, wedding, seed=number))
+                await stack.enter_async_context(
+                    open_vendor(name, wedding, seed=number, longest_thought=_THOUGHT_PER_VENDOR * many)
+                )
                 for wedding, names in places
                 for number, name in enumerate(names)
             ]

@@ -19,7 +19,6 @@ from tests.certification.vendors import google_calendar, outlook_calendar, tave
 from wedsync.model.items import ItemKind
 from wedsync.testing.faults import FaultProxy
 
-LONGEST_THOUGHT = 3.0
 _MOST_MADE, _MOST_REMOVED = 10, 2
 """A vendor who deletes many records at once is asked about, which is proven elsewhere."""
 
@@ -45,6 +44,8 @@ class Vendor:
     proxy: FaultProxy
     kind: ItemKind
     random: Random
+    longest_thought: float
+    """How many seconds people here think between two edits at most."""
     link_id: str = ""
     integration_id: str = ""
     said: dict[str, str] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Vendor:
     async def work(self, over: asyncio.Event) -> None:
         """Make, change and remove records until it is over."""
         while not over.is_set():
-            await asyncio.sleep(self.random.random() * LONGEST_THOUGHT)
+            await asyncio.sleep(self.random.random() * self.longest_thought)
             # What is deleted under somebody's hands they cannot change any more.
             with contextlib.suppress(AssertionError):
                 await self._act()
@@ -121,14 +122,17 @@ class Vendor:
 
 
 @contextlib.asynccontextmanager
-async def open_vendor(name: str, wedding_id: str, *, seed: int = 0) -> AsyncIterator[Vendor]:
+async def open_vendor(
+    name: str, wedding_id: str, *, seed: int, longest_thought: float
+) -> AsyncIterator[Vendor]:
     """Run a vendor's system with an empty account."""
     module = import_module(f"tests.certification.vendors.{name}")
     async with contextlib.AsyncExitStack() as stack:
         account = await stack.enter_async_context(module.system(Path()))
         bench: Bench = await stack.enter_async_context(account())
         proxy = await stack.enter_async_context(FaultProxy(str(URL(bench.base_url).origin())).running())
-        yield Vendor(name, wedding_id, bench, proxy, next(iter(bench.hands)), Random(seed))  # noqa: S311  # nothing is secret
+        random, kind = Random(seed), next(iter(bench.hands))  # noqa: S311  # nothing is secret
+        yield Vendor(name, wedding_id, bench, proxy, kind, random, longest_thought)
 
 
 def own_id(record_id: str) -> str:
