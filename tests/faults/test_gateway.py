@@ -41,7 +41,7 @@ _INSTEAD = {
 
 Start = Callable[..., AbstractAsyncContextManager[GatewayTrial]]
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
