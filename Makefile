@@ -50,7 +50,7 @@ test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRP
 test-e2e: $(STAMP) ## the promises of the README, through real processes
 	$(if $(wildcard tests/e2e),$(PYTEST) $(QUIET) tests/e2e)
 
-test-faults: $(STAMP) ## kill, freeze and restart every process under load; ends with a table of recovery times
+test-faults: $(STAMP) ## kill, freeze and restart every process, and mistreat the gateway, under load; ends with recovery times
 	$(PYTEST) $(QUIET) tests/faults
 
 # The tests marked `short`: one crash of each sort, one second of load.

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from services.gateway import crash_points
 from services.gateway.store.inbound import Arrival, InboundStore
 from wedsync.errors import Overloaded, Unavailable
+from wedsync.runtime.crash_points import reach
 
 MAX_WAITING = 2_000
 """Webhooks waiting for their commit; beyond it the vendor is asked to come back."""
@@ -61,6 +63,7 @@ class Arrivals:
         except asyncio.CancelledError:
             self._refuse(batch)
             raise
+        reach(crash_points.WEBHOOK_STORED)
         for (_, done), webhook_id in zip(batch, known, strict=True):
             if not done.done():
                 done.set_result(webhook_id)

@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from services.gateway import crash_points
 from services.gateway.deliver.retry import backoff
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.inbound import Activity
 from wedsync import errors
 from wedsync.client import SyncClient
 from wedsync.model.changes import ChangeResult, Outcome
+from wedsync.runtime.crash_points import reach
 
 PER_SLOT = 25
 """Changes claimed for each wedding that can be sent some now; what waits for one wedding goes in one call."""
@@ -49,6 +51,7 @@ class Dispatcher:
         except errors.WedSyncError as error:
             await self._failed(activities, error)
             return
+        reach(crash_points.CHANGE_ANSWERED)
         for activity, result in zip(activities, results, strict=True):
             await self._store.resolve(activity, result, corrected=_lost(result))
         self._on_resolved()

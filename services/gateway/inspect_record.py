@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from services.gateway import crash_points
 from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.journey import Nothing
 from services.gateway.observe import Observation, echoed, observe
@@ -24,6 +25,7 @@ from wedsync.clock import Clock
 from wedsync.model.changes import Change, ChangeKind, Source
 from wedsync.model.ids import change_id, is_id, item_id
 from wedsync.model.items import CATALOGUE, FieldValue, ItemKind
+from wedsync.runtime.crash_points import reach
 from wedsync.runtime.telemetry import Telemetry
 
 # A record is leased for about one vendor call; who waits longer than this comes back later.
@@ -168,6 +170,7 @@ class Inspector:
                 await self._inbound.commit_observation(held, observation, change, cause, ours, again=again)
             except TooManyDeletes as doubt:
                 raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
+        reach(crash_points.CHANGE_STORED)
         return change.change_id
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:

@@ -25,6 +25,7 @@ from services.sync.line import Address, Line, LineBroken, Switchboard, owner_key
 from services.sync.mailbox import ActorLost
 from services.sync.owner import Owner
 from wedsync.errors import WedSyncError
+from wedsync.runtime.crash_points import reach
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class WeddingActor:
         what, batch = request[:1], request[1:]
         if what == _APPLY:
             answer = dump_answer(self._owner.apply(load_batch(batch)))
-            crash_points.reach(crash_points.BEFORE_ANSWER)
+            reach(crash_points.BEFORE_ANSWER)
             return answer
         if what == _RETIRE:
             self._retire()

@@ -27,6 +27,7 @@ from services.sync.wedding import KnownChange, Wedding
 from wedsync.errors import DeadlineExceeded, NotOwner, Unavailable, UnknownWedding
 from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
+from wedsync.runtime.crash_points import reach
 from wedsync.runtime.envelope import unseal
 from wedsync.runtime.round_trip import Asked, Row, Session, Statement
 
@@ -185,10 +186,10 @@ class PostgresOwnerStore:
         scope = self._scope((wedding_id,))
         # Two transactions in one round trip: as one, two owners that swap weddings could wait for each other.
         released = [self._release(instead_of, owner_id)] if instead_of else []
-        crash_points.reach(crash_points.BEFORE_TAKEOVER)
+        reach(crash_points.BEFORE_TAKEOVER)
         with self._reaching() as session:
             *_, (_, taken, items) = session.exchanges(*released, [scope, (_TAKE, names), (_ITEMS, names)])
-            crash_points.reach(crash_points.AFTER_TAKEOVER)
+            reach(crash_points.AFTER_TAKEOVER)
             if not taken:
                 _, holders = session.exchange(scope, (_TAKEN_FOR, names))
                 raise _not_taken(holders)
@@ -211,11 +212,11 @@ class PostgresOwnerStore:
         """Write everything, or of a fenced wedding nothing."""
         scope = self._scope(commit.wedding.wedding_id for commit in commits)
         values = {"head_start": DIRECT_SECONDS, **columns_of(commits)}
-        crash_points.reach(crash_points.BEFORE_COMMIT)
+        reach(crash_points.BEFORE_COMMIT)
         with self._reaching() as session:
             with _new_ids_only():
                 _, owned = session.exchange(scope, (_COMMIT, values))
-            crash_points.reach(crash_points.AFTER_COMMIT)
+            reach(crash_points.AFTER_COMMIT)
             return {str(wedding_id): committed_at for wedding_id, committed_at in owned}
 
     def close(self) -> None:

@@ -160,3 +160,24 @@ def test_a_moment_is_stated_as_http_does() -> None:
 def test_what_was_asked_shows_no_headers() -> None:
     """Headers hold credentials, so what describes a request in a failing test leaves them out."""
     assert "secret" not in repr(Asked(method="GET", path="/", headers={"Authorization": "secret"}))
+
+
+async def test_what_the_server_says_is_heard_and_its_absence_is_answered(
+    server: tuple[Server, FaultProxy], client: aiohttp.ClientSession
+) -> None:
+    """Each answer of the server is told to whoever listens; where nobody serves, callers get 502."""
+    heard: list[tuple[str, int]] = []
+    origin = server[1].server
+
+    def note(asked: Asked, answer: Answer) -> None:
+        heard.append((asked.path, answer.status))
+
+    async with FaultProxy(origin, heard=note).running() as proxy:
+        assert (await said(client, proxy))[0] == 201
+        proxy.script.add(Fault(kept_back=True))
+        assert (await said(client, proxy))[0] == 202
+        assert heard == [("/a", 201)]
+        assert await proxy.release() == [201]
+        proxy.server = "http://127.0.0.1:9"
+        assert (await said(client, proxy))[0] == 502
+    assert heard == [("/a", 201)] * 2

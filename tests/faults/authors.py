@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -15,7 +15,11 @@ from wedsync.model.items import LIFE, FieldValue, ItemKind
 
 _FEWEST_ITEMS = 3
 _PATHS = ("title", "location", "notes", "status")
-_STATUS = ("tentative", "confirmed", "cancelled")
+STATUS = ("tentative", "confirmed", "cancelled")
+_WHEN = {
+    "starts_at": "2027-06-12T15:00:00[Europe/Paris]",
+    "ends_at": "2027-06-12T15:45:00[Europe/Paris]",
+}
 _WEIGHTS = {
     ChangeKind.UPDATE: 70,
     ChangeKind.CREATE: 12,
@@ -56,8 +60,10 @@ class View:
 class Author:
     """Somebody who edits one wedding: a person, who mostly insists, or a vendor, who names bases."""
 
-    def __init__(self, name: str, view: View, random: Random, *, vendor: bool) -> None:
-        self.name, self.vendor = name, vendor
+    def __init__(
+        self, name: str, view: View, random: Random, *, vendor: bool, status: Sequence[str] = STATUS
+    ) -> None:
+        self.name, self.vendor, self._status = name, vendor, status
         self._view, self._random = view, random
         self._looked: Mapping[str, Mapping[str, int]] = {}
         self._written = 0
@@ -98,11 +104,13 @@ class Author:
 
     def _values(self, kind: ChangeKind) -> dict[str, FieldValue]:
         if kind is ChangeKind.CREATE:
-            return {"title": self._text(), "status": self._random.choice(_STATUS)}
+            return {"title": self._text(), "status": self._random.choice(self._status), **_WHEN}
         if kind is not ChangeKind.UPDATE:
             return {}
         paths = self._random.sample(_PATHS, self._random.choice((1, 2)))
-        return {path: self._random.choice(_STATUS) if path == "status" else self._text() for path in paths}
+        return {
+            path: self._random.choice(self._status) if path == "status" else self._text() for path in paths
+        }
 
     def _text(self) -> str:
         self._written += 1

@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.sync import crash_points
 from tests.faults.evidence import Evidence, is_frozen, is_gone, marked
 from tests.faults.load import Keys
 from tests.faults.node import Node, second_node
 from tests.faults.receivers import Receivers
 from tests.faults.replica import Replica
 from tests.faults.trial import Place, Trial
-from tests.support.database import MigratedDatabase, migrated_template
+from tests.support.database import MigratedDatabase, copy_of_template, migrated_template
+from wedsync.runtime import crash_points
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.embedded.postgres import EmbeddedPostgres
 from wedsync.runtime.embedded.process import Child, Launch
@@ -28,7 +28,7 @@ from wedsync.runtime.embedded.ray import EmbeddedRay
 from wedsync.runtime.embedded.ray_warden import MARKER
 from wedsync.runtime.embedded.valkey import EmbeddedValkey
 from wedsync.runtime.principal import Scope, mint_key, write_keys
-from wedsync.testing.history import Entry
+from wedsync.testing.history import Call, Entry
 
 _SETTINGS = {
     "WEDSYNC_SYNC_MAX_ACTORS": "9",  # one for each wedding of a trial, and some warm ones
@@ -45,6 +45,8 @@ class Bench:
     valkey: EmbeddedValkey
     ray: EmbeddedRay
     database: MigratedDatabase
+    second_database: MigratedDatabase
+    """For services that are to see nothing of those that use the first."""
     keys: Keys
     keys_file: Path
     receivers: Receivers
@@ -62,18 +64,19 @@ class Bench:
             yield node
 
     @contextlib.contextmanager
-    def replica(self, name: str, **settings: str) -> Iterator[Replica]:
-        """Run a sync service, with settings of its own."""
-        port, metrics_port = free_port(), free_port()
+    def replica(self, name: str, *, program: str = "sync", **settings: str) -> Iterator[Replica]:
+        """Run a sync service, or another one, with settings of its own."""
+        port, metrics_port = int(settings.get("WEDSYNC_GRPC_PORT", free_port())), free_port()
         environment = {
             **_inherited(),
             **self.ray.environment,
             **self._settings(),
+            **_armed(self.home),
             "WEDSYNC_GRPC_PORT": str(port),
             "WEDSYNC_METRICS_PORT": str(metrics_port),
             **settings,
         }
-        argv = [sys.executable, "-m", "services.sync"]
+        argv = [sys.executable, "-m", f"services.{program}"]
         child = Child(Launch(name=name, argv=argv, log=self.home / f"{name}.log", env=environment))
         replica = Replica(child, port, metrics_port)
         try:
@@ -86,9 +89,9 @@ class Bench:
         """Say whether everything was handed over."""
         return not self.evidence.in_outbox(weddings)
 
-    def by_itself(self, entry: Entry) -> bool:
-        """Say that nobody but the callers edits here."""
-        return False
+    def own_calls(self, wedding: str, log: Sequence[Entry]) -> Sequence[Call]:
+        """Return that nobody but the callers edits here."""
+        return []
 
     def require_told(self, wedding: str, log: Sequence[Entry], collisions: Collection[Place]) -> None:
         """Fail unless the receivers were told exactly what is in the log."""
@@ -166,9 +169,11 @@ def running_bench(home: Path) -> Iterator[Bench]:
             stack.callback(server.stop)
         receivers.start()
         addresses = {"redis": valkey.start(), "ray": ray.start()}
-        database = migrated_template(postgres.start())
+        database = migrated_template(admin_url := postgres.start())
+        second = stack.enter_context(copy_of_template(database, admin_url))
         keys_file = secrets / "api_keys.json"
-        yield Bench(home, postgres, valkey, ray, database, _keys(keys_file), keys_file, receivers, addresses)
+        keys = _keys(keys_file)
+        yield Bench(home, postgres, valkey, ray, database, second, keys, keys_file, receivers, addresses)
 
 
 def _keys(file: Path) -> Keys:

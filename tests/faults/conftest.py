@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench, running_bench
+from tests.faults.load import Crowd
 from tests.faults.replica import Replica
 from tests.faults.report import Line, table
 from tests.faults.trial import Trial, running_trial
@@ -46,7 +47,7 @@ def start_trial(bench: Bench, sync: Replica, request: pytest.FixtureRequest) -> 
 
     def start(fault: str, *replicas: Replica) -> AbstractAsyncContextManager[Trial]:
         targets = [replica.target for replica in replicas or (sync,)]
-        return running_trial(bench, targets, fault=fault, lines=lines, weddings=WEDDINGS, seed=1)
+        return running_trial(bench, targets, Crowd(weddings=WEDDINGS, seed=1), fault=fault, lines=lines)
 
     return start
 

@@ -79,10 +79,15 @@ class Evidence:
                 return Waiting(waiting, pid)
         return None
 
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def run(self, statement: str) -> None:
+        """Do something as the superuser."""
+        with psycopg.connect(self._admin_url, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(statement.encode())
+
+    def rows(self, query: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
         """Return what a query finds."""
         with psycopg.connect(self._admin_url, autocommit=True, connect_timeout=5) as connection:
-            return connection.execute(query, values or None).fetchall()
+            return connection.execute(query, named or values or None).fetchall()
 
 
 class _Lock:

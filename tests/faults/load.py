@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.authors import Author, View
+from tests.faults.authors import STATUS, Author, View
 from wedsync.client import SyncClient, open_channel, wedding_message
 from wedsync.errors import WedSyncError
 from wedsync.model.changes import Change
@@ -28,21 +28,40 @@ class Keys:
     internal: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    """Who edits: a planner of each wedding, and beside it somebody who speaks as a vendor."""
+
+    weddings: int
+    seed: int
+    vendors: bool = True
+    status: Sequence[str] = STATUS
+    """What planners say of an event."""
+    longest_thought: float = _LONGEST_THOUGHT
+    """How many seconds an author thinks between two calls at most."""
+
+
 class Caller:
     """One author and its connection: one call under way, repeated with the same ids until it is answered."""
 
     def __init__(
-        self, wedding_id: str, author: Author, client: SyncClient, recorder: Recorder, random: Random
+        self,
+        wedding_id: str,
+        author: Author,
+        client: SyncClient,
+        recorder: Recorder,
+        random: Random,
+        longest_thought: float,
     ) -> None:
         self._wedding_id, self._author, self._client = wedding_id, author, client
-        self._recorder, self._random = recorder, random
+        self._recorder, self._random, self._longest_thought = recorder, random, longest_thought
 
     async def run(self, awake: asyncio.Event, over: asyncio.Event) -> None:
         """Edit while awake, until it is over; what was begun is brought to its end."""
         while not over.is_set():
             await awake.wait()
             await self._edit(self._author.changes())
-            await asyncio.sleep(self._random.random() * _LONGEST_THOUGHT)
+            await asyncio.sleep(self._random.random() * self._longest_thought)
 
     async def _edit(self, changes: Sequence[Change]) -> None:
         pause = _FIRST_PAUSE
@@ -90,11 +109,11 @@ class Watcher:
 class Load:
     """Callers and watchers of some weddings, spread over the targets, with the others to fall back on."""
 
-    def __init__(self, keys: Keys, targets: Sequence[str], *, weddings: int, seed: int) -> None:
-        self._keys, self._targets = keys, targets
-        self._random = Random(seed)  # noqa: S311  # nothing is secret here
+    def __init__(self, keys: Keys, targets: Sequence[str], crowd: Crowd) -> None:
+        self._keys, self._targets, self._crowd = keys, targets, crowd
+        self._random = Random(crowd.seed)  # noqa: S311  # nothing is secret here
         self.recorder = Recorder()
-        self.weddings = [new_id() for _ in range(weddings)]
+        self.weddings = [new_id() for _ in range(crowd.weddings)]
         self.awake = {wedding_id: asyncio.Event() for wedding_id in self.weddings}
         """Whether anybody edits the wedding."""
         self.watchers: list[Watcher] = []
@@ -143,9 +162,12 @@ class Load:
         watcher = Watcher(f"watcher {number}", wedding_id, studio, view)
         self.watchers.append(watcher)
         self._watching.append(asyncio.create_task(watcher.run()))
-        for name, client in ((f"planner {number}", studio), (f"vendor {number}", internal)):
-            author = Author(name, view, self._random, vendor=client is internal)
-            caller = Caller(wedding_id, author, client, self.recorder, self._random)
+        people = [(f"planner {number}", studio)]
+        people += [(f"vendor {number}", internal)] if self._crowd.vendors else []
+        for name, client in people:
+            vendor, crowd = client is internal, self._crowd
+            author = Author(name, view, self._random, vendor=vendor, status=crowd.status)
+            caller = Caller(wedding_id, author, client, self.recorder, self._random, crowd.longest_thought)
             self._callers.append(asyncio.create_task(caller.run(awake, self._over)))
 
     def _first(self, number: int) -> str:

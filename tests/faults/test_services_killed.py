@@ -11,12 +11,12 @@ import pytest
 
 from tests.faults.conftest import WEDDINGS, lines_of
 from tests.faults.evidence import Evidence, is_gone
-from tests.faults.load import Keys
+from tests.faults.load import Crowd, Keys
 from tests.faults.trial import Place, running_trial
 from tests.support.processes import eventually, mentioning
 from tests.support.stack import Stack, running_stack
 from wedsync.runtime.embedded.postgres import ADMIN
-from wedsync.testing.history import Entry
+from wedsync.testing.history import Call, Entry
 
 _QUIET = """
 SELECT NOT EXISTS (SELECT FROM sync.outbox)
@@ -42,9 +42,12 @@ class WholeSystem:
         """Say whether everything was handed over, and what follows from it was done."""
         return bool(self.evidence.rows(_QUIET)[0][0])
 
-    def by_itself(self, entry: Entry) -> bool:
-        """Say whether the conflicts service wrote to people."""
-        return entry.change.source.actor == _SYSTEM
+    def own_calls(self, wedding: str, log: Sequence[Entry]) -> Sequence[Call]:
+        """Return that the conflicts service wrote to people."""
+        own = [entry.change for entry in log if entry.change.source.actor == _SYSTEM]
+        return [
+            Call(client="the system", wedding_id=wedding, changes=[change], invoked=0.0) for change in own
+        ]
 
     def require_told(self, wedding: str, log: Sequence[Entry], collisions: Collection[Place]) -> None:
         """Fail unless the gateway has every item's last change, and each open collision is a conflict."""
@@ -76,7 +79,11 @@ async def test_a_killed_service_of_a_whole_system_loses_and_doubles_nothing(
     stack, lines = system.stack, lines_of(request.config)
     targets = [stack.run["grpc"]["sync"]]
     async with running_trial(
-        system, targets, fault=f"{program} of a whole system killed", lines=lines, weddings=WEDDINGS, seed=2
+        system,
+        targets,
+        Crowd(weddings=WEDDINGS, seed=2),
+        fault=f"{program} of a whole system killed",
+        lines=lines,
     ) as trial:
         before = stack.run["pids"][program]
         trial.begin()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tests.faults.evidence import Evidence
-from tests.faults.load import Keys, Load
+from tests.faults.load import Crowd, Keys, Load
 from tests.faults.report import Line, line_of
 from wedsync.client import SyncClient, open_channel
 from wedsync.convert import item_from_message, logged_change_from_message
@@ -44,8 +44,8 @@ class Stage(Protocol):
         """Say whether everything that was logged has been told to whom it concerns."""
         ...
 
-    def by_itself(self, entry: Entry) -> bool:
-        """Say whether the system made this change by itself."""
+    def own_calls(self, wedding: str, log: Sequence[Entry]) -> Sequence[Call]:
+        """Return what the system itself sent to the wedding, and what it was told."""
         ...
 
     def require_told(self, wedding: str, log: Sequence[Entry], collisions: Collection[Place]) -> None:
@@ -60,6 +60,8 @@ class Trial:
         self.load, self._stage = load, stage
         self.weddings = load.weddings
         self.fault_at = 0.0
+        self.recovery: float | None = None
+        """How long it took to recover, where that is not how long callers waited."""
         self._epochs: dict[str, int] = {}
 
     def begin(self) -> None:
@@ -117,17 +119,18 @@ class Outcome:
 
 @contextlib.asynccontextmanager
 async def running_trial(
-    stage: Stage, targets: Sequence[str], *, fault: str, lines: list[Line], weddings: int, seed: int
+    stage: Stage, targets: Sequence[str], crowd: Crowd, *, fault: str, lines: list[Line]
 ) -> AsyncIterator[Trial]:
     """Put weddings under load; at the end stop, judge, and add a line to the report."""
-    load = Load(stage.keys, targets, weddings=weddings, seed=seed)
+    load = Load(stage.keys, targets, crowd)
     async with load.running():
         trial = Trial(stage, load)
         await trial.settled()
         yield trial
         async with asyncio.timeout(_FINISH_SECONDS):
             await load.finish()
-        lines.append(line_of(fault, load.recorder.calls, trial.fault_at))
+        line = line_of(fault, load.recorder.calls, trial.fault_at)
+        lines.append(line if trial.recovery is None else replace(line, recovery=trial.recovery))
         trial.require_rising_epochs()
         await trial.until(lambda: stage.is_quiet(load.weddings), "everything was told", _QUIET_SECONDS)
         async with open_channel(targets[0], api_key=stage.keys.internal) as channel:
@@ -166,12 +169,7 @@ async def _seen(trial: Trial, outcome: Outcome) -> None:
 
 
 def _judge(stage: Stage, load: Load, outcome: Outcome) -> None:
-    own = [
-        Call(client="the system", wedding_id=wedding, changes=[entry.change], invoked=0.0)
-        for wedding, log in outcome.logs.items()
-        for entry in log
-        if stage.by_itself(entry)
-    ]
+    own = [call for wedding, log in outcome.logs.items() for call in stage.own_calls(wedding, log)]
     readers = [
         Reader(name=w.name, wedding_id=w.wedding_id, after=0, seen=tuple(w.seen)) for w in load.watchers
     ]
@@ -179,10 +177,11 @@ def _judge(stage: Stage, load: Load, outcome: Outcome) -> None:
     broken = violations(History(calls=calls, logs=outcome.logs, items=outcome.items, readers=readers))
     assert not broken, "\n".join(broken)
     for wedding, log in outcome.logs.items():
-        stage.require_told(wedding, log, set(_open_collisions(outcome.items[wedding])))
+        stage.require_told(wedding, log, set(open_collisions(outcome.items[wedding])))
 
 
-def _open_collisions(items: Mapping[str, ItemState]) -> list[Place]:
+def open_collisions(items: Mapping[str, ItemState]) -> list[Place]:
+    """Return where items are disagreed about."""
     fields = [(item.item_id, {LIFE: item.life, **item.fields}) for item in items.values()]
     return [
         (state.collision.sequence, item_id, path)

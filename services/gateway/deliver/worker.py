@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from services.gateway import crash_points
 from services.gateway.calls.lanes import in_lane
 from services.gateway.deliver.confirm import written
 from services.gateway.deliver.plan import (
@@ -42,6 +43,7 @@ from services.gateway.vendors.port import (
 from wedsync.clock import Clock
 from wedsync.model.changes import ItemState
 from wedsync.model.ids import new_id
+from wedsync.runtime.crash_points import reach
 from wedsync.runtime.metrics import timed_stage
 from wedsync.runtime.telemetry import Telemetry
 
@@ -212,8 +214,10 @@ class Deliverer:
     async def _carry_out(self, job: _Job, write: Write, record: VendorRecord | None, shadow: Shadow) -> None:
         intent = Intent(intent_id=new_id(), kind=write.kind, values=write.values)
         await self._leases.intend(job.held, intent)
+        reach(crash_points.INTENT_STORED)
         called_at = self._clock.now()
         shown = await _call(job, write, record)
+        reach(crash_points.VENDOR_ANSWERED)
         taken = written(shadow, write, shown, job.rules.fields if job.rules else {})
         after = confirmed(job.item, taken, job.rules)
         await self._store.close(

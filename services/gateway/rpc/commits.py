@@ -8,11 +8,13 @@ from typing import Any
 
 import grpc
 
+from services.gateway import crash_points
 from services.gateway.store.deliveries import Commit, DeliveryStore
 from wedsync.api.gateway.v1 import commit_pb2, commit_pb2_grpc
 from wedsync.convert import item_from_message
 from wedsync.convert.changes import moment, priority_from_message
 from wedsync.errors import FieldViolation, InvalidRequest
+from wedsync.runtime.crash_points import reach
 from wedsync.runtime.principal import Scope, require
 
 MAX_COMMITS = 500
@@ -34,6 +36,7 @@ class CommitRpc(commit_pb2_grpc.CommitServiceServicer):
         if not 1 <= len(request.commits) <= MAX_COMMITS:
             raise InvalidRequest(violations=[FieldViolation("commits", f"must hold 1 to {MAX_COMMITS}")])
         await self._store.accept([_commit(message) for message in request.commits])
+        reach(crash_points.COMMITS_STORED)
         self._on_commit()
         return commit_pb2.AcceptCommitsResponse()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -30,23 +30,32 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _ACCEPTED = Answer(status=202)
+_AWAY = Answer(status=502)
+"""The server is not there, or went away before its answer was complete."""
 
 
 class FaultProxy:
     """Passes requests on to `server`, whose root it stands for, unless the script says otherwise.
 
-    Links that the server makes from the Host header lead through the proxy.
+    Links that the server makes from the Host header lead through the proxy. `heard` is told each answer of
+    the server.
     """
 
-    def __init__(self, server: str = "", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        server: str = "",
+        clock: Clock | None = None,
+        heard: Callable[[Asked, Answer], None] | None = None,
+    ) -> None:
         self.server, self.url, self.script = server, "", Script()
+        self._heard = heard or _ignored
         self.kept_back: list[Asked] = []
         self._clock = clock or SystemClock()
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Self]:
-        """Listen on a free port until the end."""
+    async def running(self, port: int = 0) -> AsyncIterator[Self]:
+        """Listen until the end, on a free port unless one is given."""
         # Without decoding a body and what is said of it stay together.
         self._session = aiohttp.ClientSession(
             auto_decompress=False, skip_auto_headers=("Accept-Encoding", "User-Agent")
@@ -57,7 +66,7 @@ class FaultProxy:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             yield self
         finally:
@@ -108,18 +117,27 @@ class FaultProxy:
         assert self._session is not None  # noqa: S101 - it runs
         target = URL(self.server + asked.path, encoded=True)
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in _NOT_PASSED_ON}
-        async with self._session.request(
-            asked.method, target, headers=headers, data=body or None, allow_redirects=False
-        ) as answer:
-            asked.said = answer.status
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Answer(status=answer.status, headers=headers, body=await answer.read())
+        try:
+            async with self._session.request(
+                asked.method, target, headers=headers, data=body or None, allow_redirects=False
+            ) as said:
+                asked.said = said.status
+                headers = {name.lower(): value for name, value in said.headers.items()}
+                answer = Answer(status=said.status, headers=headers, body=await said.read())
+        except aiohttp.ClientError:
+            return _AWAY
+        self._heard(asked, answer)
+        return answer
 
     def _headers(self, answer: Answer) -> dict[str, str]:
         headers = {name: value for name, value in answer.headers.items() if name not in _NOT_PASSED_ON}
         stated = headers.get("date")
         moment = parsedate_to_datetime(stated) if stated else self._clock.now()
         return headers | {"date": http_date(moment + self.script.skew)}
+
+
+def _ignored(_: Asked, __: Answer) -> None:
+    """Nobody listens."""
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.sync import crash_points
-from services.sync.crash_points import AFTER_COMMIT, BEFORE_COMMIT, points
+from services.sync.crash_points import AFTER_COMMIT, BEFORE_COMMIT
+from wedsync.runtime import crash_points
+from wedsync.runtime.crash_points import points
 
 
 def test_an_armed_point_acts_once(tmp_path: Path) -> None:
