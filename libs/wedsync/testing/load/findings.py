@@ -78,6 +78,6 @@ async def copies(stage: Stage, since: float) -> Mapping[tuple[int, str, str], Se
     """Return which edits were written at which vendors since then."""
     found: dict[tuple[int, str, str], list[Seen]] = defaultdict(list)
     for at, account, collection, _, number, edit in await stage.sink.arrivals():
-        if at >= since:
+        if at >= since and number >= 0:  # what bears no mark is no edit of ours
             found[number, account, collection].append((at, edit))
     return found
