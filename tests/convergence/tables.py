@@ -19,9 +19,9 @@ from tests.support.gateway_fakes import (
     MemoryDeliveries,
     MemoryInbound,
     MemoryLeases,
-    MemoryLinks,
     received,
 )
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import DueRow, Memory, Place, place_of
 from tests.support.gateway_polls import MemoryPolls
 from wedsync.clock import Clock, FakeClock

@@ -33,7 +33,7 @@ from services.gateway.vendors.port import (
     VendorRejected,
     VendorUnavailable,
 )
-from tests.support.gateway_fakes import MemoryLinks
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from wedsync.model.items import FieldValue, ItemKind
 

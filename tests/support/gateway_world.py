@@ -25,13 +25,8 @@ from services.gateway.vendors.field_rules import Direction, Equivalence
 from services.gateway.vendors.manifest import KindRule
 from services.gateway.vendors.port import Account, Decision, Scan, VendorError, VendorRecord
 from services.sync.wedding import KnownChange, LoggedChange, Wedding
-from tests.support.gateway_fakes import (
-    MemoryActivities,
-    MemoryDeliveries,
-    MemoryInbound,
-    MemoryLeases,
-    MemoryLinks,
-)
+from tests.support.gateway_fakes import MemoryActivities, MemoryDeliveries, MemoryInbound, MemoryLeases
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_polls import MemoryPolls
 from tests.support.gateway_vendor import EVENT, FakePorts, FakeVendor, a_link, rule

@@ -12,7 +12,8 @@ from services.gateway.matching import Flow
 from services.gateway.records import Link
 from services.gateway.store.links import Match
 from services.gateway.vendors.port import BadRecord, Scan, VendorUnavailable
-from tests.support.gateway_fakes import MemoryLinks, MemorySecrets
+from tests.support.gateway_fakes import MemorySecrets
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_stuck import MemoryProjection
 from tests.support.gateway_world import World, finish
 from tests.unit.gateway.http.front import FakeSync

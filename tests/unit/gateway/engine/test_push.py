@@ -21,7 +21,7 @@ from services.gateway.vendors.port import (
     VendorUnavailable,
 )
 from tests.support.gateway_channels import MemoryChannels
-from tests.support.gateway_fakes import MemoryLinks
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_vendor import FakePorts, FakeVendor
 from tests.support.gateway_world import World, finish

@@ -13,7 +13,8 @@ from services.gateway.inspect_record import Inspector
 from services.gateway.store.inbound import Received
 from services.gateway.translate import Translator
 from services.gateway.vendors.port import VendorAuthFailed, VendorError, VendorUnavailable
-from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, MemoryLinks, received
+from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, received
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_world import World, finish
 from tests.unit.gateway.engine.test_arrivals import arrival
 from wedsync.clock import FakeClock

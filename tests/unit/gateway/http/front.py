@@ -31,12 +31,8 @@ from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
 from tests.support.gateway_channels import MemoryChannels
-from tests.support.gateway_fakes import (
-    MemoryInbound,
-    MemoryLeases,
-    MemoryLinks,
-    MemorySecrets,
-)
+from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, MemorySecrets
+from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_stuck import MemoryEndings, MemoryProjection, MemoryStuck
 from tests.support.gateway_vendor import FakePorts, FakeVendor, a_link
