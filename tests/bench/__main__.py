@@ -38,10 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     if compared := ratios(results):
         results["ratios"] = compared
         _say(f"ratios: {compared}")
-    if asked.picture:
-        asked.picture.write_text(draw(curves(results)), "utf-8")
     if asked.json:
         print(json.dumps(results, indent=2))  # noqa: T201  # what was asked for
+    if asked.picture:
+        asked.picture.write_text(draw(curves(results)), "utf-8")
     left = descendants() - before
     if left:
         sys.stderr.write(f"processes outlived the run: {left}\n")

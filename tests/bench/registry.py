@@ -18,10 +18,8 @@ WHOLE: Mapping[str, str] = {
     "emergency": "tests.bench.emergency",
 }
 """Webhooks through the whole system."""
-OTHERS: Mapping[str, str] = {
-    "peers": "tests.bench.peers.scenario",
-    "ceilings": "tests.bench.alone.scenario",
-}
+ALONE: Mapping[str, str] = {"ceilings": "tests.bench.alone.scenario"}
+PEERS: Mapping[str, str] = {"peers": "tests.bench.peers.scenario"}
 """What WedSync is compared with; nothing of it runs meanwhile."""
 SITE: Mapping[str, str] = {
     "activation": "tests.bench.activation",
@@ -31,7 +29,7 @@ SITE: Mapping[str, str] = {
     "history": "tests.bench.history",
 }
 """Changes sent to the sync service alone."""
-EVERY: Mapping[str, str] = {**WHOLE, **OTHERS, **SITE}
+EVERY: Mapping[str, str] = {**ALONE, **WHOLE, **PEERS, **SITE}
 """What runs where nothing is named."""
 SCENARIOS: Mapping[str, str] = {**EVERY, "smoke": "tests.bench.smoke"}
 

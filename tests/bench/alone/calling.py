@@ -50,6 +50,7 @@ def main(address: str, count: int, size: int, seconds: float) -> None:
     done, took = calls(actors, size, seconds)
     say({"done": done * size, "seconds": took})
     wait()
+    ray.shutdown()
 
 
 if __name__ == "__main__":

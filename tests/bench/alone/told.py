@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-_READY_SECONDS = 60.0
+_READY_SECONDS, _END_SECONDS = 180.0, 15.0
 
 
 def say(what: object) -> None:
@@ -52,6 +52,16 @@ async def a_program(
         await heard(process)
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """Let it end by itself, which Ray does without complaint; by force where it does not."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
         await process.wait()

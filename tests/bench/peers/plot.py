@@ -1,7 +1,7 @@
 """`python -m tests.bench.peers.plot RESULTS.json PICTURE.svg`: latency against rate, of all systems.
 
-It draws every row of the results that has a rate, a latency from the planned moment of sending to the
-vendor, and a fan-out of 1; both axes grow by factors, since peers and WedSync are far apart.
+It draws every steady load with a fan-out of 1: how long from the planned moment of sending until the vendor
+has it. Both axes grow by factors, since peers and WedSync are far apart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
+
+from tests.bench.peers.ratios import loads
 
 _WIDTH, _HEIGHT = 860, 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 50, 60
@@ -36,11 +38,9 @@ class Point:
 def curves(results: Mapping[str, Any]) -> dict[str, list[Point]]:
     """Return the points of each system, WedSync's first, by rising rate."""
     found: dict[str, list[Point]] = defaultdict(list)
-    for rows in results["scenarios"].values():
-        for row in rows:
-            latency = row.get("latency_ms", {}).get("send_to_vendor")
-            if latency and row.get("fan_out") == 1 and "achieved_rate" in row:
-                found[name_of(row)].append(Point(row["planned_rate"], latency["p50"], latency["p99"]))
+    for row in loads(results):
+        if latency := row["latency_ms"].get("send_to_vendor"):
+            found[name_of(row)].append(Point(row["planned_rate"], latency["p50"], latency["p99"]))
     ours_first = sorted(found, key=lambda name: (not name.startswith("WedSync"), name))
     return {name: sorted(found[name], key=lambda point: point.rate) for name in ours_first}
 
@@ -81,7 +81,7 @@ def draw(found: Mapping[str, Sequence[Point]]) -> str:
     """Return the picture as SVG."""
     points = [point for each in found.values() for point in each]
     if not points:
-        raise ValueError("the results hold no row with a rate and a latency at fan-out 1")
+        raise ValueError("the results hold no steady load with a fan-out of 1")
     across = Axis.over((point.rate for point in points), _LEFT, _WIDTH - _RIGHT)
     up = Axis.over((v for point in points for v in (point.p50, point.p99)), _HEIGHT - _BOTTOM, _TOP)
     lines = [*_frame(across, up)]

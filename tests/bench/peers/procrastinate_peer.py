@@ -8,6 +8,7 @@ while the vendor thinks.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ _AT_ONCE = 24
 _TASK, _QUEUE = "work", "webhooks"
 _FORGETFUL = "-c synchronous_commit=off"
 _POLL_SECONDS = 1.0
+_STALLED_LOOK_SECONDS = 15.0
 
 
 def prepare(database_url: str) -> None:
@@ -46,7 +48,17 @@ async def ingress(settings: Settings) -> None:
         async def keep(edits: Sequence[Edit]) -> None:
             await app.job_manager.batch_defer_jobs_async([_job(edit) for edit in edits])
 
+        retries = asyncio.create_task(_retry_stalled(app))
         await serve(settings, keep)
+        await retries
+
+
+async def _retry_stalled(app: App) -> None:
+    """Hand out again what a worker held that died: procrastinate leaves that to its users."""
+    while True:
+        await asyncio.sleep(_STALLED_LOOK_SECONDS)
+        for job in await app.job_manager.get_stalled_jobs(queue=_QUEUE):
+            await app.job_manager.retry_job(job)
 
 
 async def worker(settings: Settings) -> None:

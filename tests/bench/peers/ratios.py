@@ -1,53 +1,51 @@
-"""How WedSync compares with its peers and with what its parts do alone, in the same run. Pure."""
+"""How WedSync compares with its peers, and with what its parts do alone, in the same run. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tests.bench.peers.stand import PEERS
+LIMIT_MS = 200.0
+"""What p99 from the planned moment to the vendor may be, for a rate of WedSync's to count."""
 
-_CEILING = "per_second"
+LOADS = ("steady", "knee", "peers")
+"""The scenarios whose rates may be compared: all go on at one rate."""
+
+Row = Mapping[str, Any]
 
 
-def ratios(results: Mapping[str, Any]) -> dict[str, float]:
-    """Return WedSync's best rate by that of each peer, and as a share of each ceiling.
+def ratios(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return how often WedSync's best rate holds that of each peer, and which share it is of each part's.
 
-    Of WedSync only rows count in which it held what it is asked for: nothing lost, p99 within the limit.
-    Of a peer its best rate counts, whatever its latency was then.
+    Of WedSync a rate counts that it held: nothing lost or doubled, and p99 within the limit. Of all
+    others their best counts; of a peer however late it was then. What was not measured is left out.
     """
-    ours = _best_of_ours(results)
+    ours = max((row["achieved_rate"] for row in loads(results) if _held(row)), default=0.0)
     if not ours:
         return {}
-    best = _best_of_others(results)
-    peers = {f"times {name}": round(ours / best[name], 1) for name in PEERS if best.get(name)}
-    alone = {
-        f"share of {name}": round(ours / rate, 2) for name, rate in best.items() if name not in PEERS and rate
+    peers = _best(loads(results), "achieved_rate")
+    parts = _best(results["scenarios"].get("ceilings", ()), "per_second")
+    return {
+        "times_a_peer": {name: round(ours / rate, 1) for name, rate in peers.items()},
+        "share_of_a_part": {name: round(ours / rate, 4) for name, rate in parts.items()},
     }
-    return {**peers, **alone}
 
 
-LIMIT_MS = 200.0
-"""What p99 from the planned moment to the vendor may be."""
+def loads(results: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the rows of a webhook to one vendor at a steady rate, of WedSync and of all peers."""
+    for name in LOADS:
+        yield from (row for row in results["scenarios"].get(name, ()) if row.get("fan_out") == 1)
 
 
-def _best_of_ours(results: Mapping[str, Any]) -> float:
-    rows = (row for rows in results["scenarios"].values() for row in rows)
-    return max((row["achieved_rate"] for row in rows if _holds(row)), default=0.0)
-
-
-def _holds(row: Mapping[str, Any]) -> bool:
-    latency = row.get("latency_ms", {}).get("send_to_vendor", {})
-    exact = not (row.get("lost") or row.get("doubled"))
-    ours = "system" not in row and row.get("fan_out") == 1 and "achieved_rate" in row
-    return bool(ours and exact and latency and latency["p99"] <= LIMIT_MS)
-
-
-def _best_of_others(results: Mapping[str, Any]) -> dict[str, float]:
+def _best(rows: Iterable[Row], figure: str) -> dict[str, float]:
     best: dict[str, float] = {}
-    for rows in results["scenarios"].values():
-        for row in rows:
-            if "system" in row:
-                name = f"{row['system']}, {row['together']} together" if "together" in row else row["system"]
-                best[name] = max(best.get(name, 0.0), row.get("achieved_rate", row.get(_CEILING, 0.0)))
+    for row in rows:
+        if row.get("system") and row[figure]:
+            best[row["system"]] = max(best.get(row["system"], 0.0), row[figure])
     return best
+
+
+def _held(row: Row) -> bool:
+    latency = row["latency_ms"].get("send_to_vendor")
+    exact = not (row["lost"] or row["doubled"])
+    return bool("system" not in row and exact and latency and latency["p99"] <= LIMIT_MS)

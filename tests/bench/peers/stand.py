@@ -30,6 +30,10 @@ _ACCOUNT, _TOKEN, _HOME = "other", "token-of-other", "home"
 _START_SECONDS = 60.0
 
 
+class NotInstalled(AssertionError):
+    """A peer's package is missing: the scenario does not hold."""
+
+
 class Peer(Protocol):
     """The module of a peer; each also runs as a program with the argument `ingress` or `worker`."""
 
@@ -42,8 +46,11 @@ class Peer(Protocol):
 
 
 def load(name: str) -> Peer:
-    """Return a peer's module."""
-    return cast("Peer", importlib.import_module(f"tests.bench.peers.{name}_peer"))
+    """Return a peer's module. Raises `NotInstalled`."""
+    try:
+        return cast("Peer", importlib.import_module(f"tests.bench.peers.{name}_peer"))
+    except ModuleNotFoundError as missing:
+        raise NotInstalled(f"no {missing.name}: install the extra `peers`, as `make bench` does") from missing
 
 
 @dataclass(kw_only=True)
