@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.database import MigratedDatabase, copy_of_template, migrated_template
 from tests.support.processes import descendants, eventually
 from wedsync.runtime.embedded.postgres import EmbeddedPostgres
 from wedsync.runtime.embedded.ray import EmbeddedRay
 from wedsync.runtime.embedded.valkey import EmbeddedValkey
+
+# How fast a machine makes up inputs says nothing about the code.
+settings.register_profile("wedsync", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("wedsync")
 
 # A test database that a power cut destroys costs nothing.
 _HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

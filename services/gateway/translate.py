@@ -78,9 +78,18 @@ class Translator:
     async def _concerned(self, webhook: Received) -> Sequence[Link]:
         organizations = [webhook.organization_id]
         if webhook.link_id is None:
-            return await self._links.links(organizations, integration_id=webhook.integration_id)
+            return await self._links.links_of(
+                webhook.organization_id, webhook.integration_id, self._scope(webhook)
+            )
         link = await self._links.find_link(organizations, webhook.link_id)
         return [link] if link is not None else []
+
+    def _scope(self, webhook: Received) -> tuple[str, str] | None:
+        """Return which links an account's webhook can be about, None for all of them."""
+        inbound = self._ports.manifest(webhook.vendor).inbound
+        if inbound is None or inbound.scope_at is None:
+            return None
+        return inbound.scope_of(orjson.loads(webhook.body))
 
     async def _done(self, webhook: Received, told: Sequence[Seen | str | Trouble]) -> None:
         troubles = [one for one in told if isinstance(one, Trouble)]

@@ -127,6 +127,13 @@ class MemoryLinks(LinkStore):
         creates = [row for row in self._memory.intents if row.intent.kind is IntentKind.CREATE]
         return any(row.place == place and row.state != "confirmed" for row in creates)
 
+    async def links_of(
+        self, organization_id: str, integration_id: str, scope: tuple[str, str] | None = None
+    ) -> list[Link]:
+        """Return the links of an account."""
+        found = await self.links([organization_id], integration_id=integration_id)
+        return [link for link in found if scope is None or link.scope.get(scope[0]) == scope[1]]
+
     async def item_of(self, link: Link, record_id: str) -> str | None:
         """Return the item that a vendor record stands for."""
         shadow = (await self.shadows(link, [record_id])).get(record_id)

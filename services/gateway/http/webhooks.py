@@ -188,7 +188,7 @@ class Webhooks:
     ) -> Asked:
         asked = read_asked(request.headers, request.query_params, event, inbound)
         if not asked.ignored:
-            await self._check_shape(endpoint, event)
+            await self._check_shape(endpoint, event, inbound)
         return asked
 
     async def _keep(
@@ -224,9 +224,11 @@ class Webhooks:
             raise _UNKNOWN
         return endpoint
 
-    async def _check_shape(self, endpoint: Endpoint, event: Mapping[str, Any]) -> None:
+    async def _check_shape(self, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound) -> None:
         """Let an adapter read the hint before it is accepted; without a link there is nobody to ask."""
-        links = await self._links.links([endpoint.organization_id], integration_id=endpoint.integration_id)
+        links = await self._links.links_of(
+            endpoint.organization_id, endpoint.integration_id, inbound.scope_of(event)
+        )
         for link in links[:1]:
             try:
                 with contained():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,10 +14,17 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.deliver.retry import RECONNECT
-from services.gateway.records import Backfill, Link, Shadow
+from services.gateway.records import Link, Shadow
 from services.gateway.store.blobs import pack_fields
 from services.gateway.store.deliveries import deliver_everything
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
+from services.gateway.store.link_rows import (
+    LINKS,
+    LINKS_BY_ID,
+    LINKS_OF_ACCOUNT,
+    link_filter,
+    link_from,
+)
 from services.gateway.store.secrets import keep_secret
 from services.gateway.store.sql import first, records, rows
 from services.gateway.vendors.port import Account
@@ -82,32 +89,6 @@ _LINK = text("""
             :request_id)
     ON CONFLICT (organization_id, request_id) DO NOTHING RETURNING id
 """)
-_LINKS = """
-    SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
-           l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
-           l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until, l.deletes_believed_until,
-           l.backfill_started_at, l.backfill_ended_at, l.backfill_records, l.backfill_pages,
-           l.backfill_expected, i.version
-    FROM gateway.wedding_vendor_integrations l
-    JOIN gateway.vendor_integrations i
-      ON i.organization_id = l.organization_id AND i.id = l.integration_id
-"""
-LINKS = text(f"""
-    {_LINKS}
-    WHERE (CAST(:id AS uuid) IS NULL OR l.id = :id)
-      AND (CAST(:request_id AS uuid) IS NULL OR l.request_id = :request_id)
-      AND (CAST(:wedding_id AS uuid) IS NULL OR l.wedding_id = :wedding_id)
-      AND (CAST(:integration_id AS uuid) IS NULL OR l.integration_id = :integration_id)
-    ORDER BY l.created_at, l.id
-""")
-_LINKS_BY_ID = Statement(
-    "links_by_id",
-    f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s::text[]) AND l.id = ANY(%(ids)s::uuid[])",
-)
-_LINKS_OF_ACCOUNT = Statement(
-    "links_of_account",
-    f"{_LINKS} WHERE l.integration_id = ANY(%(ids)s::uuid[]) ORDER BY l.created_at, l.id",
-)
 # What people say is the same on both sides; an item that is none of the wedding's is not taken.
 _EXPECT = text("""
     INSERT INTO gateway.shadow_items
@@ -180,13 +161,23 @@ class Match:
     item_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Whose links are asked for, and of which scope."""
+
+    organization_id: str
+    integration_id: str
+    key: str | None
+    value: str | None
+
+
 class LinkStore:
     """Integrations and links."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
         self._find = Together[tuple[Sequence[str], str], Link | None](self._find_all)
-        self._of_account = Together[tuple[str, str], list[Link]](self._of_accounts)
+        self._of_account = Together[_Account, list[Link]](self._of_accounts)
         self._item_of = Together[tuple[Link, str], str | None](self._items_of)
 
     async def connect(
@@ -284,11 +275,16 @@ class LinkStore:
         integration_id: str | None = None,
     ) -> list[Link]:
         """Return the links of a wedding or of an integration, oldest first."""
-        if integration_id is not None and wedding_id is None and len(organizations) == 1:
-            return await self._of_account((organizations[0], integration_id))
         async with self._database.transaction(organizations=organizations) as conn:
             wanted = link_filter(wedding_id=wedding_id, integration_id=integration_id)
             return [link_from(row) for row in await rows(conn, LINKS, wanted)]
+
+    async def links_of(
+        self, organization_id: str, integration_id: str, scope: tuple[str, str] | None = None
+    ) -> list[Link]:
+        """Return the links of an account, oldest first; with `scope`, key and value, those that have it."""
+        key, value = scope or (None, None)
+        return await self._of_account(_Account(organization_id, integration_id, key, value))
 
     async def find_link(self, organizations: Sequence[str], link_id: str) -> Link | None:
         """Return one link if one of the organizations owns it."""
@@ -344,7 +340,7 @@ class LinkStore:
     async def _find_all(self, wanted: Sequence[tuple[Sequence[str], str]]) -> list[Link | Exception | None]:
         organizations = {organization for allowed, _ in wanted for organization in allowed}
         names = {"organizations": list(organizations), "ids": list({link_id for _, link_id in wanted})}
-        [found] = await self._database.run((_LINKS_BY_ID, names), organizations=organizations)
+        [found] = await self._database.run((LINKS_BY_ID, names), organizations=organizations)
         links = {link.link_id: link for link in map(link_from, found)}
 
         def allowed_one(allowed: Sequence[str], link_id: str) -> Link | None:
@@ -353,14 +349,15 @@ class LinkStore:
 
         return [allowed_one(*each) for each in wanted]
 
-    async def _of_accounts(self, wanted: Sequence[tuple[str, str]]) -> list[list[Link] | Exception]:
-        organizations = {organization for organization, _ in wanted}
-        names = {"ids": list({integration_id for _, integration_id in wanted})}
-        [found] = await self._database.run((_LINKS_OF_ACCOUNT, names), organizations=organizations)
-        of_account: dict[tuple[str, str], list[Link]] = {}
-        for link in map(link_from, found):
-            of_account.setdefault((link.organization_id, link.integration_id), []).append(link)
-        return [of_account.get(each, []) for each in wanted]
+    async def _of_accounts(self, wanted: Sequence[_Account]) -> list[list[Link] | Exception]:
+        places = {account: place for place, account in enumerate(dict.fromkeys(wanted))}
+        rows_ = records({"place": place, **asdict(account)} for account, place in places.items())
+        organizations = {account.organization_id for account in places}
+        [found] = await self._database.run((LINKS_OF_ACCOUNT, rows_), organizations=organizations)
+        of_place: dict[int, list[Link]] = {}
+        for row in found:
+            of_place.setdefault(row["place"], []).append(link_from(row))
+        return [of_place.get(places[account], []) for account in wanted]
 
     async def _items_of(self, wanted: Sequence[tuple[Link, str]]) -> list[str | Exception | None]:
         shadows = await self._by_records(wanted)
@@ -407,11 +404,6 @@ def _filter(**wanted: Any) -> dict[str, Any]:
     return {"id": None, "request_id": None, "after": None, "limit": 1, **wanted}
 
 
-def link_filter(**wanted: Any) -> dict[str, Any]:
-    """Return what `LINKS` is to be narrowed to."""
-    return {"id": None, "request_id": None, "wedding_id": None, "integration_id": None, **wanted}
-
-
 def _link_row(link: Link) -> dict[str, Any]:
     return {
         "organization_id": link.organization_id,
@@ -445,33 +437,3 @@ async def _expect(conn: AsyncConnection, link: Link, match: Match) -> None:
     if (await conn.execute(_EXPECT, {**place, **names})).rowcount != 1:
         problem = f"names {match.item_id}, which is no item of the wedding"
         raise InvalidRequest(violations=[FieldViolation("matches", problem)])
-
-
-def link_from(row: Mapping[Any, Any]) -> Link:
-    """Return the link a row of `LINKS` holds."""
-    return Link(
-        link_id=str(row["id"]),
-        organization_id=str(row["organization_id"]),
-        wedding_id=str(row["wedding_id"]),
-        integration_id=str(row["integration_id"]),
-        vendor=row["vendor"],
-        scope=row["scope"],
-        time_zone=row["time_zone"],
-        active=row["state"] == "active",
-        ended=row["state"] == "ended",
-        reason=row["reason"],
-        created_at=row["created_at"],
-        scanned_at=row["scanned_at"],
-        deletes_believed_until=row["deletes_believed_until"],
-        push_reason=row["push_reason"],
-        pushed_until=row["pushed_until"],
-        poll_seconds=row["poll_seconds"],
-        backfill=Backfill(
-            started_at=row["backfill_started_at"],
-            ended_at=row["backfill_ended_at"],
-            records=row["backfill_records"],
-            pages=row["backfill_pages"],
-            expected=row["backfill_expected"],
-        ),
-        account_version=row["version"],
-    )

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import TextClause, text
 
 from services.gateway.records import NOBODY, Busy, Link, Owner
-from services.gateway.store.links import LINKS, link_filter, link_from
+from services.gateway.store.link_rows import LINKS, link_filter, link_from
 from services.gateway.store.sql import first, passed_by, rows
 from wedsync.errors import StaleRevision
 from wedsync.model.ids import new_id

@@ -100,6 +100,8 @@ class Inbound:
     """A query parameter that only a trial of the address has; its value alone, as text, is the answer."""
     whole_records: bool = False
     """Whether an event shows its record as a whole, with its version."""
+    scope_at: tuple[str, Place] | None = None
+    """The key of a link's scope, and where an event shows its value."""
     echoed_header: str = ""
     """A header that only a trial of the address has: it holds the secret, and is the answer."""
 
@@ -107,6 +109,14 @@ class Inbound:
     def has_secret(self) -> bool:
         """Whether a secret proves who sends."""
         return bool(self.signature or self.token or self.basic or self.certificate or self.jwt)
+
+    def scope_of(self, event: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the key and value of the scope that an event tells of, None where it may be any."""
+        if self.scope_at is None:
+            return None
+        key, place = self.scope_at
+        value = place.read({}, {}, event)
+        return (key, value) if isinstance(value, str) else None
 
     def objection(self, secret: str) -> str | None:
         """Return why a secret cannot be used here, None if it can."""
@@ -167,6 +177,7 @@ def read_inbound(data: Mapping[str, Any], folder: Path) -> Inbound:
         accepted_status=data.get("accepted_status", 202),
         form_field=data.get("form_field", ""),
         whole_records=data.get("whole_records", False),
+        scope_at=next(((key, _place(at)) for key, at in data.get("scope_at", {}).items()), None),
         by_address=data["scheme"] == "endpoint_key",
         signature=read_signature(data["signature"]) if "signature" in data else None,
         channel=_channel(data["channel"]) if "channel" in data else None,

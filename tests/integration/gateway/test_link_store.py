@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,3 +147,25 @@ async def test_shadows_are_found_by_record_and_by_item(stores: Stores, tenant: T
     assert await stores.links.present(link) == {record}
     stores.sql("UPDATE gateway.shadow_items SET gone = true WHERE item_id = %s", item)
     assert await stores.links.present(link) == frozenset()
+
+
+async def test_an_accounts_links_are_found_by_their_scope(stores: Stores, tenant: Tenant) -> None:
+    """An event that says where it happened leads to the links of that place and account, and no other."""
+    organization, account = tenant.link.organization_id, tenant.link.integration_id
+    elsewhere = replace(
+        a_link(organization, account, wedding_id=new_id()), scope={"job_id": "another", "more": "x"}
+    )
+    other = await stores.links.link(elsewhere, request_id=new_id(), trace_parent=TRACE)
+    here = ("job_id", tenant.link.scope["job_id"])
+    asked: list[tuple[str, str, tuple[str, str] | None]] = [
+        (organization, account, here),
+        (organization, account, ("job_id", "another")),
+        (organization, account, None),
+        (organization, account, ("job_id", "none")),
+        (organization, account, ("no_such_key", "another")),
+        (new_id(), account, here),
+        (organization, account, here),
+    ]
+    found = await asyncio.gather(*(stores.links.links_of(*each) for each in asked))
+    mine = [tenant.link]
+    assert found == [mine, [other], [*mine, other], [], [], [], mine]

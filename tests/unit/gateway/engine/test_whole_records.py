@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from services.gateway.vendors.inbound import Place
 from services.gateway.vendors.port import VendorRecord, VendorUnavailable, VersionMismatch
 from services.gateway.vendors.versions import Versions
 from tests.support.gateway_vendor import FakeVendor, manifest
@@ -180,3 +181,20 @@ def test_a_guarded_write_goes_over_no_newer_version(world: World, desk: Showing,
     world.settle()
     assert desk.records[record].fields["title"] == "Toast"
     assert world.canon.wedding.items[item].value("status") == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("place", "looks"),
+    [("c", 1), ("elsewhere", 0), (None, 1), (7, 1)],
+    ids=["here", "away", "nowhere", "odd"],
+)
+def test_an_event_is_shown_to_the_links_it_can_be_about(
+    world: World, desk: Showing, record: str, place: object, looks: int
+) -> None:
+    """Where the manifest says where an event names its place, links of other places are not asked."""
+    at = ("calendar", Place(part="json", name="/place"))
+    desk.says["inbound"] = replace(desk.says["inbound"], scope_at=at)
+    desk.put(record, title="Toast")
+    body = orjson.loads(desk.show(record)) | {"place": place}
+    told(world, orjson.dumps(body))
+    assert len(world.canon.log) == 1 + looks

@@ -1,0 +1,81 @@
+"""Links as they are read: by request, wedding or account, and many at once by id or account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import text
+
+from services.gateway.records import Backfill, Link
+from wedsync.runtime.round_trip import Statement
+
+_LINKS = """
+    SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
+           l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
+           l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until, l.deletes_believed_until,
+           l.backfill_started_at, l.backfill_ended_at, l.backfill_records, l.backfill_pages,
+           l.backfill_expected, i.version
+    FROM gateway.wedding_vendor_integrations l
+    JOIN gateway.vendor_integrations i
+      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+"""
+LINKS = text(f"""
+    {_LINKS}
+    WHERE (CAST(:id AS uuid) IS NULL OR l.id = :id)
+      AND (CAST(:request_id AS uuid) IS NULL OR l.request_id = :request_id)
+      AND (CAST(:wedding_id AS uuid) IS NULL OR l.wedding_id = :wedding_id)
+      AND (CAST(:integration_id AS uuid) IS NULL OR l.integration_id = :integration_id)
+    ORDER BY l.created_at, l.id
+""")
+LINKS_BY_ID = Statement(
+    "links_by_id",
+    f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s::text[]) AND l.id = ANY(%(ids)s::uuid[])",
+)
+LINKS_OF_ACCOUNT = Statement(
+    "links_of_account",
+    f"""
+    SELECT a.place, found.*
+    FROM json_to_recordset(%(rows)s::json) AS a
+        (place int, organization_id text, integration_id uuid, key text, value text)
+    JOIN ({_LINKS}) found
+      ON found.organization_id = a.organization_id AND found.integration_id = a.integration_id
+     AND (a.key IS NULL OR found.scope ->> a.key = a.value)
+    ORDER BY found.created_at, found.id
+""",
+)
+
+
+def link_filter(**wanted: Any) -> dict[str, Any]:
+    """Return what `LINKS` is to be narrowed to."""
+    return {"id": None, "request_id": None, "wedding_id": None, "integration_id": None, **wanted}
+
+
+def link_from(row: Mapping[Any, Any]) -> Link:
+    """Return the link a row of `LINKS` holds."""
+    return Link(
+        link_id=str(row["id"]),
+        organization_id=str(row["organization_id"]),
+        wedding_id=str(row["wedding_id"]),
+        integration_id=str(row["integration_id"]),
+        vendor=row["vendor"],
+        scope=row["scope"],
+        time_zone=row["time_zone"],
+        active=row["state"] == "active",
+        ended=row["state"] == "ended",
+        reason=row["reason"],
+        created_at=row["created_at"],
+        scanned_at=row["scanned_at"],
+        deletes_believed_until=row["deletes_believed_until"],
+        push_reason=row["push_reason"],
+        pushed_until=row["pushed_until"],
+        poll_seconds=row["poll_seconds"],
+        backfill=Backfill(
+            started_at=row["backfill_started_at"],
+            ended_at=row["backfill_ended_at"],
+            records=row["backfill_records"],
+            pages=row["backfill_pages"],
+            expected=row["backfill_expected"],
+        ),
+        account_version=row["version"],
+    )
