@@ -55,7 +55,11 @@ class Showing(FakeVendor):
 
 @pytest.fixture(name="desk")
 def _desk() -> Showing:
-    inbound = replace(_INBOUND, whole_records=True) if _INBOUND else None
+    return _desk_that_says()
+
+
+def _desk_that_says(**more: Any) -> Showing:
+    inbound = replace(_INBOUND, whole_records=True, **more) if _INBOUND else None
     says = {"versions": Versions(rise=True, guard_writes=True), "inbound": inbound}
     return Showing(rules=DESK, says=says)
 
@@ -67,7 +71,11 @@ def _world(desk: Showing) -> World:
 
 @pytest.fixture(name="record")
 def _record(world: World, desk: Showing) -> str:
-    """A record both sides know."""
+    return _record_of(world, desk)
+
+
+def _record_of(world: World, desk: Showing) -> str:
+    """Return a record both sides know."""
     record = desk.put(title="Cake")
     world.settle()
     desk.asked.clear()
@@ -188,12 +196,11 @@ def test_a_guarded_write_goes_over_no_newer_version(world: World, desk: Showing,
     [("c", 1), ("elsewhere", 0), (None, 1), (7, 1)],
     ids=["here", "away", "nowhere", "odd"],
 )
-def test_an_event_is_shown_to_the_links_it_can_be_about(
-    world: World, desk: Showing, record: str, place: object, looks: int
-) -> None:
+def test_an_event_is_shown_to_the_links_it_can_be_about(place: object, looks: int) -> None:
     """Where the manifest says where an event names its place, links of other places are not asked."""
-    at = ("calendar", Place(part="json", name="/place"))
-    desk.says["inbound"] = replace(desk.says["inbound"], scope_at=at)
+    desk = _desk_that_says(scope_at=("calendar", Place(part="json", name="/place")))
+    world = World(desk)
+    record = _record_of(world, desk)
     desk.put(record, title="Toast")
     body = orjson.loads(desk.show(record)) | {"place": place}
     told(world, orjson.dumps(body))
