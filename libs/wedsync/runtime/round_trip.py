@@ -85,6 +85,7 @@ class Talk:
     def __init__(self, connection: AnyConnection) -> None:
         self._connection = connection
         self._prepared: set[bytes] = set()
+        self._generation = 0
 
     def exchanges(
         self, *transactions: Sequence[Asked], dict_rows: bool = False
@@ -100,7 +101,10 @@ class Talk:
         for asked in transactions:
             for statement, values in asked:
                 pgconn.send_query_prepared(
-                    statement.name, statement.bound(values), statement.formats, result_format=pq.Format.BINARY
+                    self._name(statement),
+                    statement.bound(values),
+                    statement.formats,
+                    result_format=pq.Format.BINARY,
                 )
             pgconn.pipeline_sync()
         answers = []
@@ -112,13 +116,15 @@ class Talk:
         return [[self._rows(result, dict_rows=dict_rows) for result in results] for results in answers]
 
     def forget(self) -> None:
-        """Prepare everything anew: the server no longer knows what was prepared."""
+        """Prepare everything anew, under new names: nobody knows which of them the server still knows."""
         self._prepared.clear()
+        self._generation += 1
+
+    def _name(self, statement: Statement) -> bytes:
+        return b"%b_%d" % (statement.name, self._generation)
 
     def _prepare(self, statements: Iterable[Statement]) -> PQGen[None]:
-        new = {
-            statement.name: statement.sql for statement in statements if statement.name not in self._prepared
-        }
+        new = {self._name(s): s.sql for s in statements if self._name(s) not in self._prepared}
         if not new:
             return
         pgconn = self._connection.pgconn

@@ -70,7 +70,9 @@ async def test_what_is_said_in_one_trip_is_prepared_anew_where_the_server_forgot
     assert await database.run((one, {}), (two, {"what": "2"})) == [[{"one": 1}], [{"two": "2"}]]
     async with database.transaction() as connection:
         await connection.execute(text("DEALLOCATE ALL"))
-    assert await database.run((one, {}), (two, {"what": "3"})) == [[{"one": 1}], [{"two": "3"}]]
+    three = Statement("three", "SELECT 3 AS three")
+    answers = await database.run((one, {}), (two, {"what": "3"}), (three, {}))
+    assert answers == [[{"one": 1}], [{"two": "3"}], [{"three": 3}]]
     await database.dispose()
 
 
