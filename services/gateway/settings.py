@@ -27,6 +27,9 @@ class GatewaySettings(ServerSettings):
     worker_database_url: SecretStr = Field(
         description="The same database as the role wedsync_gateway_worker, for the sweeps."
     )
+    database_pool_size: int = Field(
+        16, ge=1, le=200, description="Database connections of the application's role. Default 16."
+    )
     http_port: int = Field(
         HTTP_PORT, ge=0, le=65535, description="TCP port of webhooks, REST and SSE. Default 8080."
     )

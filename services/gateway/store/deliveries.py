@@ -203,10 +203,12 @@ class DeliveryStore:
         Repeating it changes nothing: a delivery's id and time derive from the commit.
         """
         weddings = sorted({commit.wedding_id for commit in commits})
+        await self._database.run(_projection_of(commits), weddings=weddings)
+        # Only then the links: one that is made meanwhile finds the items, and makes them due itself.
         [links] = await self._worker.run((_LINKS, {"weddings": weddings}))
         organizations = {str(link["organization_id"]) for link in links}
-        statements = _take_over(commits, links)
-        _, *made = await self._database.run(*statements, organizations=organizations, weddings=weddings)
+        due = _due_to(commits, links)
+        made = await self._database.run(*due, organizations=organizations, weddings=weddings) if due else []
         return sum(map(len, made))
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
@@ -274,11 +276,15 @@ class DeliveryStore:
         return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
 
 
-def _take_over(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[Statement, dict[str, str]]]:
-    """Return what takes over commits: the projection first, then a delivery for each link of the wedding."""
+def _projection_of(commits: Sequence[Commit]) -> tuple[Statement, dict[str, str]]:
     in_order = sorted(commits, key=lambda commit: commit.sequence)
     newest = {(commit.wedding_id, commit.item.item_id): commit for commit in in_order}
-    statements = [(_PROJECT, records(map(_projection, newest.values())))]
+    return _PROJECT, records(map(_projection, newest.values()))
+
+
+def _due_to(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[Statement, dict[str, str]]]:
+    """Return what makes a delivery of each commit due for each link of its wedding."""
+    statements = []
     # Edits come after what they edit: only then it shows where that is about to be said.
     for statement, edits_message in ((_DUE, False), (_DUE_WHERE_TOLD, True)):
         concerned = [commit for commit in commits if commit.edits_message is edits_message]

@@ -257,15 +257,17 @@ class LinkStore:
             if created is not None:
                 for match in matches:
                     await _expect(conn, link, match)
-                await deliver_everything(
-                    conn,
-                    organization_id=link.organization_id,
-                    wedding_id=link.wedding_id,
-                    link_id=link.link_id,
-                    trace_parent=trace_parent,
-                )
+                await _everything(conn, link, trace_parent)
             [row] = await rows(conn, LINKS, link_filter(request_id=request_id))
-        return link_from(row)
+        made = link_from(row)
+        if made.ended:
+            return made
+        # Once more: a commit that was handed over meanwhile did not know the link, nor this link the commit.
+        async with self._database.transaction(
+            organizations=[made.organization_id], weddings=[made.wedding_id]
+        ) as conn:
+            await _everything(conn, made, trace_parent)
+        return made
 
     async def links(
         self,
@@ -428,6 +430,16 @@ def _integration(row: RowMapping) -> Integration:
         updated_at=row["updated_at"],
         disconnected_at=row["disconnected_at"],
         reconnect=row["reconnect"],
+    )
+
+
+async def _everything(conn: AsyncConnection, link: Link, trace_parent: str) -> None:
+    await deliver_everything(
+        conn,
+        organization_id=link.organization_id,
+        wedding_id=link.wedding_id,
+        link_id=link.link_id,
+        trace_parent=trace_parent,
     )
 
 

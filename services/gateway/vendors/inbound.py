@@ -197,6 +197,10 @@ def inbound_contradictions(document: Document) -> Iterator[str]:
     if data is None:
         return
     yield from scheme_contradictions(document)
+    for key in data.get("scope_at", {}):
+        if key not in document.data.get("scope", {}):
+            known = ", ".join(document.data.get("scope", {})) or "none"
+            yield document.problem(["inbound", "scope_at"], f"names no key of the scope: choose from {known}")
     if "header" in data.get("handshake", {}) and data["scheme"] != "hmac":
         cure = "write hmac as the scheme, or choose another handshake"
         yield document.problem(

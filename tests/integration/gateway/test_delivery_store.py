@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.gateway.records import Intent, IntentKind, Shown
+from services.gateway.store import links
 from services.gateway.store.deliveries import Commit
 from services.gateway.store.leases import Held
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
     EVENT,
     SEEN_AT,
+    TRACE,
     Stores,
     Tenant,
     a_commit,
+    a_link,
     an_item,
     new_tenant,
     opened_stores,
@@ -232,3 +236,44 @@ async def test_later_and_never(stores: Stores, tenant: Tenant) -> None:
     stores.leases_end()
     assert await stores.deliveries.claim(5) == []
     assert deliveries(stores, tenant) == [("parked", 1, "a human must look")]
+
+
+async def _due_at(stores: Stores, link_id: str) -> int:
+    [row] = stores.sql("SELECT count(*) FROM gateway.vendor_deliveries WHERE link_id = %s", link_id)
+    return int(row["count"])
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["between", "within"])
+async def test_a_link_made_while_a_commit_is_handed_over_hears_of_it(
+    stores: Stores, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, *, within: bool
+) -> None:
+    """However the two interleave: the one that comes last knows of the other, and makes the record due."""
+    [commit] = commits(tenant, "Vows")
+    new = a_link(tenant.link.organization_id, tenant.link.integration_id, wedding_id=tenant.link.wedding_id)
+
+    async def link() -> None:
+        await stores.links.link(new, request_id=new_id(), trace_parent=TRACE)
+
+    async def hand_over() -> None:
+        await stores.deliveries.accept([commit])
+
+    if within:  # the hand-over comes while the link's transaction is open, after it has looked
+        _once_after(monkeypatch, links, "deliver_everything", hand_over)
+        await link()
+    else:  # the link comes while the hand-over knows its links, and has not told them yet
+        _once_after(monkeypatch, stores.worker, "run", link)
+        await hand_over()
+    assert await _due_at(stores, new.link_id) == 1
+
+
+def _once_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, then: Callable[[], Any]) -> None:
+    """Have something happen right after the first call of a function."""
+    original = getattr(owner, name)
+
+    async def called(*args: Any, **options: Any) -> Any:
+        answer = await original(*args, **options)
+        monkeypatch.setattr(owner, name, original)
+        await then()
+        return answer
+
+    monkeypatch.setattr(owner, name, called)
