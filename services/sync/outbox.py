@@ -25,9 +25,8 @@ from wedsync.runtime.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 BATCH = 200
-_PACE_SECONDS = (
-    0.01  # between two calls, unless there is enough for a full one: a call costs more than ten facts
-)
+_PACE_SECONDS = 0.01
+"""Between two calls, unless there is enough for a full one: a call costs more than ten facts."""
 _QUEUED = 2000  # in each lane, some 4 MB; what comes beyond it waits for the sweep
 _REMOVED_TOGETHER = 1000
 _REMOVAL_SECONDS = 0.2  # much less than the head start of the short cut

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import socket
 from pathlib import Path
 
+_PORTS = range(15_000, 32_000)
+_TRIES = 50
+
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 nobody listens on at this moment."""
+    """Return a TCP port of 127.0.0.1 nobody listens on at this moment.
+
+    Not one of those the system gives to outgoing connections: one of them would soon be in the way.
+    """
+    for port in random.sample(_PORTS, _TRIES):
+        if port_is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
