@@ -8,15 +8,13 @@ import secrets
 import socket
 from pathlib import Path
 
-_PORTS = range(15_000, 32_000)
+_PORTS = range(20_000, 32_000)
+"""Above those that Ray gives to its workers, below those of outgoing connections."""
 _TRIES = 50
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 nobody listens on at this moment.
-
-    Not one of those the system gives to outgoing connections: one of them would soon be in the way.
-    """
+    """Return a TCP port of 127.0.0.1 nobody listens on at this moment, and nobody is likely to take soon."""
     for port in random.sample(_PORTS, _TRIES):
         if port_is_free(port):
             return port
