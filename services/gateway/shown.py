@@ -15,6 +15,9 @@ from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
 from services.gateway.vendors.versions import Versions
 
+_MAX_DIGITS = 40
+"""A longer version is no number: Python refuses to read it as one."""
+
 
 class Word(Enum):
     """What a shown record is worth.
@@ -49,4 +52,5 @@ def _is_same(shadow: Shadow, record: VendorRecord) -> bool:
 
 
 def _number(version: str) -> int | None:
-    return int(version) if version.isascii() and version.isdecimal() else None
+    fits = len(version) <= _MAX_DIGITS and version.isascii() and version.isdecimal()
+    return int(version) if fits else None

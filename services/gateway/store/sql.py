@@ -38,7 +38,7 @@ async def first(
 def records(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the value `rows` of a statement that reads them by `json_to_recordset`.
 
-    One value costs a tenth of as many arrays as there are columns. Bytes travel as base64.
+    One value, however many columns there are. Bytes travel as base64.
     """
     return {"rows": orjson.dumps(list(found), default=_as_base64).decode()}
 

@@ -167,6 +167,23 @@ async def test_a_refused_change_keeps_its_reason(stores: Stores, tenant: Tenant)
     assert (await claimed(stores)).change == after
 
 
+async def test_an_answer_that_comes_twice_counts_once(stores: Stores, tenant: Tenant) -> None:
+    """The first stands, also where others are answered at the same time; for the second nothing is due."""
+    other = await new_tenant(stores)
+    changes = [await an_edit(stores, each, title="Vows") for each in (tenant, other)]
+    sent = {activity.change.change_id: activity for activity in await stores.activities.claim(100)}
+    mine, others = (sent[change.change_id] for change in changes)
+    await stores.activities.resolve(mine, answer(mine, taken("Vows")), corrected=False)
+    await asyncio.gather(
+        stores.activities.resolve(mine, answer(mine, outcome=Outcome.REJECTED), corrected=True),
+        stores.activities.resolve(others, answer(others, taken("Vows")), corrected=False),
+    )
+    ids = [change.change_id for change in changes]
+    rows = stores.sql("SELECT state, reason FROM gateway.vendor_activities WHERE id = ANY(%s::uuid[])", ids)
+    assert rows == [{"state": "applied", "reason": ""}] * 2
+    assert due(stores, tenant) == []
+
+
 async def test_a_record_without_shadow_is_passed_by(stores: Stores, tenant: Tenant) -> None:
     """An answer about a record whose shadow is no more is recorded without advancing anything."""
     await an_edit(stores, tenant, title="One")

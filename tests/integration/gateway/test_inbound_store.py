@@ -195,6 +195,18 @@ async def test_a_shadow_that_moved_on_refuses_the_commit(stores: Stores, tenant:
     assert waiting["id"] == change_id(tenant.link.link_id, tenant.item_id, 1)
 
 
+async def test_a_shadow_of_another_generation_refuses_the_commit(stores: Stores, tenant: Tenant) -> None:
+    """Also under one and the same lease: what was compared is no longer what stands there."""
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    stores.sql("UPDATE gateway.shadow_items SET generation = 7 WHERE item_id = %s", tenant.item_id)
+    change = a_change(tenant, held, {"title": "Late"})
+    with pytest.raises(StaleRevision):
+        await stores.inbound.commit_observation(held, seen(held, title="Late"), change, a_cause(), [])
+    assert (await known(stores, tenant)).generation == 7
+    assert await stores.activities.claim(10) == []
+
+
 async def known(stores: Stores, tenant: Tenant) -> Shadow:
     """Return the shadow of the tenant's item."""
     shadow = await stores.links.record_of(tenant.link, tenant.item_id)
