@@ -17,8 +17,10 @@ from typing import Generic, TypeVar
 from services.gateway.records import NOBODY, Busy
 from services.gateway.store.sql import CLAIM_SECONDS
 
-ROOM = 512
+ROOM = 256
 """Tasks of one stage that wait in memory."""
+_LATE_SECONDS = CLAIM_SECONDS / 10
+"""Where something waits so long there is no room for more: the table can wait without a lease."""
 _STALE_SECONDS = CLAIM_SECONDS / 2
 """What waited so long is left to whoever claims it after its lease."""
 
@@ -47,11 +49,12 @@ class Onward(Generic[Task]):
         self._waiting: list[tuple[int, int, float, Task]] = []
         self._numbers = itertools.count()
         self._look_at = self._asked_until = float("-inf")
+        self._late = False
 
     @property
     def room(self) -> int:
         """Return how many more tasks may be committed as claimed, to be put here."""
-        return max(0, self._most - len(self._waiting))
+        return 0 if self._late else max(0, self._most - len(self._waiting))
 
     def go_on(self, committed: Sequence[Task | None]) -> None:
         """Take over what was committed as claimed; None stands for what was left to the table."""
@@ -100,6 +103,8 @@ class Onward(Generic[Task]):
         taken: list[Task] = []
         while self._waiting and len(taken) < limit:
             _, _, since, task = heapq.heappop(self._waiting)
-            if self._clock() - since < _STALE_SECONDS:
+            waited = self._clock() - since
+            self._late = bool(self._waiting) and waited >= _LATE_SECONDS
+            if waited < _STALE_SECONDS:
                 taken.append(task)
         return taken

@@ -117,6 +117,17 @@ def test_room_is_what_is_left() -> None:
     assert len(stage.looks) == 1
 
 
+def test_there_is_no_room_while_something_waits_long() -> None:
+    """What comes then waits in the table; once nothing is late any more there is room again."""
+    stage = Stage()
+    stage.onward.put([1, 2, 3])
+    stage.clock.advance(CLAIM_SECONDS / 10)
+    assert stage.claim(1) == [1]
+    assert stage.onward.room == 0
+    assert stage.claim(2) == [2, 3]
+    assert stage.onward.room == ROOM
+
+
 def test_what_waited_too_long_is_left_to_its_lease() -> None:
     """Somebody else may claim it before it would be done."""
     stage = Stage()
