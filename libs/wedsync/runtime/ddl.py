@@ -20,13 +20,24 @@ from wedsync.runtime.roles import app_role, worker_role
 ORGANIZATIONS = "app.organizations"
 WEDDINGS = "app.weddings"
 
-_BY_DAY = """
+_BY_TIME = """
     SELECT n.nspname || '.' || c.relname FROM pg_partitioned_table p
     JOIN pg_class c ON c.oid = p.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = :schema AND p.partstrat = 'r' ORDER BY 1
 """
+# After the newest partition, or from yesterday on: some clock may be behind.
+_NEWEST = """
+    SELECT today, greatest(max(ends_at), today - 1) AS next
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) now LEFT JOIN (
+        SELECT ((regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
+                AT TIME ZONE 'UTC')::date AS ends_at
+        FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+        WHERE inhparent = CAST(:table AS regclass)
+    ) partitions ON true
+    GROUP BY today
+"""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_DAY = "%Y%m%d"
+_WEEK = timedelta(days=7)
 
 
 def tenant_policy(table: str, column: str, scope: str) -> str:
@@ -94,51 +105,25 @@ def default_partition(table: str) -> str:
     return _partition(f"{table}_default", table, "DEFAULT")
 
 
-def day_partition(table: str, day: date) -> str:
-    """Create the partition of one UTC day of a table that is `PARTITION BY RANGE` on a timestamptz."""
-    bounds = f"FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
-    return _partition(f"{table}_{day:{_DAY}}", table, bounds)
+def week_partition(table: str, start: date) -> str:
+    """Create the partition of seven UTC days of a table that is `PARTITION BY RANGE` on a timestamptz."""
+    bounds = f"FOR VALUES FROM ('{start} 00:00+00') TO ('{start + _WEEK} 00:00+00')"
+    return _partition(f"{table}_{start:%Y%m%d}", table, bounds)
 
 
-def ensure_days(connection: Connection, table: str, start: date, days: int) -> None:
-    """Create what is missing of the partitions of some days; the connection is the owner's."""
-    existing = set(_days_of(connection, table))
-    for day in (start + timedelta(days=i) for i in range(days)):
-        if day not in existing:
-            connection.execute(text(day_partition(table, day)))
+def prepare_weeks(connection: Connection, schema: str, days: int) -> None:
+    """Create what is missing of the partitions of so many days to come, for every table that is kept by time.
 
-
-def prepare_days(connection: Connection, schema: str, days: int) -> None:
-    """Create the partitions from yesterday on of every table of the schema that is kept by day.
-
-    A day some of whose rows already landed in the default partition stays there.
+    The connection is the owner's. A week some of whose rows already landed in the default partition stays
+    there. Weeks and not days: a statement that is not about one time opens them all.
     """
-    for table in connection.execute(text(_BY_DAY), {"schema": _checked(schema)}).scalars().all():
-        yesterday = connection.execute(text("SELECT (now() AT TIME ZONE 'UTC')::date - 1")).scalar_one()
-        for offset in range(days):
+    for table in connection.execute(text(_BY_TIME), {"schema": _checked(schema)}).scalars().all():
+        ends = connection.execute(text(_NEWEST), {"table": table}).one()
+        start, until = ends.next, ends.today + timedelta(days=days)
+        while start < until:
             with contextlib.suppress(IntegrityError), connection.begin_nested():
-                ensure_days(connection, table, yesterday + timedelta(days=offset), 1)
-
-
-def drop_days_before(connection: Connection, table: str, day: date) -> list[date]:
-    """Drop the partitions of earlier days; return which. The connection is the owner's."""
-    old = [d for d in _days_of(connection, table) if d < day]
-    for each in old:
-        connection.execute(text(f"DROP TABLE {table}_{each:{_DAY}}"))
-    return old
-
-
-def _days_of(connection: Connection, table: str) -> list[date]:
-    schema, name = _split(table)
-    names = connection.execute(
-        text(
-            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
-            " WHERE inhparent = CAST(:parent AS regclass)"
-        ),
-        {"parent": f"{schema}.{name}"},
-    ).scalars()
-    suffixes = (child.removeprefix(f"{name}_") for child in names)
-    return sorted(date.fromisoformat(suffix) for suffix in suffixes if re.fullmatch(r"\d{8}", suffix))
+                connection.execute(text(week_partition(table, start)))
+            start += _WEEK
 
 
 def _partition(child: str, parent: str, bounds: str) -> str:

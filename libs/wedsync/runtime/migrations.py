@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from wedsync.errors import Unavailable
 from wedsync.runtime.database import libpq_url, sqlalchemy_url
-from wedsync.runtime.ddl import prepare_days
+from wedsync.runtime.ddl import prepare_weeks
 from wedsync.runtime.roles import OWNER, ROLES, SERVICES, roles_of
 
 _CONNECT_SECONDS = 10
@@ -84,7 +84,7 @@ def upgrade(service: str, script_location: Path, owner_url: str | SecretStr, rev
         connection.commit()
         config.attributes.update(connection=connection, service=service)
         command.upgrade(config, revision)
-        prepare_days(connection, service, DAYS_AHEAD)
+        prepare_weeks(connection, service, DAYS_AHEAD)
         connection.commit()
 
 

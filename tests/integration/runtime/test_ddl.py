@@ -29,7 +29,7 @@ _TABLES = (
     + ddl.app_access("sync.t_owners", ("SELECT", "INSERT", "UPDATE"), shared=True)
     + "CREATE TABLE gateway.t_log (at timestamptz, line text) PARTITION BY RANGE (at);\n"
     + ddl.default_partition("gateway.t_log")
-    + ddl.day_partition("gateway.t_log", date(2027, 6, 1))
+    + ddl.week_partition("gateway.t_log", date(2027, 6, 1))
     + ddl.app_access("gateway.t_log", ("SELECT", "INSERT"), shared=True)
 )
 _WEDDING = "0191a000-0000-7000-8000-000000000001"
@@ -37,7 +37,7 @@ _WEDDING = "0191a000-0000-7000-8000-000000000001"
 
 @pytest.fixture
 def tables(roles: Roles) -> Iterator[Roles]:
-    """A tenant table of each scope, a table of no tenant, and one partitioned by day."""
+    """A tenant table of each scope, a table of no tenant, and one partitioned by week."""
     engine = create_engine(sqlalchemy_url(roles.admin_url), poolclass=NullPool)
     with engine.begin() as admin:
         admin.execute(text("SET LOCAL ROLE wedsync_owner"))
@@ -139,20 +139,14 @@ def test_a_table_of_no_tenant_is_open_to_its_service_for_what_was_granted(tables
             app.execute("DELETE FROM t_owners")
 
 
-def test_days_are_prepared_once_filled_and_dropped(tables: Roles) -> None:
-    """Partitions for days to come are made where missing, rows land in them, and old days are dropped."""
-    engine = create_engine(sqlalchemy_url(tables.url("wedsync_owner")), poolclass=NullPool)
-    for _ in range(2):
-        with engine.begin() as owner:
-            ddl.ensure_days(owner, "gateway.t_log", date(2027, 6, 1), 3)
+def test_rows_land_in_the_week_they_are_of(tables: Roles) -> None:
+    """By UTC, wherever the writer is; what nobody prepared for is kept too."""
     with psycopg.connect(tables.url("wedsync_gateway"), autocommit=True) as app:
         app.execute("SET timezone = 'Pacific/Auckland'")
         app.execute(
-            "INSERT INTO t_log VALUES ('2027-06-01T23:59:59Z', 'a'), ('2027-06-02T00:00:00Z', 'b'),"
+            "INSERT INTO t_log VALUES ('2027-06-07T23:59:59Z', 'a'), ('2027-06-08T00:00:00Z', 'b'),"
             " ('2030-01-01T00:00:00Z', 'nobody prepared for this')"
         )
-        with engine.begin() as owner:
-            dropped = ddl.drop_days_before(owner, "gateway.t_log", date(2027, 6, 2))
-        assert dropped == [date(2027, 6, 1)]
-        rows = app.execute("SELECT line FROM t_log ORDER BY at").fetchall()
-    assert rows == [("b",), ("nobody prepared for this",)]
+        assert len(app.execute("SELECT line FROM t_log").fetchall()) == 3
+    with psycopg.connect(tables.admin_url) as admin:
+        assert admin.execute("SELECT line FROM gateway.t_log_20270601").fetchall() == [("a",)]
