@@ -22,6 +22,11 @@ generate = PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I protos 
   --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) \
   $$(find protos -name '*.proto' | sort) && find $(1)/wedsync/api -type d -exec touch {}/__init__.py \;
 
+# $(call install,WHAT): bytecode is compiled on all cores, which pip does not; some packages ship templates that are
+# no Python.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '$(1)' && \
+  { $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true; }
+
 .DEFAULT_GOAL := help
 .PHONY: help run setup test test-fast test-integration test-e2e test-faults test-faults-short simulate converge bench bench-smoke coverage check deploy-check format types protos protos-check protos-baseline clean
 
@@ -42,9 +47,9 @@ test: test-fast test-integration test-e2e test-faults-short bench-smoke ## all t
 test-fast: $(STAMP) ## unit, contract, property, architecture, simulation and convergence tests: no network
 	$(PYTEST) $(QUIET) -n 2 $(wildcard tests/unit tests/contract tests/property tests/architecture tests/simulation tests/convergence)
 
-# The certification waits more than it works: three at a time.
+# Both wait more than they work. Tests of one file share servers, so they stay together.
 test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC, and every vendor's certification
-	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) tests/integration)
+	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) -n 2 --dist loadfile tests/integration)
 	$(PYTEST) $(QUIET) -n 3 tests/certification
 
 test-e2e: $(STAMP) ## the promises of the README, through real processes
@@ -125,12 +130,12 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "installing into $(VENV); the first time takes a few minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[dev]'
+	$(call install,.[dev])
 	@touch $@
 
 # Only what is compared with WedSync: no test and no service needs it.
 $(PEERS): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e '.[peers]'
+	$(call install,.[peers])
 	@touch $@
 
 $(IMPORTED): $(STAMP)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 from services.gateway import crash_points
-from services.gateway.store.inbound import Arrival, InboundStore
+from services.gateway.onward import Onward
+from services.gateway.store.inbound import Arrival, InboundStore, Received
 from wedsync.errors import Overloaded, Unavailable
 from wedsync.runtime.crash_points import reach
 
@@ -20,8 +20,8 @@ _RETRY_SECONDS = 1.0
 class Arrivals:
     """Group commit without a timer: what arrives during one commit goes with the next."""
 
-    def __init__(self, *, store: InboundStore, on_accepted: Callable[[], None]) -> None:
-        self._store, self._on_accepted = store, on_accepted
+    def __init__(self, *, store: InboundStore, onward: Onward[Received]) -> None:
+        self._store, self._onward = store, onward
         self._waiting: asyncio.Queue[tuple[Arrival, asyncio.Future[str]]] = asyncio.Queue(MAX_WAITING)
 
     async def accept(self, arrival: Arrival) -> str:
@@ -54,7 +54,7 @@ class Arrivals:
 
     async def _commit(self, batch: list[tuple[Arrival, asyncio.Future[str]]]) -> None:
         try:
-            known = await self._store.accept([arrival for arrival, _ in batch])
+            kept = await self._store.accept([arrival for arrival, _ in batch], room=self._onward.room)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing of the batch is safe
             refusal = Unavailable("The webhook could not be stored.", retry_after=_RETRY_SECONDS)
             for _, done in batch:
@@ -64,10 +64,10 @@ class Arrivals:
             self._refuse(batch)
             raise
         reach(crash_points.WEBHOOK_STORED)
-        for (_, done), webhook_id in zip(batch, known, strict=True):
+        for (_, done), each in zip(batch, kept, strict=True):
             if not done.done():
-                done.set_result(webhook_id)
-        self._on_accepted()
+                done.set_result(each.known_as)
+        self._onward.go_on([each.taken for each in kept])
 
     def _refuse(self, batch: list[tuple[Arrival, asyncio.Future[str]]]) -> None:
         for _, done in batch:

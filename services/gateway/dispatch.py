@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from services.gateway import crash_points
 from services.gateway.deliver.retry import backoff
-from services.gateway.store.activities import ActivityStore
+from services.gateway.onward import Onward
+from services.gateway.store.activities import ActivityStore, Answer
 from services.gateway.store.inbound import Activity
 from wedsync import errors
 from wedsync.client import SyncClient
@@ -32,12 +33,19 @@ _REFUSALS = (
 class Dispatcher:
     """Sends what `Inspector` committed, exactly as it was committed, until the sync service answers."""
 
-    def __init__(self, *, store: ActivityStore, sync: SyncClient, on_resolved: Callable[[], None]) -> None:
-        self._store, self._sync, self._on_resolved = store, sync, on_resolved
+    def __init__(
+        self,
+        *,
+        store: ActivityStore,
+        changes: Onward[Activity],
+        sync: SyncClient,
+        on_corrected: Callable[[], None],
+    ) -> None:
+        self._store, self._changes, self._sync, self._on_corrected = store, changes, sync, on_corrected
 
     async def claim(self, limit: int) -> list[list[Activity]]:
         """Claim changes that wait, one list per wedding, and backfills apart from what people do now."""
-        claimed = await self._store.claim(limit * PER_SLOT)
+        claimed = await self._changes.claim(limit * PER_SLOT)
         return [list(group) for _, group in groupby(sorted(claimed, key=_call), key=_call)]
 
     async def send(self, activities: Sequence[Activity]) -> None:
@@ -52,9 +60,7 @@ class Dispatcher:
             await self._failed(activities, error)
             return
         reach(crash_points.CHANGE_ANSWERED)
-        for activity, result in zip(activities, results, strict=True):
-            await self._store.resolve(activity, result, corrected=_lost(result))
-        self._on_resolved()
+        await self._resolve(map(Answer, activities, results, map(_lost, results)))
 
     async def _failed(self, activities: Sequence[Activity], error: errors.WedSyncError) -> None:
         if not error.retryable and len(activities) > 1:
@@ -67,19 +73,28 @@ class Dispatcher:
             seconds = error.retry_after or backoff(attempts, random.random())  # noqa: S311 - jitter
             await self._store.retry(activities, seconds=seconds, reason=f"{error.reason}: {error}")
             return
-        for activity in activities:
-            refused = ChangeResult(
-                change_id=activity.change.change_id,
-                outcome=Outcome.REJECTED,
-                reason=f"{error.reason}: {error}",
-            )
-            await self._store.resolve(activity, refused, corrected=True)
-        self._on_resolved()
+        await self._resolve(
+            Answer(activity, _refused(activity, error), corrected=True) for activity in activities
+        )
+
+    async def _resolve(self, answers: Iterable[Answer]) -> None:
+        told = tuple(answers)
+        await self._store.resolve(*told)
+        if any(answer.corrected for answer in told):
+            self._on_corrected()
 
 
 def _call(activity: Activity) -> tuple[bool, str]:
     """Return what goes in one call: backfills come last, and never with anything else."""
     return activity.backfill, activity.wedding_id
+
+
+def _refused(activity: Activity, error: errors.WedSyncError) -> ChangeResult:
+    return ChangeResult(
+        change_id=activity.change.change_id,
+        outcome=Outcome.REJECTED,
+        reason=f"{error.reason}: {error}",
+    )
 
 
 def _lost(result: ChangeResult) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from services.gateway.apart import Apart
 from services.gateway.calls.bulkhead import Bulkhead
@@ -16,6 +16,7 @@ from services.gateway.deliver.worker import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.health_report import HealthReport, Operation
 from services.gateway.inspect_record import Inspector
+from services.gateway.onward import Onward
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
 from services.gateway.push import ChannelKeeper
@@ -44,6 +45,8 @@ from wedsync.runtime.database import Database
 from wedsync.runtime.pump import IDLE_SECONDS, Pump
 from wedsync.runtime.telemetry import Telemetry
 from wedsync.runtime.vault import Vault
+
+Task = TypeVar("Task")
 
 _DRAIN_SECONDS = 10.0
 # How late a poll or a next try may begin: nobody wakes these loops for a time that has come.
@@ -110,11 +113,30 @@ class Engine:
         self._telemetry, self._clock, self._report = telemetry, clock, report
         self._decisions = decisions
         self._apart = Apart(stores.inbound)
+        # The pumps are made last, of what hands work to them.
+        self.webhooks = self._onward(
+            stores.inbound.claim,
+            lambda: self._translate.wake(),  # noqa: PLW0108
+            IDLE_SECONDS,
+        )
+        self.changes = self._onward(
+            lambda limit, _: stores.activities.claim(limit),
+            lambda: self._send.wake(),  # noqa: PLW0108
+            IDLE_SECONDS,
+            urgency=lambda activity: activity.backfill,
+        )
+        self.deliveries = self._onward(
+            stores.deliveries.claim,
+            lambda: self._deliver.wake(),  # noqa: PLW0108
+            _TIMED_IDLE_SECONDS,
+            urgency=lambda claimed: claimed.urgency,
+        )
         self.inspector = Inspector(
             ports=ports,
             links=stores.links,
             leases=stores.leases,
             inbound=stores.inbound,
+            onward=self.changes,
             telemetry=telemetry,
             clock=clock,
         )
@@ -126,7 +148,9 @@ class Engine:
             public_url=settings.public_url,
             on_opened=self._wake_poll,
         )
-        self._sender = Dispatcher(store=stores.activities, sync=sync, on_resolved=self.wake_deliveries)
+        self._sender = Dispatcher(
+            store=stores.activities, changes=self.changes, sync=sync, on_corrected=self.deliveries.ask
+        )
         self._translate, self._poll = self._translating(), self._polling()
         self._send, self._deliver = self._sending(), self._delivering()
         self._push = self._pushing()
@@ -138,22 +162,10 @@ class Engine:
             background.at_the_end(pump.drain, _DRAIN_SECONDS)
             background.start(pump.run(), pump.name)
 
-    def wake_translation(self) -> None:
-        """A webhook was accepted."""
-        self._translate.wake()
-
-    def wake_deliveries(self) -> None:
-        """Something was committed or resolved."""
-        self._deliver.wake()
-
-    def wake_sending(self) -> None:
-        """A change was translated."""
-        self._send.wake()
-
     def wake_link(self) -> None:
         """Something was linked: look at the vendor, and bring it what is there already."""
         self._poll.wake()
-        self._deliver.wake()
+        self.deliveries.ask()
         self._push.wake()
 
     def _translating(self) -> Pump[Any]:
@@ -164,12 +176,11 @@ class Engine:
             ports=self._ports,
             inspector=self.inspector,
             decisions=self._decisions,
-            on_change=self.wake_sending,
             on_wake=self._wake_poll,
         )
-        give_back = self._stores.inbound.give_back
+        give_back = self._giving_back(self._stores.inbound.give_back, self.webhooks)
         return self._guarded(
-            "translate", self._settings.translate_slots, translator.claim, translator.translate, give_back
+            "translate", self._settings.translate_slots, self.webhooks.claim, translator.translate, give_back
         )
 
     def _polling(self) -> Pump[Any]:
@@ -181,7 +192,6 @@ class Engine:
             inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
-            on_change=self.wake_sending,
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
@@ -208,18 +218,39 @@ class Engine:
             inspector=self.inspector,
             telemetry=self._telemetry,
             clock=self._clock,
-            on_change=self.wake_sending,
             report=self._seen(Operation.WRITE),
         )
-        give_back = self._stores.deliveries.give_back
+        give_back = self._giving_back(self._stores.deliveries.give_back, self.deliveries)
         slots = self._settings.deliver_slots
         return self._guarded(
-            "deliver", slots, deliverer.claim, deliverer.deliver, give_back, _TIMED_IDLE_SECONDS
+            "deliver", slots, self.deliveries.claim, deliverer.deliver, give_back, _TIMED_IDLE_SECONDS
         )
 
     def _pushing(self) -> Pump[Any]:
         keeper, give_back = self.keeper, self._stores.channels.give_back
         return self._guarded("push", self._settings.push_slots, keeper.claim, keeper.tend, give_back)
+
+    def _onward(
+        self,
+        claim: Callable[[int, Busy], Awaitable[Sequence[Task]]],
+        wake: Callable[[], None],
+        idle_seconds: float,
+        urgency: Callable[[Task], int] = lambda _: 0,
+    ) -> Onward[Task]:
+        return Onward(
+            claim=claim, wake=wake, idle_seconds=idle_seconds, urgency=urgency, clock=self._clock.monotonic
+        )
+
+    def _giving_back(
+        self, give_back: Callable[[Sequence[Task]], Awaitable[None]], onward: Onward[Task]
+    ) -> Callable[[Sequence[Task]], Awaitable[None]]:
+        """Return what gives tasks back to their table, where they are looked for soon."""
+
+        async def given_back(tasks: Sequence[Task]) -> None:
+            await give_back(tasks)
+            onward.ask()
+
+        return given_back
 
     def _guarded(
         self,

@@ -10,12 +10,13 @@ from services.gateway import crash_points
 from services.gateway.deliver.plan import Write, plan_delivery
 from services.gateway.journey import Nothing
 from services.gateway.observe import Observation, echoed, observe
+from services.gateway.onward import Onward
 from services.gateway.ports import Ports
 from services.gateway.records import Link, RecordKey
 from services.gateway.shown import Word, weigh
 from services.gateway.stops import deletes_doubted
 from services.gateway.store.doubts import TooManyDeletes
-from services.gateway.store.inbound import Cause, InboundStore
+from services.gateway.store.inbound import Activity, Cause, InboundStore
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
 from services.gateway.vendors.field_rules import FieldRule
@@ -71,11 +72,12 @@ class Inspector:
         links: LinkStore,
         leases: RecordLeases,
         inbound: InboundStore,
+        onward: Onward[Activity],
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._ports, self._links, self._leases = ports, links, leases
-        self._inbound, self._telemetry, self._clock = inbound, telemetry, clock
+        self._inbound, self._onward, self._telemetry, self._clock = inbound, onward, telemetry, clock
 
     async def look(self, link: Link, record_id: str, cause: Cause, shown: VendorRecord | None = None) -> Seen:
         """Read the record and commit what is new. Raises `VendorError`, `LinkStopped` included.
@@ -166,11 +168,16 @@ class Inspector:
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
             # Back from the bin it is as it was then, and what it brings may be nothing that is logged.
             again = observation.change is ChangeKind.CREATE and held.item is not None
+            # The next change of a record waits for the one before.
+            taken = self._onward.room > 0 and not held.pending
             try:
-                await self._inbound.commit_observation(held, observation, change, cause, ours, again=again)
+                await self._inbound.commit_observation(
+                    held, observation, change, cause, ours, again=again, taken=taken
+                )
             except TooManyDeletes as doubt:
                 raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
         reach(crash_points.CHANGE_STORED)
+        self._onward.go_on([_activity(held.key, change, cause) if taken else None])
         return change.change_id
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
@@ -250,6 +257,18 @@ class Inspector:
         kind = record.kind if record else held.shadow.kind
         rules = self._ports.rules(link.vendor, kind)
         return rules.fields if rules else {}
+
+
+def _activity(key: RecordKey, change: Change, cause: Cause) -> Activity:
+    return Activity(
+        organization_id=key.organization_id,
+        wedding_id=key.wedding_id,
+        link_id=key.link_id,
+        item_id=key.item_id,
+        change=change,
+        attempts=1,
+        backfill=cause.backfill,
+    )
 
 
 def _needed(held: Held, observation: Observation) -> Mapping[str, FieldValue]:

@@ -105,14 +105,13 @@ class Poller:
         inspector: Inspector,
         telemetry: Telemetry,
         clock: Clock,
-        on_change: Callable[[], None],
         report: Callable[[Link, VendorError | None], None],
         missed: Callable[[Link], None],
     ) -> None:
         self._polls, self._links, self._apart = polls, links, apart
         self._ports, self._inspector = ports, inspector
         self._telemetry, self._clock = telemetry, clock
-        self._on_change, self._report, self._missed = on_change, report, missed
+        self._report, self._missed = report, missed
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[DueLink]:
         """Claim links that are due for a look; none of those who are busy."""
@@ -212,7 +211,6 @@ class Poller:
         look.unread = 0
         if seen.change_id is not None:
             look.changed += 1
-            self._on_change()
 
     async def _stay(self, look: _Look) -> None:
         """Go on being the link's only poller, however long its records take."""

@@ -55,13 +55,13 @@ class GatewaySettings(ServerSettings):
     vendor_timeout_seconds: float | None = Field(
         None, gt=0, description="Time-out of every vendor's calls instead of its manifest's. Default: none."
     )
-    translate_slots: int = Field(64, ge=1, le=1000, description="Webhooks read at once. Default 64.")
-    deliver_slots: int = Field(128, ge=1, le=1000, description="Vendor records written at once. Default 128.")
+    translate_slots: int = Field(256, ge=1, le=1000, description="Webhooks read at once. Default 256.")
+    deliver_slots: int = Field(512, ge=1, le=1000, description="Vendor records written at once. Default 512.")
     poll_slots: int = Field(16, ge=1, le=1000, description="Links scanned at once. Default 16.")
     push_slots: int = Field(
         4, ge=1, le=1000, description="Links whose push channels are tended at once. Default 4."
     )
-    send_slots: int = Field(32, ge=1, le=1000, description="Weddings sent changes at once. Default 32.")
+    send_slots: int = Field(64, ge=1, le=1000, description="Weddings sent changes at once. Default 64.")
     max_webhooks: int = Field(
         2000, ge=1, description="Webhook requests at once; more are refused with a retry time. Default 2000."
     )

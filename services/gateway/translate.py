@@ -15,7 +15,7 @@ from services.gateway.inspect_record import Inspector, RecordBusy, Seen
 from services.gateway.journey import ASKED, Nothing
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
-from services.gateway.records import NOBODY, Busy, Link
+from services.gateway.records import Link
 from services.gateway.stops import LinkStopped, account_refused
 from services.gateway.store.inbound import Cause, InboundStore, Received
 from services.gateway.store.links import LinkStore
@@ -51,16 +51,10 @@ class Translator:
         ports: Ports,
         inspector: Inspector,
         decisions: Decisions,
-        on_change: Callable[[], None],
         on_wake: Callable[[], None],
     ) -> None:
         self._inbound, self._links, self._apart, self._ports = inbound, links, apart, ports
-        self._inspector, self._decisions = inspector, decisions
-        self._on_change, self._on_wake = on_change, on_wake
-
-    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
-        """Claim webhooks that wait; none of those who are busy."""
-        return await self._inbound.claim(limit, busy)
+        self._inspector, self._decisions, self._on_wake = inspector, decisions, on_wake
 
     async def translate(self, webhook: Received) -> None:
         """Look at everything it points at; park it if that makes no sense."""
@@ -73,9 +67,10 @@ class Translator:
             await self._failed(webhook, error)
             return
         await self._done(webhook, told)
-        self._on_change()
 
     async def _concerned(self, webhook: Received) -> Sequence[Link]:
+        if webhook.links is not None:
+            return webhook.links
         organizations = [webhook.organization_id]
         if webhook.link_id is None:
             return await self._links.links_of(

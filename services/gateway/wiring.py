@@ -88,7 +88,7 @@ async def build(
     """Build the gateway, with its background work running; take it down again at the end."""
     async with contextlib.AsyncExitStack() as stack:
         parts = await _parts(settings, telemetry, clock or SystemClock(), stack)
-        arrivals = Arrivals(store=parts.stores.inbound, on_accepted=parts.engine.wake_translation)
+        arrivals = Arrivals(store=parts.stores.inbound, onward=parts.engine.webhooks)
         server = GrpcServer(
             settings=settings,
             keys=parts.keys,
@@ -194,7 +194,7 @@ def _servicers(parts: _Parts) -> list[tuple[AddServicer, Any]]:
         ),
         (
             commit_pb2_grpc.add_CommitServiceServicer_to_server,
-            CommitRpc(store=stores.deliveries, on_commit=parts.engine.wake_deliveries),
+            CommitRpc(store=stores.deliveries, onward=parts.engine.deliveries),
         ),
     ]
 
@@ -207,8 +207,8 @@ def _replays(parts: _Parts) -> Replays:
         inspector=parts.engine.inspector,
         telemetry=parts.telemetry,
         clock=parts.clock,
-        on_replay=parts.engine.wake_translation,
-        on_retry=parts.engine.wake_deliveries,
+        on_replay=parts.engine.webhooks.ask,
+        on_retry=parts.engine.deliveries.ask,
     )
 
 

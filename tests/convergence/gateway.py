@@ -81,7 +81,7 @@ class Gateway(Process):
             clock=around,
             report=HealthReport(reports=_Nobody(), clock=around),
         )
-        self._arrivals = Arrivals(store=stores.inbound, on_accepted=self._engine.wake_translation)
+        self._arrivals = Arrivals(store=stores.inbound, onward=self._engine.webhooks)
         self._calls: dict[asyncio.Future[Any], None] = {}
         self.on_death.append(self._hang_up)
         self.spawn(self._run())
@@ -94,8 +94,8 @@ class Gateway(Process):
         """Take over what the sync service committed, as the gRPC server does."""
 
         async def taken() -> None:
-            await self._deliveries.accept(commits)
-            self._engine.wake_deliveries()
+            onward = self._engine.deliveries
+            onward.go_on(await self._deliveries.accept(commits, room=onward.room))
 
         await self._ask(taken)
 

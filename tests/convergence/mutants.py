@@ -15,6 +15,7 @@ from services.gateway import inspect_record, observe, poll
 from services.gateway.deliver import confirm, plan, worker
 from services.gateway.records import Shadow, Shown
 from services.gateway.shown import Word
+from services.gateway.store.activities import Answer
 from services.gateway.store.leases import Held
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
@@ -64,8 +65,8 @@ def _taken_means(**but: Any) -> Callable[..., Any]:
 def _uncorrected() -> Callable[..., Any]:
     resolve = TimedActivities.resolve
 
-    async def instead(self: TimedActivities, activity: Any, result: ChangeResult, **_: bool) -> None:
-        await resolve(self, activity, result, corrected=False)
+    async def instead(self: TimedActivities, *answers: Answer) -> None:
+        await resolve(self, *(replace(answer, corrected=False) for answer in answers))
 
     return instead
 

@@ -86,7 +86,8 @@ class Site:
             self.tables.links[link.link_id] = link
             self.tables.later(link.link_id, 0.0)
         for row in self.tables.deliveries.values():
-            row.state = "due" if row.state == "parked" else row.state
+            if row.state == "parked":
+                row.state, row.attempts = "due", 0
         for name, record_id in self._parked():
             self.lines[name].system.discard_double(record_id)
             self.post.send(self.post.arrival(self.links[name], [record_id]))

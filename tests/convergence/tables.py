@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from services.gateway.observe import Observation
 from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, Owner, RecordKey
-from services.gateway.store.deliveries import Claimed
-from services.gateway.store.inbound import Activity, Arrival, Endpoint, Received
+from services.gateway.store.deliveries import Claimed, Commit
+from services.gateway.store.inbound import Accepted, Activity, Arrival, Cause, Endpoint, Received
 from services.gateway.store.leases import INTENT_SECONDS, LEASE_SECONDS, Held
 from services.gateway.store.polls import DueLink, LinkTaken, Progress
 from services.gateway.store.sql import CLAIM_SECONDS
@@ -26,6 +27,7 @@ from tests.support.gateway_memory import DueRow, Memory, Place, place_of
 from tests.support.gateway_polls import MemoryPolls
 from wedsync.clock import Clock, FakeClock
 from wedsync.errors import StaleRevision
+from wedsync.model.changes import Change
 from wedsync.model.items import LIFE, ItemKind
 
 
@@ -126,6 +128,33 @@ class TimedInbound(MemoryInbound):
         super().__init__(tables)
         self._tables = tables
 
+    async def accept(self, arrivals: Sequence[Arrival], *, room: int = 0) -> list[Accepted]:
+        """Keep webhooks, and claim as many as there is room for."""
+        waited = set(self._tables.waiting)
+        kept = await super().accept(arrivals)
+        new = [arrival for arrival in arrivals if arrival.webhook_id in self._tables.waiting.keys() - waited]
+        taken = {
+            arrival.webhook_id: received(arrival, attempts=self._tables.claim(arrival.webhook_id))
+            for arrival in new[:room]
+        }
+        return [replace(each, taken=taken.pop(each.known_as, None)) for each in kept]
+
+    async def commit_observation(
+        self,
+        held: Held,
+        observation: Observation,
+        change: Change | None,
+        cause: Cause,
+        echoed: Sequence[str],
+        *,
+        again: bool = False,
+        taken: bool = False,
+    ) -> None:
+        """Commit shadow and change together, release the record, and claim the change if so asked."""
+        await super().commit_observation(held, observation, change, cause, echoed, again=again)
+        if change is not None and taken:
+            self._tables.claim(change.change_id)
+
     def _known_as(self, arrival: Arrival) -> str:
         known = super()._known_as(arrival)
         if known == arrival.webhook_id and known not in self._tables.finished:
@@ -197,19 +226,32 @@ class TimedDeliveries(MemoryDeliveries):
         super().__init__(tables)
         self._tables = tables
 
+    async def accept(self, commits: Sequence[Commit], *, room: int = 0) -> list[Claimed | None]:
+        """Take over commits, and claim what they make due if there is room for all of it."""
+        known = set(self._tables.deliveries)
+        made = await super().accept(commits)
+        new = [row for name, row in self._tables.deliveries.items() if name not in known]
+        if len(new) > room:
+            return made
+        claimed = self._claimed(new)
+        return [replace(each, link=self._tables.links[each.key.link_id]) for each in claimed]
+
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries."""
         due = [row for row in self._tables.deliveries.values() if row.state == "due"]
         free = [row for row in due if self._tables.is_free(row.delivery_id) and not self._is_busy(row, busy)]
-        for row in free[:limit]:
+        return self._claimed(free[:limit])
+
+    def _claimed(self, due: Sequence[DueRow]) -> list[Claimed]:
+        for row in due:
             self._tables.claim(row.delivery_id)
-        records = {row.key: row.kind for row in free[:limit]}
-        return [Claimed(key=key, kind=kind, owner=self._owner(key)) for key, kind in records.items()]
+        return [replace(each, owner=self._owner(each.key)) for each in super()._claimed(due)]
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Let records be claimed again at once."""
         for row in (row for each in claimed for row in self._tables.due(each.key)):
             self._tables.give_back(row.delivery_id)
+            row.attempts = max(0, row.attempts - 1)
 
     async def close(self, held: Held, *, state: str, reason: str = "", **outcome: Any) -> None:
         """Record the outcome, and release the record."""

@@ -140,8 +140,7 @@ class Witness:
             return
         earlier = self._written.pop(key, None)
         known = earlier.known if earlier and not self._told(touch, path, earlier) else before
-        required = value is None and CATALOGUE[touch.record.kind][path].required  # nobody can keep that
-        if not required and not self._same(touch, path, known, value):  # else it is as it was known to be
+        if not self._same(touch, path, known, value):  # else it is as it was known to be
             self._written[key] = _Written(
                 value=value,
                 known=known,
@@ -159,6 +158,8 @@ class Witness:
                 continue
             if self._same(touch, path, before, written.known):
                 continue  # it was told, or it is as it was when it was
+            if before is None and CATALOGUE[touch.record.kind][path].required:
+                continue  # nobody can keep that
             unseen = touch.seen is not None and touch.seen < written.version
             if not (
                 unseen or self._told(touch, path, written) or self._looks_like_ours(touch, path, written)

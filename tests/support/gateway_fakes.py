@@ -5,16 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from services.gateway.deliver.confirm import settled
 from services.gateway.observe import Observation
+from services.gateway.onward import Onward
 from services.gateway.records import NOBODY, Busy, Intent, Link, RecordKey, Shadow
-from services.gateway.store.activities import ActivityStore
-from services.gateway.store.deliveries import Attempt, Claimed, Commit, DeliveryStore
-from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint, InboundStore, Received
+from services.gateway.store.activities import ActivityStore, Answer
+from services.gateway.store.deliveries import Claimed, Commit, DeliveryStore
+from services.gateway.store.inbound import (
+    Accepted,
+    Activity,
+    Arrival,
+    Cause,
+    Endpoint,
+    InboundStore,
+    Received,
+)
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.secrets import SecretStore
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
@@ -22,6 +32,13 @@ from wedsync.errors import StaleRevision
 from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
 from wedsync.model.ids import delivery_id, new_id
 from wedsync.model.items import ItemKind
+
+Task = TypeVar("Task")
+
+
+def by_table(claim: Callable[[int, Busy], Awaitable[Sequence[Task]]]) -> Onward[Task]:
+    """Return a hand-over without room: everything goes by the table."""
+    return Onward(claim=claim, wake=lambda: None, idle_seconds=0.0, most=0)
 
 
 class MemoryLeases(RecordLeases):
@@ -89,12 +106,12 @@ class MemoryInbound(InboundStore):
         """Return whose endpoint this is."""
         return self._memory.endpoints.get(key_hash)
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> list[str]:
-        """Keep webhooks."""
+    async def accept(self, arrivals: Sequence[Arrival], *, room: int = 0) -> list[Accepted]:
+        """Keep webhooks; none of them is claimed."""
         if self.failing is not None:
             raise self.failing
         self.batches.append(len(arrivals))
-        return [self._known_as(arrival) for arrival in arrivals]
+        return [Accepted(known_as=self._known_as(arrival)) for arrival in arrivals]
 
     def _known_as(self, arrival: Arrival) -> str:
         known = {w.delivery_key: w.webhook_id for w in self._memory.webhooks if w.delivery_key is not None}
@@ -145,6 +162,7 @@ class MemoryInbound(InboundStore):
         echoed: Sequence[str],
         *,
         again: bool = False,
+        taken: bool = False,
     ) -> None:
         """Commit shadow and change together, and release the record."""
         self._memory.save(held, observation.shadow)
@@ -232,16 +250,17 @@ class MemoryActivities(ActivityStore):
                 oldest.setdefault((row.activity.link_id, row.activity.item_id), row)
         return sorted((row.activity for row in oldest.values()), key=lambda a: a.backfill)[:limit]
 
-    async def resolve(self, activity: Activity, result: ChangeResult, *, corrected: bool) -> None:
-        """Record what became of a change, and what it teaches."""
-        row = self._row(activity)
-        if row.state != "pending":
-            return
-        row.state = "rejected" if result.outcome is Outcome.REJECTED else "applied"
-        row.result, row.reason = result, result.reason
-        self._advance(activity, result)
-        if corrected:
-            self._correct(activity)
+    async def resolve(self, *answers: Answer) -> None:
+        """Record what became of changes, and what it teaches."""
+        for answer in answers:
+            row, result = self._row(answer.activity), answer.result
+            if row.state != "pending":
+                continue
+            row.state = "rejected" if result.outcome is Outcome.REJECTED else "applied"
+            row.result, row.reason = result, result.reason
+            self._advance(answer.activity, result)
+            if answer.corrected:
+                self._correct(answer.activity)
 
     async def retry(self, activities: Sequence[Activity], *, seconds: float, reason: str) -> None:
         """Send changes again later."""
@@ -282,8 +301,8 @@ class MemoryDeliveries(DeliveryStore):
         self._memory = memory
         self.commits: list[Commit] = []
 
-    async def accept(self, commits: Sequence[Commit]) -> int:
-        """Take over commits."""
+    async def accept(self, commits: Sequence[Commit], *, room: int = 0) -> list[Claimed | None]:
+        """Take over commits; none of what they make due is claimed."""
         before = len(self._memory.deliveries)
         for commit in commits:
             self.commits.append(commit)
@@ -292,7 +311,7 @@ class MemoryDeliveries(DeliveryStore):
             for link in self._memory.links.values():
                 row = _due(commit, link)
                 self._memory.deliveries.setdefault(row.delivery_id, row)
-        return len(self._memory.deliveries) - before
+        return [None] * (len(self._memory.deliveries) - before)
 
     def due_again(self, link: Link, item: ItemState, sequence: int) -> None:
         """Make an item due for a link, though nothing was committed."""
@@ -308,16 +327,16 @@ class MemoryDeliveries(DeliveryStore):
         )
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
-        """Return records with due deliveries."""
-        due = {row.key: row.kind for row in self._memory.deliveries.values() if row.state == "due"}
-        return [Claimed(key=key, kind=kind) for key, kind in due.items()][:limit]
+        """Return records with due deliveries; that counts a try."""
+        due = [row for row in self._memory.deliveries.values() if row.state == "due"]
+        return self._claimed(due)[:limit]
 
-    async def begin(self, key: RecordKey) -> Attempt:
-        """Count one more try."""
-        due = self._memory.due(key)
+    def _claimed(self, due: Sequence[DueRow]) -> list[Claimed]:
+        tries: dict[tuple[RecordKey, ItemKind], int] = {}
         for row in due:
             row.attempts += 1
-        return Attempt(number=max((row.attempts for row in due), default=1), trace_parent="")
+            tries[row.key, row.kind] = max(tries.get((row.key, row.kind), 0), row.attempts)
+        return [Claimed(key=key, kind=kind, attempt=attempt) for (key, kind), attempt in tries.items()]
 
     async def close(
         self,
@@ -345,7 +364,7 @@ class MemoryDeliveries(DeliveryStore):
         """Try again later."""
         for row in self._memory.due(key):
             row.seconds, row.reason = seconds, reason
-            row.attempts -= untried
+            row.attempts = max(0, row.attempts - untried)
 
     async def stop(
         self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None

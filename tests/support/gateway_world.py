@@ -25,7 +25,13 @@ from services.gateway.vendors.field_rules import Direction, Equivalence
 from services.gateway.vendors.manifest import KindRule
 from services.gateway.vendors.port import Account, Decision, Scan, VendorError, VendorRecord
 from services.sync.wedding import KnownChange, LoggedChange, Wedding
-from tests.support.gateway_fakes import MemoryActivities, MemoryDeliveries, MemoryInbound, MemoryLeases
+from tests.support.gateway_fakes import (
+    MemoryActivities,
+    MemoryDeliveries,
+    MemoryInbound,
+    MemoryLeases,
+    by_table,
+)
 from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_polls import MemoryPolls
@@ -181,11 +187,13 @@ class World:
             MemoryLinks(self.memory),
             MemoryInbound(self.memory),
         )
+        changes = by_table(lambda limit, _: activities.claim(limit))
         self.inspector = Inspector(
             ports=self.ports,
             links=links,
             leases=self.leases,
             inbound=inbound,
+            onward=changes,
             telemetry=telemetry,
             clock=clock,
         )
@@ -198,7 +206,6 @@ class World:
             inspector=self.inspector,
             telemetry=telemetry,
             clock=clock,
-            on_change=lambda: None,
             missed=lambda link: self.missed.append(link.vendor),
             report=lambda *_: None,
         )
@@ -210,10 +217,11 @@ class World:
             inspector=self.inspector,
             telemetry=telemetry,
             clock=clock,
-            on_change=lambda: None,
             report=lambda *_: None,
         )
-        self._dispatcher = Dispatcher(store=activities, sync=self.canon, on_resolved=lambda: None)
+        self._dispatcher = Dispatcher(
+            store=activities, changes=changes, sync=self.canon, on_corrected=lambda: None
+        )
 
     def look(self, link: Link, record_id: str) -> None:
         """A webhook, or one more copy of it."""
@@ -243,7 +251,7 @@ class World:
 
     def due(self) -> list[Claimed]:
         """Return what is to be delivered."""
-        return finish(self._deliverer.claim(1000))
+        return finish(self.deliveries.claim(1000))
 
     def deliver(self, claimed: Claimed) -> None:
         """Bring one record up to date, or die in the middle."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
 
 import psycopg
 from pydantic import SecretStr
@@ -15,7 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable, WedSyncError
-from wedsync.runtime.round_trip import Asked, Row, Statement, Talk
+from wedsync.runtime.connections import Connections, Say
+from wedsync.runtime.round_trip import Asked, Row, Statement
 
 # Custom settings only, and LOCAL to the transaction: a plain SET would leak into the next user of a
 # pooled connection. Both are always set, because after one SET LOCAL an unset scope reads as ''.
@@ -31,9 +32,6 @@ _SCOPE_OF_EXCHANGE = Statement(
     # A table with a partition for each day takes milliseconds to plan for: it is done once.
     " set_config('plan_cache_mode', 'force_generic_plan', true)",
 )
-
-_TALK = "talk"
-"""Where a pooled connection keeps what was prepared on it."""
 
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 5.0
@@ -55,7 +53,7 @@ Retry only what carries its idempotency key in the same transaction, and drop wh
 
 
 class Database:
-    """One role's connections to one database."""
+    """One role's connections to one database: `pool_size` for transactions, and as many for exchanges."""
 
     def __init__(
         self,
@@ -81,6 +79,13 @@ class Database:
             pool_recycle=_RECYCLE_SECONDS,
             connect_args=self._connect_args,
             hide_parameters=True,  # bound values are personal data: errors must not carry them
+        )
+        self._connections = Connections(
+            self._url,
+            pool_size,
+            wait_seconds=pool_wait_seconds,
+            recycle_seconds=_RECYCLE_SECONDS,
+            arguments=self._connect_args,
         )
 
     @contextlib.asynccontextmanager
@@ -125,6 +130,16 @@ class Database:
         """
         return await self._exchanged(asked, organizations, weddings, dict_rows=True)
 
+    @contextlib.asynccontextmanager
+    async def conversation(
+        self, *, organizations: Iterable[str] = (), weddings: Iterable[str] = ()
+    ) -> AsyncIterator[Say]:
+        """Run one transaction of several exchanges: for who must read before writing. Raises the same."""
+        scope = {"organizations": _scope(organizations), "weddings": _scope(weddings)}
+        with _translated():
+            async with self._connections.conversation((_SCOPE_OF_EXCHANGE, scope)) as say:
+                yield say
+
     async def _exchanged(
         self,
         asked: Iterable[Asked],
@@ -134,19 +149,10 @@ class Database:
         dict_rows: bool,
     ) -> list[list[Any]]:
         scope = {"organizations": _scope(organizations), "weddings": _scope(weddings)}
+        together = [(_SCOPE_OF_EXCHANGE, scope), *asked]
         with _translated():
-            async with self.engine.connect() as connection:
-                raw = await connection.get_raw_connection()
-                driver = cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
-                talk: Talk = raw.info.setdefault(_TALK, Talk(driver))
-                together = [(_SCOPE_OF_EXCHANGE, scope), *asked]
-                try:
-                    _, *rows = await _said(driver, talk, together, dict_rows=dict_rows)
-                except BaseException as error:
-                    # Nobody knows how far the two sides got, least of all one who gave up waiting.
-                    await connection.invalidate(error)
-                    raise
-                return rows
+            _, *rows = await self._connections.exchange(together, dict_rows=dict_rows)
+        return rows
 
     async def check(self) -> None:
         """Return if the database answers on a new connection; raise `Unavailable` if not."""
@@ -162,6 +168,7 @@ class Database:
 
     async def dispose(self) -> None:
         """Close the connections."""
+        await self._connections.aclose()
         await self.engine.dispose()
 
 
@@ -181,18 +188,6 @@ def _after_scheme(url: str | SecretStr) -> str:
     if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ValueError("the database URL must read postgresql://role:password@host:port/database")
     return rest
-
-
-async def _said(
-    driver: psycopg.AsyncConnection[Any], talk: Talk, asked: Sequence[Asked], *, dict_rows: bool
-) -> list[list[Any]]:
-    try:
-        (answers,) = await driver.wait(talk.exchanges(asked, dict_rows=dict_rows))
-    except psycopg.errors.InvalidSqlStatementName:
-        # psycopg lets go of everything that is prepared on a connection when a transaction rolls back.
-        talk.forget()
-        (answers,) = await driver.wait(talk.exchanges(asked, dict_rows=dict_rows))
-    return answers
 
 
 def _scope(ids: Iterable[str]) -> str:

@@ -85,7 +85,6 @@ class Talk:
     def __init__(self, connection: AnyConnection) -> None:
         self._connection = connection
         self._prepared: set[bytes] = set()
-        self._generation = 0
 
     def exchanges(
         self, *transactions: Sequence[Asked], dict_rows: bool = False
@@ -101,7 +100,7 @@ class Talk:
         for asked in transactions:
             for statement, values in asked:
                 pgconn.send_query_prepared(
-                    self._name(statement),
+                    statement.name,
                     statement.bound(values),
                     statement.formats,
                     result_format=pq.Format.BINARY,
@@ -115,16 +114,8 @@ class Talk:
             _raise_if_failed(results)
         return [[self._rows(result, dict_rows=dict_rows) for result in results] for results in answers]
 
-    def forget(self) -> None:
-        """Prepare everything anew, under new names: nobody knows which of them the server still knows."""
-        self._prepared.clear()
-        self._generation += 1
-
-    def _name(self, statement: Statement) -> bytes:
-        return b"%b_%d" % (statement.name, self._generation)
-
     def _prepare(self, statements: Iterable[Statement]) -> PQGen[None]:
-        new = {self._name(s): s.sql for s in statements if self._name(s) not in self._prepared}
+        new = {s.name: s.sql for s in statements if s.name not in self._prepared}
         if not new:
             return
         pgconn = self._connection.pgconn

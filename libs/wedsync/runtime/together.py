@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 MOST_WAITING = 10_000
 """Askers that wait for a round; beyond it they are turned away."""
-_WINDOW_SECONDS = 0.005
+_WINDOW_SECONDS = 0.01
 _STUCK_SECONDS = 0.05
 """A round that takes longer than this waits for something: the next does not wait for it."""
 _MOST_ROUNDS = 4

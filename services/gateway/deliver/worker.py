@@ -25,9 +25,9 @@ from services.gateway.inspect_record import Inspector
 from services.gateway.observe import echoed
 from services.gateway.poison import contained
 from services.gateway.ports import Ports
-from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.stops import account_refused
-from services.gateway.store.deliveries import Attempt, Claimed, DeliveryStore
+from services.gateway.store.deliveries import Claimed, DeliveryStore
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held, RecordLeases
 from services.gateway.store.links import LinkStore
@@ -78,16 +78,11 @@ class Deliverer:
         inspector: Inspector,
         telemetry: Telemetry,
         clock: Clock,
-        on_change: Callable[[], None],
         report: Callable[[Link, VendorError | None], None],
     ) -> None:
         self._store, self._leases, self._links, self._ports = store, leases, links, ports
         self._inspector, self._telemetry, self._clock = inspector, telemetry, clock
-        self._on_change, self._report = on_change, report
-
-    async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
-        """Claim records with due deliveries; none of those who are busy."""
-        return await self._store.claim(limit, busy)
+        self._report = report
 
     async def deliver(self, claimed: Claimed) -> None:
         """Do what the record needs, or say when to try again."""
@@ -95,28 +90,28 @@ class Deliverer:
             await self._deliver(claimed)
 
     async def _deliver(self, claimed: Claimed) -> None:
-        link = await self._links.find_link([claimed.key.organization_id], claimed.key.link_id)
+        link = claimed.link or await self._links.find_link([claimed.key.organization_id], claimed.key.link_id)
         if link is not None and link.ended:
             await self._store.stop(claimed.key, state=NOTHING_TO_DO, reason=link.reason)
             return
         if link is None or not link.active:
             reason = f"the link is paused: {link.reason}" if link else "the link is gone"
-            await self._store.postpone(claimed.key, seconds=_PAUSED_SECONDS, reason=reason)
+            await self._store.postpone(claimed.key, seconds=_PAUSED_SECONDS, reason=reason, untried=True)
             return
         if (rest := self._ports.rest(link)) is not None:
             self._report(link, rest)
-            await self._put_off(claimed.key, rest, untried=False)  # none was begun
+            await self._put_off(claimed.key, rest, untried=True)
             return
         held = await self._leases.take(claimed.key, claimed.kind)
         if held is None:
             await self._later(claimed.key, "the record is being worked on")
             return
         try:
-            await self._under_lease(held, link)
+            await self._under_lease(claimed, held, link)
         finally:
             await self._leases.release(held)
 
-    async def _under_lease(self, held: Held, link: Link) -> None:
+    async def _under_lease(self, claimed: Claimed, held: Held, link: Link) -> None:
         if held.pending:
             await self._later(held.key, "an edit of the vendor's is on its way")
             return
@@ -128,9 +123,8 @@ class Deliverer:
             if isinstance(plan, Rest) and not _create_unheard_of(held) and held.shadow.expected is None:
                 await self._rest(held, link, held.item, plan)
                 return
-        attempt = await self._store.begin(held.key)
         with (
-            self._telemetry.span("deliver", attempt.trace_parent, vendor=link.vendor) as span,
+            self._telemetry.span("deliver", claimed.trace_parent, vendor=link.vendor) as span,
             timed_stage("gateway", "deliver", vendor=link.vendor, traceparent=span.traceparent),
         ):
             try:
@@ -138,7 +132,7 @@ class Deliverer:
                     await self._write(held, link, held.item, span.traceparent)
             except VendorError as error:
                 span.fail(type(error).__name__)
-                await self._failed(held, link, attempt, error)
+                await self._failed(held, link, claimed.attempt, error)
             else:
                 self._report(link, None)
 
@@ -162,7 +156,6 @@ class Deliverer:
             cause = Cause(trace_parent=trace_parent, detected_at=self._clock.now())
             settled = await self._inspector.settle(held, link, record, cause)
             if settled is None:
-                self._on_change()
                 await self._later(held.key, "the vendor's record moved; its edit goes first")
                 return
             fields = rules.fields if rules else {}
@@ -230,11 +223,11 @@ class Deliverer:
             called_at=called_at,
         )
 
-    async def _failed(self, held: Held, link: Link, attempt: Attempt, error: VendorError) -> None:
+    async def _failed(self, held: Held, link: Link, attempt: int, error: VendorError) -> None:
         self._report(link, error)
         error = await account_refused(self._ports, self._links, link, error)
-        untried, number = isinstance(error, NotCalled), attempt.number
-        await self._put_off(held.key, error, untried=untried, attempts=number, upto=held.sequence)
+        untried = isinstance(error, NotCalled)
+        await self._put_off(held.key, error, untried=untried, attempts=attempt, upto=held.sequence)
 
     async def _put_off(
         self, key: RecordKey, error: VendorError, *, untried: bool, attempts: int = 1, upto: int | None = None
@@ -250,7 +243,7 @@ class Deliverer:
             )
 
     async def _later(self, key: RecordKey, reason: str) -> None:
-        await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason)
+        await self._store.postpone(key, seconds=_BUSY_SECONDS, reason=reason, untried=True)
 
 
 def _create_unheard_of(held: Held) -> bool:

@@ -18,6 +18,7 @@ from services.gateway.http.problems import Problem
 from services.gateway.metrics import webhooks_total
 from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
+from services.gateway.records import Link
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.channels import ChannelStore
@@ -108,8 +109,9 @@ class Webhooks:
         if (greeting := answer_to(event, inbound)) is not None:
             self._saw(endpoint)
             return JSONResponse(greeting, 200), "handshake"
-        asked = await self._asked(request, endpoint, event, inbound)
-        return await self._keep(endpoint, inbound, content, detected_at, asked)
+        asked = read_asked(request.headers, request.query_params, event, inbound)
+        links = [] if asked.ignored else await self._concerned(endpoint, event, inbound)
+        return await self._keep(endpoint, inbound, content, detected_at, asked, links=links)
 
     async def _told(
         self,
@@ -183,14 +185,6 @@ class Webhooks:
         self._saw(endpoint)
         return Response(status_code=200, headers={inbound.echoed_header: secret})
 
-    async def _asked(
-        self, request: Request, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound
-    ) -> Asked:
-        asked = read_asked(request.headers, request.query_params, event, inbound)
-        if not asked.ignored:
-            await self._check_shape(endpoint, event, inbound)
-        return asked
-
     async def _keep(
         self,
         endpoint: Endpoint,
@@ -199,6 +193,7 @@ class Webhooks:
         detected_at: datetime,
         asked: Asked,
         wakes: Sequence[str] = (),
+        links: Sequence[Link] | None = None,
     ) -> tuple[JSONResponse, str]:
         with self._telemetry.span("accept", new_trace=True, vendor=endpoint.vendor) as span:
             arrival = Arrival(
@@ -211,6 +206,7 @@ class Webhooks:
                 event_name=asked.event_name,
                 ignored=asked.ignored,
                 wakes=wakes,
+                links=links or None,
             )
             known_as = await self._arrivals.accept(arrival)
         self._saw(endpoint)
@@ -224,23 +220,29 @@ class Webhooks:
             raise _UNKNOWN
         return endpoint
 
-    async def _check_shape(self, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound) -> None:
-        """Let an adapter read the hint before it is accepted; without a link there is nobody to ask."""
+    async def _concerned(
+        self, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound
+    ) -> Sequence[Link]:
+        """Return whose event it is, once an adapter has read it; without a link there is nobody to ask."""
         links = await self._links.links_of(
             endpoint.organization_id, endpoint.integration_id, inbound.scope_of(event)
         )
         for link in links[:1]:
-            try:
-                with contained():
-                    port = await self._ports.open(link)
-                    port.hints(event)
-                    port.decisions(event)
-            except Unexpected:
-                return  # nobody is at fault yet: it is kept, and parked where a person sees it
-            except VendorGarbage as error:
-                raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
-            except VendorError:
-                return
+            await self._check_shape(link, event)
+        return links
+
+    async def _check_shape(self, link: Link, event: Mapping[str, Any]) -> None:
+        try:
+            with contained():
+                port = await self._ports.open(link)
+                port.hints(event)
+                port.decisions(event)
+        except Unexpected:
+            return  # nobody is at fault yet: it is kept, and parked where a person sees it
+        except VendorGarbage as error:
+            raise Problem(400, "WRONG_SHAPE", f"The event makes no sense: {error}.") from error
+        except VendorError:
+            return
 
 
 def _inbound(manifest: Manifest) -> Inbound:

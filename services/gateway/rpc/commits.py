@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import grpc
 
 from services.gateway import crash_points
-from services.gateway.store.deliveries import Commit, DeliveryStore
+from services.gateway.onward import Onward
+from services.gateway.store.deliveries import Claimed, Commit, DeliveryStore
 from wedsync.api.gateway.v1 import commit_pb2, commit_pb2_grpc
 from wedsync.convert import item_from_message
 from wedsync.convert.changes import moment, priority_from_message
@@ -25,8 +25,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class CommitRpc(commit_pb2_grpc.CommitServiceServicer):
     """The servicer of `CommitService`."""
 
-    def __init__(self, *, store: DeliveryStore, on_commit: Callable[[], None]) -> None:
-        self._store, self._on_commit = store, on_commit
+    def __init__(self, *, store: DeliveryStore, onward: Onward[Claimed]) -> None:
+        self._store, self._onward = store, onward
 
     async def AcceptCommits(
         self, request: commit_pb2.AcceptCommitsRequest, context: Context
@@ -35,9 +35,10 @@ class CommitRpc(commit_pb2_grpc.CommitServiceServicer):
         require(Scope.INTERNAL)
         if not 1 <= len(request.commits) <= MAX_COMMITS:
             raise InvalidRequest(violations=[FieldViolation("commits", f"must hold 1 to {MAX_COMMITS}")])
-        await self._store.accept([_commit(message) for message in request.commits])
+        commits = [_commit(message) for message in request.commits]
+        due = await self._store.accept(commits, room=self._onward.room)
         reach(crash_points.COMMITS_STORED)
-        self._on_commit()
+        self._onward.go_on(due)
         return commit_pb2.AcceptCommitsResponse()
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from services.gateway.deliver.confirm import UNKNOWN_ITEM, settled
 from services.gateway.records import RecordKey
@@ -21,7 +20,7 @@ from wedsync.clock import Clock
 from wedsync.model.changes import ChangeResult, Outcome
 from wedsync.model.codec import dump_result, load_change
 from wedsync.runtime.database import Database
-from wedsync.runtime.round_trip import Statement
+from wedsync.runtime.round_trip import Asked, Statement
 from wedsync.runtime.together import Together
 
 _CLAIM = Statement(
@@ -47,7 +46,9 @@ _LOAD = Statement(
     FROM gateway.vendor_activities WHERE id = ANY(%(ids)s::uuid[]) ORDER BY created_at
 """,
 )
-_RESOLVE = """
+_RESOLVE = Statement(
+    "resolve_changes",
+    """
     UPDATE gateway.vendor_activities v
     SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
         committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
@@ -56,34 +57,44 @@ _RESOLVE = """
         (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text)
     WHERE v.id = a.id AND v.state = 'pending'
     RETURNING v.id, v.trace_parent
-"""
+""",
+)
 _RETRY = text("""
     UPDATE gateway.vendor_activities
     SET reason = :reason, lease_until = '-infinity',
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE id = ANY(:ids)
 """)
-_SHOWN = """
+_SHOWN = Statement(
+    "shown_changes",
+    """
     SELECT s.link_id, s.item_id, s.fields
     FROM gateway.shadow_items s
     JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid) USING (link_id, item_id)
     ORDER BY s.link_id, s.item_id FOR UPDATE OF s
-"""
-_ADVANCE = """
+""",
+)
+_ADVANCE = Statement(
+    "advance_changes",
+    """
     UPDATE gateway.shadow_items s SET fields = decode(a.fields, 'base64')
     FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, fields text)
     WHERE s.link_id = a.link_id AND s.item_id = a.item_id
-"""
-_CORRECT = f"""
+""",
+)
+_CORRECT = Statement(
+    "correct_changes",
+    f"""
     WITH asked AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS a
         (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, {CORRECTION}))
     {CORRECT} FROM asked ON CONFLICT DO NOTHING
-"""
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What became of a change."""
+class Answer:
+    """What became of a change; with `corrected` the vendor shows what is not true, and its record is due."""
 
     activity: Activity
     result: ChangeResult
@@ -95,7 +106,7 @@ class ActivityStore:
 
     def __init__(self, database: Database, worker: Database, clock: Clock) -> None:
         self._database, self._worker, self._clock = database, worker, clock
-        self._resolve = Together[_Answer, None](self._resolve_all)
+        self._resolve = Together[Sequence[Answer], None](self._resolve_all)
 
     async def claim(self, limit: int) -> list[Activity]:
         """Claim changes that wait to be sent, backfills last; of each record only the oldest."""
@@ -107,12 +118,9 @@ class ActivityStore:
         [loaded] = await self._database.run((_LOAD, {"ids": ids}), organizations=organizations)
         return [_activity(row) for row in loaded]
 
-    async def resolve(self, activity: Activity, result: ChangeResult, *, corrected: bool) -> None:
-        """Record what became of a change; what was taken becomes the base of the vendor's next edit.
-
-        With `corrected`, the vendor's record is made due: it shows what is not the truth.
-        """
-        await self._resolve(_Answer(activity, result, corrected))
+    async def resolve(self, *answers: Answer) -> None:
+        """Record what became of changes; what was taken becomes the base of the vendor's next edit."""
+        await self._resolve(answers)
 
     async def retry(self, activities: Sequence[Activity], *, seconds: float, reason: str) -> None:
         """Send changes again later."""
@@ -121,50 +129,42 @@ class ActivityStore:
         async with self._database.transaction(organizations=organizations) as conn:
             await conn.execute(_RETRY, {"ids": ids, "seconds": seconds, "reason": reason})
 
-    async def _resolve_all(self, answers: Sequence[_Answer]) -> list[Exception | None]:
-        scope = scope_of(_key(answer.activity) for answer in answers)
+    async def _resolve_all(self, asked: Sequence[Sequence[Answer]]) -> list[Exception | None]:
+        answers = [answer for each in asked for answer in each]
         outcomes = records(_outcome(answer.activity, answer.result) for answer in answers)
-        async with self._database.transaction(**scope) as conn:
-            resolved = {str(row["id"]): row["trace_parent"] for row in await _read(conn, _RESOLVE, outcomes)}
-            fresh = [answer for answer in answers if answer.activity.change.change_id in resolved]
-            await _advance(conn, [answer for answer in fresh if _teaches(answer.result)])
-            wrong = [answer for answer in fresh if answer.corrected]
-            if wrong:
-                now = self._clock.now()
-                corrections = [_correction(each, resolved, now) for each in wrong]
-                await conn.exec_driver_sql(_CORRECT, records(corrections))
-        return [None] * len(answers)
+        places = records(_place(answer.activity) for answer in answers)
+        scope = scope_of(_key(answer.activity) for answer in answers)
+        async with self._database.conversation(**scope) as say:
+            shown, resolved = await say((_SHOWN, places), (_RESOLVE, outcomes))
+            traces = {str(row["id"]): row["trace_parent"] for row in resolved}
+            fresh = [answer for answer in answers if answer.activity.change.change_id in traces]
+            if further := [*_advanced(fresh, shown), *self._corrected(fresh, traces)]:
+                await say(*further)
+        return [None] * len(asked)
+
+    def _corrected(self, answers: Sequence[Answer], traces: Mapping[str, str]) -> list[Asked]:
+        now = self._clock.now()
+        wrong = [_correction(answer, traces, now) for answer in answers if answer.corrected]
+        return [(_CORRECT, records(wrong))] if wrong else []
 
 
-def _teaches(result: ChangeResult) -> bool:
-    return bool(result.fields) or result.reason == UNKNOWN_ITEM
-
-
-async def _advance(conn: AsyncConnection, answers: Sequence[_Answer]) -> None:
-    """Let what was taken be the base of the vendors' next edits."""
-    if not answers:
-        return
-    places = records(_place(answer.activity) for answer in answers)
-    before = {_of(row): unpack_fields(row["fields"]) for row in await _read(conn, _SHOWN, places)}
+def _advanced(answers: Sequence[Answer], rows: Sequence[Mapping[str, Any]]) -> list[Asked]:
+    """Return what lets what was taken be the base of the vendors' next edits."""
+    before = {_of(row): unpack_fields(row["fields"]) for row in rows}
     shown = dict(before)
     for answer in answers:
         place = answer.activity.link_id, answer.activity.item_id
-        if place in shown:
+        if place in shown and (answer.result.fields or answer.result.reason == UNKNOWN_ITEM):
             shown[place] = settled(shown[place], answer.result)
     advanced = [
         {"link_id": link_id, "item_id": item_id, "fields": pack_fields(fields)}
         for (link_id, item_id), fields in shown.items()
         if fields != before[link_id, item_id]
     ]
-    if advanced:
-        await conn.exec_driver_sql(_ADVANCE, records(advanced))
+    return [(_ADVANCE, records(advanced))] if advanced else []
 
 
-async def _read(conn: AsyncConnection, statement: str, values: dict[str, str]) -> Sequence[RowMapping]:
-    return (await conn.exec_driver_sql(statement, values)).mappings().all()
-
-
-def _of(row: RowMapping) -> tuple[str, str]:
+def _of(row: Mapping[str, Any]) -> tuple[str, str]:
     return str(row["link_id"]), str(row["item_id"])
 
 
@@ -172,7 +172,7 @@ def _place(activity: Activity) -> dict[str, str]:
     return {"link_id": activity.link_id, "item_id": activity.item_id}
 
 
-def _correction(answer: _Answer, resolved: Mapping[str, str], now: datetime) -> dict[str, Any]:
+def _correction(answer: Answer, resolved: Mapping[str, str], now: datetime) -> dict[str, Any]:
     activity, cause = answer.activity, answer.activity.change.change_id
     return {
         **_place(activity),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.records import NO_OWNER, NOBODY, Busy, Owner, RecordKey, Shadow
+from services.gateway.records import NO_OWNER, NOBODY, Busy, Link, Owner, RecordKey, Shadow
 from services.gateway.store.blobs import pack
 from services.gateway.store.leases import SAVED, Held, ended, saved_row, scope_of
+from services.gateway.store.link_rows import LINKS_BY_ID, link_from
 from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records, rows
 from wedsync.model.changes import ItemState, Priority
 from wedsync.model.codec import dump_item
@@ -51,16 +52,20 @@ _DUE_COLUMNS = """
         (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
          trace_parent)
 """
-_DUE = Statement(
-    "due",
-    f"""
-    {_DUE_COLUMNS}
-    SELECT * FROM json_to_recordset(%(rows)s::json) AS a
+_ASKED_DUE = f"""
+    INSERT INTO gateway.vendor_deliveries
+        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
+         trace_parent, attempts, started_at, lease_until)
+    SELECT a.id, a.created_at, a.organization_id, a.wedding_id, a.link_id, a.item_id, a.item_kind,
+           a.change_id, a.sequence, a.lane, a.trace_parent, CASE WHEN a.taken THEN 1 ELSE 0 END,
+           CASE WHEN a.taken THEN clock_timestamp() END,
+           CASE WHEN a.taken THEN clock_timestamp() + make_interval(secs => {CLAIM_SECONDS})
+                ELSE '-infinity' END
+    FROM json_to_recordset(%(rows)s::json) AS a
         (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
-         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text)
-    ON CONFLICT DO NOTHING RETURNING 1 AS new
-""",
-)
+         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text, taken boolean)
+"""
+_DUE = Statement("due", f"{_ASKED_DUE} ON CONFLICT DO NOTHING RETURNING id")
 CORRECTION = "correction_id uuid, correction_cause uuid, correction_at timestamptz, correction_trace text"
 """The columns of a row that also makes its record due, although nothing was committed."""
 CORRECT = f"""
@@ -73,14 +78,11 @@ CORRECT = f"""
 _DUE_WHERE_TOLD = Statement(
     "due_where_told",
     f"""
-    {_DUE_COLUMNS}
-    SELECT a.* FROM json_to_recordset(%(rows)s::json) AS a
-        (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
-         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text)
+    {_ASKED_DUE}
     WHERE EXISTS (SELECT FROM gateway.shadow_items s WHERE s.link_id = a.link_id AND s.item_id = a.item_id)
        OR EXISTS (SELECT FROM gateway.vendor_deliveries v
                   WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due')
-    ON CONFLICT DO NOTHING RETURNING 1 AS new
+    ON CONFLICT DO NOTHING RETURNING id
 """,
 )
 _EVERYTHING = text("""
@@ -99,28 +101,19 @@ _CLAIM = Statement(
                                  OR l.vendor = ANY(%(vendors)s::text[])))
         ORDER BY lane, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
     UPDATE gateway.vendor_deliveries d
-    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1,
+        started_at = clock_timestamp()
     FROM due LEFT JOIN gateway.wedding_vendor_integrations l
       ON l.organization_id = due.organization_id AND l.id = due.link_id
     WHERE d.id = due.id AND d.created_at = due.created_at
-    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane,
-              l.integration_id, l.vendor
+    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane, d.attempts,
+              d.trace_parent, d.created_at, l.integration_id, l.vendor
 """,
 )
 _GIVE_BACK = text("""
-    UPDATE gateway.vendor_deliveries SET lease_until = '-infinity'
+    UPDATE gateway.vendor_deliveries SET lease_until = '-infinity', attempts = greatest(attempts - 1, 0)
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
-_ATTEMPT = Statement(
-    "attempts",
-    """
-    UPDATE gateway.vendor_deliveries v
-    SET attempts = attempts + 1, started_at = clock_timestamp()
-    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid)
-    WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due'
-    RETURNING v.link_id, v.item_id, v.attempts, v.trace_parent, v.created_at
-""",
-)
 # What was parked for the record before is settled with it.
 _CLOSE = Statement(
     "close_deliveries",
@@ -139,7 +132,8 @@ _CLOSE = Statement(
 )
 _POSTPONE = text("""
     UPDATE gateway.vendor_deliveries
-    SET reason = :reason, cause = :cause, lease_until = '-infinity', attempts = attempts - :untried,
+    SET reason = :reason, cause = :cause, lease_until = '-infinity',
+        attempts = greatest(attempts - :untried, 0),
         not_before = clock_timestamp() + make_interval(secs => :seconds)
     WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
 """)
@@ -179,14 +173,39 @@ class Claimed:
     lane: Priority = Priority.NORMAL
     """The most urgent of what is due for it."""
     owner: Owner = NO_OWNER
+    link: Link | None = None
+    """Its link, where that was found as it became due."""
+    attempt: int = 1
+    """Which try at bringing it up to date this is."""
+    trace_parent: str = ""
+    """Of the newest commit that is due for it."""
+
+    @property
+    def urgency(self) -> int:
+        """Return what sorts it: the most urgent lane is 0."""
+        return LANES[self.lane]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try at bringing a record up to date."""
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A commit that a link is to hear of."""
 
-    number: int
-    trace_parent: str
+    commit: Commit
+    organization_id: str
+    link_id: str
+
+    @property
+    def name(self) -> str:
+        return delivery_id(self.link_id, self.commit.change_id)
+
+    @property
+    def key(self) -> RecordKey:
+        return RecordKey(
+            organization_id=self.organization_id,
+            wedding_id=self.commit.wedding_id,
+            link_id=self.link_id,
+            item_id=self.commit.item.item_id,
+        )
 
 
 class DeliveryStore:
@@ -194,38 +213,43 @@ class DeliveryStore:
 
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
-        self._begin = Together[RecordKey, Attempt](self._begin_all)
         self._close = Together[tuple[Held, dict[str, Any]], None](self._close_all)
 
-    async def accept(self, commits: Sequence[Commit]) -> int:
-        """Take over commits: projection where newer, one delivery per link; return how many are new.
+    async def accept(self, commits: Sequence[Commit], *, room: int = 0) -> list[Claimed | None]:
+        """Take over commits: projection where newer, one delivery per link. Return the records now due.
 
+        They are claimed for the caller if there is `room` for all; else a None stands for each delivery.
         Repeating it changes nothing: a delivery's id and time derive from the commit.
         """
         weddings = sorted({commit.wedding_id for commit in commits})
         await self._database.run(_projection_of(commits), weddings=weddings)
         # Only then the links: one that is made meanwhile finds the items, and makes them due itself.
-        [links] = await self._worker.run((_LINKS, {"weddings": weddings}))
-        organizations = {str(link["organization_id"]) for link in links}
-        due = _due_to(commits, links)
-        made = await self._database.run(*due, organizations=organizations, weddings=weddings) if due else []
-        return sum(map(len, made))
+        [places] = await self._worker.run((_LINKS, {"weddings": weddings}))
+        due = _due_to(commits, places)
+        if not due:
+            return []
+        taken = len(due) <= room
+        organizations = {each.organization_id for each in due}
+        names = {"organizations": list(organizations), "ids": list({each.link_id for each in due})}
+        found, *made = await self._database.run(
+            (LINKS_BY_ID, names), *_made_due(due, taken=taken), organizations=organizations, weddings=weddings
+        )
+        new = {str(row["id"]) for rows_ in made for row in rows_}
+        if not taken:
+            return [None] * len(new)
+        links = {link.link_id: link for link in map(link_from, found)}
+        return [*_by_record(_taken(each, links.get(each.link_id)) for each in due if each.name in new)]
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
         values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
         [claimed] = await self._worker.run((_CLAIM, values))
-        urgent = sorted(claimed, key=lambda row: row["lane"], reverse=True)
-        return [_claimed(row) for row in {(row["link_id"], row["item_id"]): row for row in urgent}.values()]
+        return _by_record(map(_claimed, sorted(claimed, key=lambda row: row["created_at"])))
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Let records be claimed again at once."""
         async with self._worker.transaction() as conn:
             await conn.execute(_GIVE_BACK, [_names(each.key) for each in claimed])
-
-    async def begin(self, key: RecordKey) -> Attempt:
-        """Count one more try of everything due for the record; its trace is the newest commit's."""
-        return await self._begin(key)
 
     async def close(
         self,
@@ -259,13 +283,6 @@ class DeliveryStore:
         async with self._scope(key) as conn:
             await conn.execute(_STOP, {**_names(key), **outcome})
 
-    async def _begin_all(self, keys: Sequence[RecordKey]) -> list[Attempt | Exception]:
-        [due] = await self._database.run((_ATTEMPT, records(map(_names, keys))), **scope_of(keys))
-        of_record: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-        for row in due:
-            of_record.setdefault((str(row["link_id"]), str(row["item_id"])), []).append(row)
-        return [_attempt(of_record.get((key.link_id, key.item_id), ())) for key in keys]
-
     async def _close_all(self, closed: Sequence[tuple[Held, dict[str, Any]]]) -> list[Exception | None]:
         all_held = [held for held, _ in closed]
         rows_ = records(row for _, row in closed)
@@ -282,16 +299,27 @@ def _projection_of(commits: Sequence[Commit]) -> tuple[Statement, dict[str, str]
     return _PROJECT, records(map(_projection, newest.values()))
 
 
-def _due_to(commits: Sequence[Commit], links: Sequence[Any]) -> list[tuple[Statement, dict[str, str]]]:
-    """Return what makes a delivery of each commit due for each link of its wedding."""
-    statements = []
+def _due_to(commits: Sequence[Commit], places: Sequence[Mapping[str, Any]]) -> list[_Due]:
+    """Return what each link of the commits' weddings is to hear of, in the order of the commits."""
+    links: dict[str, list[tuple[str, str]]] = {}
+    for row in places:
+        link = str(row["organization_id"]), str(row["id"])
+        links.setdefault(str(row["wedding_id"]), []).append(link)
+    in_order = sorted(commits, key=lambda commit: commit.sequence)
+    return [_Due(commit, *link) for commit in in_order for link in links.get(commit.wedding_id, ())]
+
+
+def _made_due(due: Sequence[_Due], *, taken: bool) -> list[tuple[Statement, dict[str, str]]]:
     # Edits come after what they edit: only then it shows where that is about to be said.
-    for statement, edits_message in ((_DUE, False), (_DUE_WHERE_TOLD, True)):
-        concerned = [commit for commit in commits if commit.edits_message is edits_message]
-        due = [_due(commit, link) for commit in concerned for link in links if _concerns(commit, link)]
-        if due:
-            statements.append((statement, records(due)))
-    return statements
+    parts = [
+        (statement, [each for each in due if each.commit.edits_message is edits])
+        for statement, edits in ((_DUE, False), (_DUE_WHERE_TOLD, True))
+    ]
+    return [
+        (statement, records(_due_row(each, taken=taken) for each in part))
+        for statement, part in parts
+        if part
+    ]
 
 
 async def deliver_everything(
@@ -318,14 +346,6 @@ def correction_row(key: RecordKey, *, cause: str, at: datetime, trace_parent: st
     }
 
 
-def _attempt(due: Sequence[Mapping[str, Any]]) -> Attempt:
-    newest = max(due, key=lambda row: row["created_at"], default=None)
-    return Attempt(
-        number=max((row["attempts"] for row in due), default=1),
-        trace_parent=newest["trace_parent"] if newest else "",
-    )
-
-
 def _due_again(
     row: Any, organization_id: str, wedding_id: str, link_id: str, trace_parent: str, lane: Priority
 ) -> dict[str, Any]:
@@ -341,11 +361,8 @@ def _due_again(
         "sequence": row["sequence"],
         "lane": LANES[lane],
         "trace_parent": trace_parent,
+        "taken": False,
     }
-
-
-def _concerns(commit: Commit, link: Any) -> bool:
-    return str(link["wedding_id"]) == commit.wedding_id
 
 
 def _projection(commit: Commit) -> dict[str, Any]:
@@ -358,27 +375,55 @@ def _projection(commit: Commit) -> dict[str, Any]:
     }
 
 
-def _due(commit: Commit, link: Any) -> dict[str, Any]:
+def _due_row(due: _Due, *, taken: bool) -> dict[str, Any]:
+    commit = due.commit
     return {
-        "id": delivery_id(str(link["id"]), commit.change_id),
+        "id": due.name,
         "created_at": commit.committed_at,
-        "organization_id": link["organization_id"],
+        "organization_id": due.organization_id,
         "wedding_id": commit.wedding_id,
-        "link_id": link["id"],
+        "link_id": due.link_id,
         "item_id": commit.item.item_id,
         "item_kind": commit.item.kind,
         "change_id": commit.change_id,
         "sequence": commit.sequence,
         "lane": LANES[commit.priority],
         "trace_parent": commit.trace_parent,
+        "taken": taken,
     }
+
+
+def _taken(due: _Due, link: Link | None) -> Claimed:
+    return Claimed(
+        key=due.key,
+        kind=due.commit.item.kind,
+        lane=due.commit.priority,
+        owner=link.owner if link else NO_OWNER,
+        link=link,
+        trace_parent=due.commit.trace_parent,
+    )
 
 
 def _claimed(row: Any) -> Claimed:
     known = row["integration_id"] is not None
-    owner = Owner(integration_id=str(row["integration_id"]), vendor=row["vendor"]) if known else NO_OWNER
-    lane = list(LANES)[row["lane"]]
-    return Claimed(key=_key(row), kind=ItemKind(row["item_kind"]), lane=lane, owner=owner)
+    return Claimed(
+        key=_key(row),
+        kind=ItemKind(row["item_kind"]),
+        lane=list(LANES)[row["lane"]],
+        owner=Owner(integration_id=str(row["integration_id"]), vendor=row["vendor"]) if known else NO_OWNER,
+        attempt=row["attempts"],
+        trace_parent=row["trace_parent"],
+    )
+
+
+def _by_record(claimed: Iterable[Claimed]) -> list[Claimed]:
+    """Return each record once, from what is due for it, the oldest first: all of that is done at once."""
+    of_record: dict[RecordKey, Claimed] = {}
+    for each in claimed:
+        before = of_record.get(each.key, each)
+        lane, attempt = min(before, each, key=lambda one: one.urgency).lane, max(before.attempt, each.attempt)
+        of_record[each.key] = replace(each, lane=lane, attempt=attempt)
+    return sorted(of_record.values(), key=lambda one: one.urgency)
 
 
 def _key(row: Any) -> RecordKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.gateway.store.activities import Answer
 from services.gateway.store.inbound import Activity
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -71,7 +72,7 @@ async def test_changes_of_one_record_go_in_order(stores: Stores, tenant: Tenant)
         first.change_id,
         elsewhere.change_id,
     }
-    await stores.activities.resolve(sent[0], answer(sent[0]), corrected=False)
+    await stores.activities.resolve(Answer(sent[0], answer(sent[0]), corrected=False))
     assert (await claimed(stores)).change == second
 
 
@@ -123,7 +124,7 @@ async def test_what_was_taken_is_the_base_of_the_next_edit(stores: Stores, tenan
     await an_edit(stores, tenant, title="One")
     activity = await claimed(stores)
     fields = (taken("One"), taken("x", path="notes"))
-    await stores.activities.resolve(activity, answer(activity, *fields), corrected=False)
+    await stores.activities.resolve(Answer(activity, answer(activity, *fields), corrected=False))
     assert await revision(stores, tenant) == 4
     [row] = stores.sql(
         "SELECT state, sequence, committed_at FROM gateway.vendor_activities WHERE id = %s",
@@ -138,7 +139,7 @@ async def test_a_base_advances_only_for_what_the_vendor_still_shows(stores: Stor
     await an_edit(stores, tenant, title="One")
     await an_edit(stores, tenant, title="Two")
     activity = await claimed(stores)
-    await stores.activities.resolve(activity, answer(activity, taken("One")), corrected=False)
+    await stores.activities.resolve(Answer(activity, answer(activity, taken("One")), corrected=False))
     assert await revision(stores, tenant) == 0
 
 
@@ -148,7 +149,7 @@ async def test_a_loser_is_to_be_corrected(stores: Stores, tenant: Tenant) -> Non
     activity = await claimed(stores)
     lost = answer(activity, taken("One", Outcome.SUPERSEDED))
     for _ in range(2):
-        await stores.activities.resolve(activity, lost, corrected=True)
+        await stores.activities.resolve(Answer(activity, lost, corrected=True))
     assert await revision(stores, tenant) == 0
     assert due(stores, tenant) == [change.change_id]
 
@@ -158,7 +159,9 @@ async def test_a_refused_change_keeps_its_reason(stores: Stores, tenant: Tenant)
     await an_edit(stores, tenant, title="One")
     after = await an_edit(stores, tenant, title="Two")
     activity = await claimed(stores)
-    await stores.activities.resolve(activity, answer(activity, outcome=Outcome.REJECTED), corrected=False)
+    await stores.activities.resolve(
+        Answer(activity, answer(activity, outcome=Outcome.REJECTED), corrected=False)
+    )
     [row] = stores.sql(
         "SELECT state, reason, sequence FROM gateway.vendor_activities WHERE id = %s",
         activity.change.change_id,
@@ -173,10 +176,10 @@ async def test_an_answer_that_comes_twice_counts_once(stores: Stores, tenant: Te
     changes = [await an_edit(stores, each, title="Vows") for each in (tenant, other)]
     sent = {activity.change.change_id: activity for activity in await stores.activities.claim(100)}
     mine, others = (sent[change.change_id] for change in changes)
-    await stores.activities.resolve(mine, answer(mine, taken("Vows")), corrected=False)
+    await stores.activities.resolve(Answer(mine, answer(mine, taken("Vows")), corrected=False))
     await asyncio.gather(
-        stores.activities.resolve(mine, answer(mine, outcome=Outcome.REJECTED), corrected=True),
-        stores.activities.resolve(others, answer(others, taken("Vows")), corrected=False),
+        stores.activities.resolve(Answer(mine, answer(mine, outcome=Outcome.REJECTED), corrected=True)),
+        stores.activities.resolve(Answer(others, answer(others, taken("Vows")), corrected=False)),
     )
     ids = [change.change_id for change in changes]
     rows = stores.sql("SELECT state, reason FROM gateway.vendor_activities WHERE id = ANY(%s::uuid[])", ids)
@@ -189,6 +192,6 @@ async def test_a_record_without_shadow_is_passed_by(stores: Stores, tenant: Tena
     await an_edit(stores, tenant, title="One")
     activity = await claimed(stores)
     stores.sql("DELETE FROM gateway.shadow_items WHERE link_id = %s", tenant.link.link_id)
-    await stores.activities.resolve(activity, answer(activity, taken("One")), corrected=False)
+    await stores.activities.resolve(Answer(activity, answer(activity, taken("One")), corrected=False))
     assert await stores.leases.take(tenant.key(), EVENT) is not None
     assert await stores.activities.claim(10) == []

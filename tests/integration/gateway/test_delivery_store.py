@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,8 @@ from tests.support.gateway_store import (
 from wedsync.errors import StaleRevision
 from wedsync.model.changes import Priority
 from wedsync.model.ids import new_id
+
+OTHER_TRACE = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
 def commits(tenant: Tenant, *titles: str) -> list[Commit]:
@@ -73,9 +76,9 @@ async def test_the_projection_only_moves_forward(stores: Stores, tenant: Tenant)
 async def test_a_repeated_hand_over_doubles_nothing(stores: Stores, tenant: Tenant) -> None:
     """Accepting the same commits again, in part and in another order, adds no delivery."""
     batch = commits(tenant, "One", "Two")
-    assert await stores.deliveries.accept(batch) == 2
-    assert await stores.deliveries.accept(batch[::-1]) == 0
-    assert await stores.deliveries.accept(batch[1:]) == 0
+    assert len(await stores.deliveries.accept(batch)) == 2
+    assert len(await stores.deliveries.accept(batch[::-1])) == 0
+    assert len(await stores.deliveries.accept(batch[1:])) == 0
     assert deliveries(stores, tenant) == [("due", 1, ""), ("due", 2, "")]
 
 
@@ -92,7 +95,7 @@ async def test_hand_overs_at_once_agree(
             for _ in range(3)
             for replica, order in ((stores, batch), (other, batch[::-1]))
         ]
-        assert sum(await asyncio.gather(*told)) == len(batch)
+        assert sum(map(len, await asyncio.gather(*told))) == len(batch)
 
 
 async def test_every_link_of_the_wedding_gets_its_delivery(stores: Stores, tenant: Tenant) -> None:
@@ -101,9 +104,9 @@ async def test_every_link_of_the_wedding_gets_its_delivery(stores: Stores, tenan
     stranger = await new_tenant(stores)
     unlinked = new_id()
     told = [*commits(tenant, "One"), a_commit(unlinked, an_item(new_id(), title="x"), 1)]
-    assert await stores.deliveries.accept(told) == 2
+    assert len(await stores.deliveries.accept(told)) == 2
     assert [len(deliveries(stores, t)) for t in (tenant, colleague, stranger)] == [1, 1, 0]
-    assert await stores.deliveries.accept([told[1]]) == 0
+    assert len(await stores.deliveries.accept([told[1]])) == 0
     rows = stores.sql("SELECT 1 FROM gateway.canonical_items WHERE wedding_id = %s", unlinked)
     assert len(rows) == 1
 
@@ -156,15 +159,36 @@ async def test_two_replicas_never_claim_the_same_delivery(
 
 
 async def test_attempts_are_counted(stores: Stores, tenant: Tenant) -> None:
-    """Each begin counts, its trace is the newest commit's; with nothing due it is a first try."""
+    """Each claim counts, unless it is given back; its trace is the newest commit's."""
     first, second = commits(tenant, "One", "Two")
     newest = "00-11111111111111111111111111111111-2222222222222222-01"
     await stores.deliveries.accept([first, a_commit(**{**_values(second), "trace_parent": newest})])
-    assert (await stores.deliveries.begin(tenant.key())).number == 1
-    again = await stores.deliveries.begin(tenant.key())
-    assert (again.number, again.trace_parent) == (2, newest)
-    nothing = await stores.deliveries.begin(tenant.key(new_id()))
-    assert (nothing.number, nothing.trace_parent) == (1, "")
+    for attempt in (1, 2, 2):
+        [claimed] = await stores.deliveries.claim(10)
+        assert (claimed.attempt, claimed.trace_parent) == (attempt, newest)
+        if attempt == 1:
+            await stores.deliveries.postpone(tenant.key(), seconds=0, reason="")
+        else:
+            await stores.deliveries.give_back([claimed])
+
+
+async def test_what_is_due_is_claimed_for_who_has_room(stores: Stores, tenant: Tenant) -> None:
+    """Each record once with its link, the urgent first; what there is no room for waits in the table."""
+    normal, critical = commits(tenant, "One", "Two")
+    critical = replace(critical, priority=Priority.CRITICAL, trace_parent=OTHER_TRACE)
+    other = a_commit(tenant.link.wedding_id, an_item(new_id(), title="x"), 3)
+    taken = await stores.deliveries.accept([other, critical, normal], room=3)
+    assert [(each.key.item_id, each.lane, each.attempt, each.trace_parent) for each in taken if each] == [
+        (tenant.item_id, Priority.CRITICAL, 1, OTHER_TRACE),
+        (other.item.item_id, Priority.NORMAL, 1, other.trace_parent),
+    ]
+    found = await stores.links.find_link([tenant.link.organization_id], tenant.link.link_id)
+    assert [each.link for each in taken if each] == [found, found]
+    assert await stores.deliveries.claim(10) == []
+    assert await stores.deliveries.accept([other], room=3) == []
+    more = [a_commit(tenant.link.wedding_id, an_item(new_id(), title="y"), n) for n in (4, 5)]
+    assert await stores.deliveries.accept(more, room=1) == [None, None]
+    assert len(await stores.deliveries.claim(10)) == 2
 
 
 def _values(commit: Commit) -> dict[str, Any]:

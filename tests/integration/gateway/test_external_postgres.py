@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.store.activities import Answer
 from tests.support.database import MigratedDatabase, migrated_template
 from tests.support.external_servers import POSTGRES_BINS, external_postgres
 from tests.support.gateway_store import Stores, a_commit, an_edit, an_item, new_tenant, opened_stores
@@ -43,15 +44,15 @@ async def test_an_edit_goes_in_and_out(external_stores: Stores) -> None:
     """Accept, claim, translate, resolve, project, claim again and deliver work as on the embedded server."""
     stores, tenant = external_stores, await new_tenant(external_stores)
     arrival = tenant.arrival(delivery_key="d")
-    assert await stores.inbound.accept([arrival]) == [arrival.webhook_id]
+    assert [each.known_as for each in await stores.inbound.accept([arrival])] == [arrival.webhook_id]
     [webhook] = await stores.inbound.claim(5)
     change = await an_edit(stores, tenant, webhook_id=webhook.webhook_id, title="Vows")
     await stores.inbound.finish(webhook, state="processed")
     [activity] = await stores.activities.claim(5)
     result = ChangeResult(change_id=change.change_id, outcome=Outcome.APPLIED, sequence=1)
-    await stores.activities.resolve(activity, result, corrected=False)
+    await stores.activities.resolve(Answer(activity, result, corrected=False))
     commit = a_commit(tenant.link.wedding_id, an_item(tenant.item_id, title="Vows"), 1)
-    assert await stores.deliveries.accept([commit, commit]) == 1
+    assert len(await stores.deliveries.accept([commit, commit])) == 1
     [claimed] = await stores.deliveries.claim(5)
     held = await stores.leases.take(claimed.key, claimed.kind)
     assert held is not None

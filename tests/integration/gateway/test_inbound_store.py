@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from services.gateway.records import Shadow
-from services.gateway.store.inbound import Received
+from services.gateway.store.inbound import Accepted, Received
 from services.gateway.store.journeys import Wanted
 from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from tests.support.database import MigratedDatabase
@@ -31,8 +32,13 @@ from wedsync.runtime.envelope import unseal
 async def accepted(stores: Stores, tenant: Tenant, body: bytes = b"{}") -> str:
     """Accept one webhook; return its id."""
     arrival = tenant.arrival(body)
-    assert await stores.inbound.accept([arrival]) == [arrival.webhook_id]
+    assert known_as(await stores.inbound.accept([arrival])) == [arrival.webhook_id]
     return arrival.webhook_id
+
+
+def known_as(kept: Sequence[Accepted]) -> list[str]:
+    """Return the ids that deliveries are known by."""
+    return [each.known_as for each in kept]
 
 
 async def claimed(stores: Stores) -> Received:
@@ -57,10 +63,10 @@ async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> 
     """The same delivery id is stored once, within a batch and later; without an id nothing is compared."""
     keyed = [tenant.arrival(delivery_key="d1"), tenant.arrival(delivery_key="d1"), tenant.arrival()]
     first, _, unkeyed = (arrival.webhook_id for arrival in keyed)
-    assert await stores.inbound.accept(keyed) == [first, first, unkeyed]
-    assert await stores.inbound.accept([tenant.arrival(delivery_key="d1")]) == [first]
+    assert known_as(await stores.inbound.accept(keyed)) == [first, first, unkeyed]
+    assert known_as(await stores.inbound.accept([tenant.arrival(delivery_key="d1")])) == [first]
     more = [tenant.arrival(), tenant.arrival(delivery_key="d2")]
-    assert await stores.inbound.accept(more) == [arrival.webhook_id for arrival in more]
+    assert known_as(await stores.inbound.accept(more)) == [arrival.webhook_id for arrival in more]
     [kept] = stores.sql(
         "SELECT count(*) AS rows FROM gateway.webhook_log WHERE organization_id = %s",
         tenant.link.organization_id,
@@ -70,11 +76,49 @@ async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> 
     assert {str(row["id"]): row["repeats"] for row in page}[first] == 2
 
 
+async def test_webhooks_are_claimed_for_who_has_room(stores: Stores, tenant: Tenant) -> None:
+    """As many as there is room for, as they would be claimed; what is known, ignored or parked is not."""
+    await stores.inbound.accept([tenant.arrival(delivery_key="d")])
+    [known] = await stores.inbound.claim(10)
+    arrivals = [
+        tenant.arrival(delivery_key="d"),
+        tenant.arrival(ignored="of no interest"),
+        tenant.arrival(b'{"a": 1}', links=[tenant.link]),
+        tenant.arrival(),
+    ]
+    kept = await stores.inbound.accept(arrivals, room=2)
+    assert known_as(kept) == [known.webhook_id, *(arrival.webhook_id for arrival in arrivals[1:])]
+    [taken] = [each.taken for each in kept if each.taken]
+    assert (taken.body, taken.attempts, taken.links) == (b'{"a": 1}', 1, [tenant.link])
+    [waiting] = await stores.inbound.claim(10)
+    assert waiting.webhook_id == arrivals[3].webhook_id
+    await stores.inbound.finish(taken, state="processed")
+    await stores.inbound.finish(waiting, state="processed")
+    unfinished = "SELECT id FROM gateway.webhook_log WHERE state = 'received' AND organization_id = %s"
+    assert [str(row["id"]) for row in stores.sql(unfinished, tenant.link.organization_id)] == [
+        known.webhook_id
+    ]
+
+
+async def test_a_change_is_claimed_for_who_has_room(stores: Stores, tenant: Tenant) -> None:
+    """A change that is committed as claimed is nobody else's until its lease ends."""
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    change = a_change(tenant, held, {"title": "Vows"})
+    await stores.inbound.commit_observation(held, seen(held, title="Vows"), change, a_cause(), [], taken=True)
+    assert await stores.activities.claim(10) == []
+    stores.sql(
+        "UPDATE gateway.vendor_activities SET lease_until = '-infinity' WHERE id = %s", change.change_id
+    )
+    [again] = await stores.activities.claim(10)
+    assert (again.change.change_id, again.attempts) == (change.change_id, 2)
+
+
 async def test_another_integration_may_use_the_same_delivery_id(stores: Stores, tenant: Tenant) -> None:
     """Delivery ids of two organizations do not meet, though one transaction accepts both."""
     other = await new_tenant(stores)
     both = [tenant.arrival(delivery_key="same"), other.arrival(delivery_key="same")]
-    assert await stores.inbound.accept(both) == [arrival.webhook_id for arrival in both]
+    assert known_as(await stores.inbound.accept(both)) == [arrival.webhook_id for arrival in both]
 
 
 async def test_the_raw_body_comes_back_byte_for_byte(stores: Stores, tenant: Tenant) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.journey_words import summary
+from services.gateway.store.activities import Answer
 from services.gateway.store.journeys import Place, Wanted
 from tests.support.gateway_store import (
     EVENT,
@@ -66,7 +67,7 @@ async def test_a_journey_leads_from_the_webhook_to_every_delivery(stores: Stores
     applied = ChangeResult(
         change_id=change.change_id, outcome=Outcome.APPLIED, sequence=3, committed_at=SEEN_AT
     )
-    await stores.activities.resolve(activity, applied, corrected=False)
+    await stores.activities.resolve(Answer(activity, applied, corrected=False))
     item = an_item(tenant.item_id, title="Vows")
     await stores.deliveries.accept([a_commit(tenant.link.wedding_id, item, 3, change_id=change.change_id)])
     for asked in (arrival.webhook_id, change.change_id):
@@ -126,7 +127,7 @@ async def test_a_correction_is_told_without_a_commit(stores: Stores, tenant: Ten
     change = await an_edit(stores, tenant, title="Vows")
     [activity] = await stores.activities.claim(5)
     late = ChangeResult(change_id=change.change_id, outcome=Outcome.REJECTED, reason="too long")
-    await stores.activities.resolve(activity, late, corrected=True)
+    await stores.activities.resolve(Answer(activity, late, corrected=True))
     said = summary(await stores.journeys.steps(tenant.link.organization_id, change.change_id))
     assert said == (
         "A look at tave found an edit. The edit was refused: too long. "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.gateway.store.activities import Answer
 from services.gateway.store.latency import StageLatency
 from tests.support.gateway_store import (
     EVENT,
@@ -58,7 +59,7 @@ async def _journey(stores: Stores, tenant: Tenant) -> Change:
     applied = ChangeResult(
         change_id=change.change_id, outcome=Outcome.APPLIED, sequence=3, committed_at=SEEN_AT
     )
-    await stores.activities.resolve(activity, applied, corrected=False)
+    await stores.activities.resolve(Answer(activity, applied, corrected=False))
     item = an_item(tenant.item_id, title="Vows")
     commit = a_commit(tenant.link.wedding_id, item, 3, change_id=change.change_id)
     await stores.deliveries.accept([commit])
@@ -163,7 +164,7 @@ async def test_what_no_commit_made_due_is_no_edits_way(stores: Stores, tenant: T
     await an_edit(stores, tenant, title="Vows")
     [activity] = await stores.activities.claim(5)
     late = ChangeResult(change_id=activity.change.change_id, outcome=Outcome.SUPERSEDED)
-    await stores.activities.resolve(activity, late, corrected=True)
+    await stores.activities.resolve(Answer(activity, late, corrected=True))
     stores.sql(_WRITTEN, tenant.link.wedding_id)
     assert await _stages(stores, tenant) == {}
     await _edits_through_the_api(stores, tenant, 1)

@@ -193,8 +193,7 @@ async def test_parked_deliveries_are_due_again(stores: Stores, tenant: Tenant) -
     await stores.stuck.retry(organization, [(first[0], OTHER_TRACE)])
     [due] = await stores.deliveries.claim(9)
     assert due.key.item_id == str(first[0]["item_id"])
-    attempt = await stores.deliveries.begin(due.key)
-    assert (attempt.number, attempt.trace_parent) == (1, OTHER_TRACE)
+    assert (due.attempt, due.trace_parent) == (1, OTHER_TRACE)
 
 
 async def test_a_record_brought_up_to_date_leaves_nothing_parked(stores: Stores, tenant: Tenant) -> None:

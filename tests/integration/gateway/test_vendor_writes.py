@@ -108,8 +108,7 @@ async def test_a_vendor_that_is_down_gets_it_later(gateway: Gateway, studio: Stu
     await until(lambda: studio.names() == ["Ceremony"], "the newest state arrives")
     await until(lambda: quiet(gateway, wedding_id), "the delivery is done")
     assert len(studio.studio.objects["event"]) == 1
-    attempts = [d.attempts for d in await gateway.deliveries(wedding_id) if d.change_id == made.change_id]
-    assert attempts[0] >= 4
+    assert sum(delivery.attempts for delivery in await gateway.deliveries(wedding_id)) >= 4
 
 
 async def _waits(gateway: Gateway, wedding_id: str) -> bool:

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.integration.runtime.conftest import Roles
 from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable
-from wedsync.runtime.database import UNKNOWN_OUTCOME, Database
+from wedsync.runtime.connections import Connections
+from wedsync.runtime.database import UNKNOWN_OUTCOME, Database, libpq_url
 from wedsync.runtime.embedded.local import free_port
 from wedsync.runtime.round_trip import Statement
 
@@ -48,8 +49,7 @@ async def test_an_exchange_that_fails_costs_nobody_else(roles: Roles) -> None:
     with pytest.raises(DeadlineExceeded):
         await database.exchange(slow, {})
     assert await database.exchange(one, {}) == [(1,)]
-    async with database.transaction() as connection:
-        pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
+    [(pid,)] = await database.exchange(Statement("pid", "SELECT pg_backend_pid()"), {})
     with psycopg.connect(roles.admin_url, autocommit=True) as admin:
         admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     with pytest.raises(Unavailable):
@@ -63,17 +63,41 @@ async def test_an_exchange_that_fails_costs_nobody_else(roles: Roles) -> None:
     await database.dispose()
 
 
-async def test_what_is_said_in_one_trip_is_prepared_anew_where_the_server_forgot_it(roles: Roles) -> None:
-    """Statements that a connection lost, as psycopg has it do after a rollback, are prepared again."""
-    database = Database(roles.url("wedsync_sync"), 1)
-    one, two = Statement("one", "SELECT 1 AS one"), Statement("two", "SELECT %(what)s::text AS two")
-    assert await database.run((one, {}), (two, {"what": "2"})) == [[{"one": 1}], [{"two": "2"}]]
+async def test_several_statements_are_one_transaction_with_rows_by_name(roles: Roles) -> None:
+    """They are prepared once and said again; where one fails, none of them happened."""
+    database = Database(roles.admin_url, 1)
     async with database.transaction() as connection:
-        await connection.execute(text("DEALLOCATE ALL"))
-    three = Statement("three", "SELECT 3 AS three")
-    answers = await database.run((one, {}), (two, {"what": "3"}), (three, {}))
-    assert answers == [[{"one": 1}], [{"two": "3"}], [{"three": 3}]]
+        await connection.execute(text("CREATE TABLE public.said (what text PRIMARY KEY)"))
+    one, keep = (
+        Statement("one", "SELECT 1 AS one"),
+        Statement("keep", "INSERT INTO public.said VALUES (%(what)s)"),
+    )
+    count = Statement("count", "SELECT count(*) AS kept FROM public.said")
+    for number in (1, 2):
+        answers = await database.run((one, {}), (keep, {"what": f"{number}"}), (count, {}))
+        assert answers == [[{"one": 1}], [], [{"kept": number}]]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await database.run((keep, {"what": "3"}), (keep, {"what": "1"}))
+    assert await database.run((count, {})) == [[{"kept": 2}]]
     await database.dispose()
+
+
+async def test_exchanges_are_bounded_and_an_old_connection_is_replaced(roles: Roles) -> None:
+    """Whoever finds every connection in use is told so in time; one that is old is opened anew."""
+    connections = Connections(
+        libpq_url(roles.url("wedsync_sync")), 1, wait_seconds=0.2, recycle_seconds=0.0, arguments={}
+    )
+    pid, slow = Statement("pid", "SELECT pg_backend_pid()"), Statement("slow", "SELECT 1 FROM pg_sleep(20)")
+    holding = asyncio.create_task(connections.exchange([(slow, {})], dict_rows=False))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await connections.exchange([(pid, {})], dict_rows=False)
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    first = await connections.exchange([(pid, {})], dict_rows=False)
+    assert await connections.exchange([(pid, {})], dict_rows=False) != first
+    await connections.aclose()
 
 
 async def test_an_exception_undoes_and_the_end_commits(roles: Roles) -> None:

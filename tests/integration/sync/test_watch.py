@@ -61,7 +61,7 @@ async def test_two_thousand_watchers_each_see_every_change_once(service: InProce
         for wedding_id in weddings:
             for _ in range(_CHANGES):
                 await clients[0].apply_changes(wedding_id, [create()])
-        await soon(lambda: all(len(one) > _CHANGES for one in seen), 30, "everybody has seen everything")
+        await soon(lambda: all(len(one) > _CHANGES for one in seen), 90, "everybody has seen everything")
         assert seen == [list(range(_CHANGES + 1))] * _WATCHERS
         await _leave(watching)
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from services.gateway.arrivals import MAX_BATCH, MAX_WAITING, Arrivals
-from services.gateway.store.inbound import Arrival, Endpoint
-from tests.support.gateway_fakes import MemoryInbound
+from services.gateway.onward import Onward
+from services.gateway.store.inbound import Accepted, Arrival, Endpoint
+from tests.support.gateway_fakes import MemoryInbound, by_table
 from tests.support.gateway_memory import Memory
 from wedsync.errors import Overloaded, Unavailable
 
@@ -35,7 +36,7 @@ class SlowInbound(MemoryInbound):
         super().__init__(memory)
         self.gate, self.begun = asyncio.Event(), asyncio.Event()
 
-    async def accept(self, arrivals: Sequence[Arrival]) -> list[str]:
+    async def accept(self, arrivals: Sequence[Arrival], *, room: int = 0) -> list[Accepted]:
         """Commit once the gate is open."""
         self.begun.set()
         await self.gate.wait()
@@ -65,7 +66,9 @@ async def test_what_waits_together_is_committed_together() -> None:
     """Webhooks that arrive during a commit share the next one, up to the largest batch."""
     memory, woken = Memory(), []
     store = SlowInbound(memory)
-    arrivals = Arrivals(store=store, on_accepted=lambda: woken.append(1))
+    arrivals = Arrivals(
+        store=store, onward=Onward(claim=store.claim, wake=lambda: woken.append(1), idle_seconds=1.0)
+    )
     async with running(arrivals):
         first = asyncio.create_task(arrivals.accept(arrival(-1)))
         await store.begun.wait()
@@ -80,7 +83,8 @@ async def test_what_waits_together_is_committed_together() -> None:
 async def test_a_known_delivery_is_safe_already() -> None:
     """The second time the same delivery arrives, nothing is stored and the sender is told so."""
     memory = Memory()
-    arrivals = Arrivals(store=MemoryInbound(memory), on_accepted=lambda: None)
+    store = MemoryInbound(memory)
+    arrivals = Arrivals(store=store, onward=by_table(store.claim))
     async with running(arrivals):
         answers = await asyncio.gather(*(arrivals.accept(arrival(n, "d1")) for n in range(3)))
     assert answers == ["0", "0", "0"]
@@ -90,7 +94,7 @@ async def test_a_known_delivery_is_safe_already() -> None:
 async def test_beyond_the_bound_the_vendor_is_asked_to_come_back() -> None:
     """A full queue refuses at once, with a retry time."""
     store = SlowInbound(Memory())
-    arrivals = Arrivals(store=store, on_accepted=lambda: None)
+    arrivals = Arrivals(store=store, onward=by_table(store.claim))
     tasks = await waiting(arrivals, MAX_WAITING)
     with pytest.raises(Overloaded) as refused:
         await arrivals.accept(arrival(-1))
@@ -104,7 +108,7 @@ async def test_if_the_log_fails_everybody_waiting_for_it_is_told() -> None:
     """Nothing of the batch counts as accepted, and the next batch has its own chance."""
     memory = Memory()
     store = MemoryInbound(memory)
-    arrivals = Arrivals(store=store, on_accepted=lambda: None)
+    arrivals = Arrivals(store=store, onward=by_table(store.claim))
     store.failing = OSError("no database")
     tasks = await waiting(arrivals, 3)
     async with running(arrivals):
@@ -119,7 +123,7 @@ async def test_at_the_end_everybody_who_waits_is_told_to_come_back() -> None:
     """Neither those in the commit nor the many behind them are left without an answer."""
     memory = Memory()
     store = SlowInbound(memory)
-    arrivals = Arrivals(store=store, on_accepted=lambda: None)
+    arrivals = Arrivals(store=store, onward=by_table(store.claim))
     async with running(arrivals) as loop:
         first = asyncio.create_task(arrivals.accept(arrival(-1)))
         await store.begun.wait()
@@ -136,7 +140,7 @@ async def test_a_vendor_that_hung_up_disturbs_nobody(failing: Exception | None) 
     """A webhook whose sender went away is committed or not like the others; nothing breaks."""
     store = MemoryInbound(Memory())
     store.failing = failing
-    arrivals = Arrivals(store=store, on_accepted=lambda: None)
+    arrivals = Arrivals(store=store, onward=by_table(store.claim))
     gone, stays = await waiting(arrivals, 2)
     gone.cancel()
     await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import pytest
 from services.gateway.dispatch import Dispatcher
 from services.gateway.records import Shadow
 from services.gateway.store.inbound import Activity, Cause
-from tests.support.gateway_fakes import MemoryActivities
+from tests.support.gateway_fakes import MemoryActivities, by_table
 from tests.support.gateway_memory import ActivityRow, Memory
 from tests.support.gateway_vendor import EVENT
 from wedsync import errors
@@ -40,14 +40,16 @@ class Stage:
     """A dispatcher with changes that wait."""
 
     def __init__(self, answer: Callable[[Sequence[str]], Outcome], names: str, weddings: str = "w") -> None:
-        self.memory, self.sync, self.resolved = Memory(), FakeSync(answer), list[int]()
+        self.memory, self.sync, self.corrected = Memory(), FakeSync(answer), list[int]()
         for name in names:
             for wedding in weddings:
                 self._add(name, wedding)
+        store = MemoryActivities(self.memory)
         self.dispatcher = Dispatcher(
-            store=MemoryActivities(self.memory),
+            store=store,
+            changes=by_table(lambda limit, _: store.claim(limit)),
             sync=self.sync,
-            on_resolved=lambda: self.resolved.append(1),
+            on_corrected=lambda: self.corrected.append(1),
         )
 
     def _add(self, name: str, wedding: str) -> None:
@@ -90,11 +92,11 @@ def failing(error: errors.WedSyncError, *, only: str = "") -> Callable[[Sequence
 
 
 async def test_each_weddings_changes_travel_together() -> None:
-    """There is one call per wedding, and everybody who waits for the answers is woken."""
+    """There is one call per wedding; where nothing is to be corrected nothing is due."""
     stage = Stage(lambda _: Outcome.APPLIED, "ab", weddings="wv")
     assert await stage.send() == ["applied"] * 4
     assert stage.sync.batches == [["av", "bv"], ["aw", "bw"]]
-    assert stage.resolved == [1, 1]
+    assert stage.corrected == []
     assert stage.memory.deliveries == {}
 
 

@@ -13,7 +13,7 @@ from services.gateway.inspect_record import Inspector
 from services.gateway.store.inbound import Received
 from services.gateway.translate import Translator
 from services.gateway.vendors.port import VendorAuthFailed, VendorError, VendorUnavailable
-from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, received
+from tests.support.gateway_fakes import MemoryActivities, MemoryInbound, MemoryLeases, by_table, received
 from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_world import World, finish
 from tests.unit.gateway.engine.test_arrivals import arrival
@@ -29,6 +29,7 @@ def translator(world: World, woken: list[int]) -> Translator:
         links=links,
         leases=MemoryLeases(world.memory),
         inbound=inbound,
+        onward=by_table(lambda limit, _: MemoryActivities(world.memory).claim(limit)),
         telemetry=Telemetry(),
         clock=FakeClock(),
     )
@@ -39,7 +40,6 @@ def translator(world: World, woken: list[int]) -> Translator:
         ports=world.ports,
         inspector=inspector,
         decisions=world.decisions,
-        on_change=lambda: woken.append(1),
         on_wake=lambda: woken.append(2),
     )
 
@@ -61,7 +61,7 @@ def test_every_record_it_points_at_is_looked_at() -> None:
     assert world.memory.finished == {"1": ("processed", "")}
     assert len(world.memory.activities) == 1
     assert world.memory.activities[0].cause.webhook_id == "1"
-    assert woken == [1]
+    assert woken == []
 
 
 def test_a_webhook_that_concerns_nobody_says_so() -> None:
@@ -111,13 +111,6 @@ def test_a_webhook_about_a_record_that_never_was_changes_nothing() -> None:
     world = World()
     finish(translator(world, []).translate(webhook(world, "r99")))
     assert world.memory.activities == []
-
-
-def test_waiting_webhooks_are_claimed() -> None:
-    """What was accepted and not finished is handed out."""
-    world = World()
-    world.memory.webhooks.append(arrival(1))
-    assert [hook.webhook_id for hook in finish(translator(world, []).claim(5))] == ["1"]
 
 
 def test_a_webhook_that_shows_nothing_new_says_why() -> None:

@@ -31,7 +31,13 @@ from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
 from tests.support.gateway_channels import MemoryChannels
-from tests.support.gateway_fakes import MemoryInbound, MemoryLeases, MemorySecrets
+from tests.support.gateway_fakes import (
+    MemoryActivities,
+    MemoryInbound,
+    MemoryLeases,
+    MemorySecrets,
+    by_table,
+)
 from tests.support.gateway_links import MemoryLinks
 from tests.support.gateway_memory import Memory
 from tests.support.gateway_stuck import MemoryEndings, MemoryProjection, MemoryStuck
@@ -139,7 +145,7 @@ class Front:
         self.memory.endpoints[endpoint_hash(KEY.encode().decode())] = Endpoint(
             organization_id="studio", integration_id=self.link.integration_id, vendor="desk"
         )
-        self.arrivals = Arrivals(store=self.inbound, on_accepted=lambda: None)
+        self.arrivals = Arrivals(store=self.inbound, onward=by_table(self.inbound.claim))
         self.latency = FakeLatency()
         self.sync, self.journeys, self.seen, self.ready = FakeSync(), FakeJourneys(), list[Endpoint](), True
         minted = {
@@ -187,6 +193,7 @@ class Front:
             links=self.links,
             leases=MemoryLeases(self.memory),
             inbound=self.inbound,
+            onward=by_table(lambda limit, _: MemoryActivities(self.memory).claim(limit)),
             telemetry=telemetry,
             clock=self.clock,
         )

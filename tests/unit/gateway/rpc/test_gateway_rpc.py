@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway.health_report import MAX_KEPT, HealthReport, Operation, Tally
 from services.gateway.journey import ChangeStep, DeliveryStep, Steps, WebhookStep
+from services.gateway.onward import Onward
 from services.gateway.rpc.accounts import IntegrationRpc
 from services.gateway.rpc.commits import MAX_COMMITS, CommitRpc
 from services.gateway.rpc.deliveries import DeliveryRpc
@@ -19,6 +20,7 @@ from services.gateway.rpc.reports import MAX_SENT, HealthReports
 from services.gateway.store.journeys import Place
 from tests.support.gateway_fakes import MemoryDeliveries
 from tests.support.gateway_memory import Memory
+from tests.support.gateway_vendor import a_link
 from tests.support.gateway_world import World
 from tests.unit.gateway.http.front import Front
 from wedsync import errors
@@ -116,8 +118,11 @@ async def test_links_are_made_paused_and_resumed() -> None:
 
 async def test_commits_are_taken_over_from_our_own_services_only() -> None:
     """Nobody else may; none and too many are refused; what was taken over wakes the deliveries."""
-    store, woken = MemoryDeliveries(Memory()), list[int]()
-    rpc = CommitRpc(store=store, on_commit=lambda: woken.append(1))
+    memory = Memory()
+    store, woken, link = MemoryDeliveries(memory), list[int](), a_link()
+    memory.links[link.link_id] = link
+    onward = Onward(claim=store.claim, wake=lambda: woken.append(1), idle_seconds=1.0)
+    rpc = CommitRpc(store=store, onward=onward)
     world = World()
     world.edit(ChangeKind.CREATE, new_id(), {"title": "Cake"})
     [entry] = world.canon.outbox
