@@ -150,7 +150,7 @@ def needs_create(world: World) -> None:
 
 
 def after_first_write(world: World) -> Callable[[Asked], bool]:
-    """Match what is asked from the second write on, be the first answered or not: writes go out side by side."""
+    """Match what is asked from the second write on, be the first answered or not: they go side by side."""
     written: list[Asked] = []
 
     def match(asked: Asked) -> bool:

@@ -29,7 +29,7 @@ _SCOPE_OF_EXCHANGE = Statement(
     "scope",
     "SELECT set_config('app.organizations', %(organizations)s, true),"
     " set_config('app.weddings', %(weddings)s, true),"
-    # A table with a partition for each day takes milliseconds to plan for: it is done once.
+    # A table with many partitions takes milliseconds to plan for: it is done once.
     " set_config('plan_cache_mode', 'force_generic_plan', true)",
 )
 

@@ -227,7 +227,7 @@ REVOKE ALL ON FUNCTION gateway.resolve_endpoint(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateway.resolve_endpoint(bytea) TO {app_role("gateway")};
 """
 
-_BY_DAY = ("gateway.webhook_log", "gateway.vendor_deliveries", "gateway.integration_sync_log")
+_BY_TIME = ("gateway.webhook_log", "gateway.vendor_deliveries", "gateway.integration_sync_log")
 _TENANT_TABLES = {
     "gateway.vendor_integrations": ORGANIZATIONS,
     "gateway.endpoint_keys": ORGANIZATIONS,
@@ -246,7 +246,7 @@ _TENANT_TABLES = {
 def upgrade() -> None:
     for statements in (_ACCOUNTS, _RECORDS, _INBOUND, _OUTBOUND):
         op.execute(statements)
-    for table in _BY_DAY:
+    for table in _BY_TIME:
         op.execute(default_partition(table))
     op.execute(hash_partitions("gateway.delivery_keys", _HASHED))
     for table, scope in _TENANT_TABLES.items():

@@ -5,7 +5,7 @@ from alembic import op
 revision = "0003_pre"
 down_revision = "0002_pre"
 
-# Webhooks and deliveries are kept by day and keyed by their time; changes were found by id only.
+# Webhooks and deliveries are kept by time and keyed by their time; changes were found by id only.
 # Not CONCURRENTLY: that waits for every other session of the database, a second run of the migrations
 # included, which waits for this one.
 _CHANGES = """
