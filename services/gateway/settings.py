@@ -28,7 +28,11 @@ class GatewaySettings(ServerSettings):
         description="The same database as the role wedsync_gateway_worker, for the sweeps."
     )
     database_pool_size: int = Field(
-        16, ge=1, le=200, description="Database connections of the application's role. Default 16."
+        16,
+        ge=1,
+        le=200,
+        description="Database connections of the application's role: so many for transactions, and as many"
+        " again for single exchanges. Default 16.",
     )
     http_port: int = Field(
         HTTP_PORT, ge=0, le=65535, description="TCP port of webhooks, REST and SSE. Default 8080."

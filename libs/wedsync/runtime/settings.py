@@ -58,7 +58,11 @@ class ServerSettings(BaseSettings):
         description="Redis 7+ for hints, redis://host:port/0. Default: none; everything works, only later.",
     )
     database_pool_size: int = Field(
-        8, ge=1, le=200, description="Connections kept to PostgreSQL; a call beyond them waits. Default 8."
+        8,
+        ge=1,
+        le=200,
+        description="Connections to PostgreSQL at most: so many for transactions, and as many again for single"
+        " exchanges; a call beyond them waits. Default 8.",
     )
     api_keys_file: Path = Field(
         default_factory=lambda values: _under_home(values, "api_keys.json"),
