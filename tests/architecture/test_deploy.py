@@ -46,8 +46,10 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every pod template's spec, by what it belongs to."""
     for doc in documents():
         spec = doc.get("spec", {})
-        if doc["kind"] in {"Deployment", "Job"}:
-            yield f"{doc['kind']}/{doc['metadata']['name']}", spec["template"]["spec"]
+        if doc["kind"] == "Deployment":
+            yield f"Deployment/{doc['metadata']['name']}", spec["template"]["spec"]
+        if doc["kind"] == "CronJob":
+            yield f"CronJob/{doc['metadata']['name']}", spec["jobTemplate"]["spec"]["template"]["spec"]
         if doc["kind"] == "RayCluster":
             yield "RayCluster/head", spec["headGroupSpec"]["template"]["spec"]
             for group in spec["workerGroupSpecs"]:
@@ -174,8 +176,10 @@ def test_every_image_is_built_by_the_one_dockerfile() -> None:
 
 
 def test_the_migration_gets_what_it_reads() -> None:
-    """Its variables are its settings."""
-    [container] = named("Job", "migrations")["spec"]["template"]["spec"]["containers"]
+    """Its variables are its settings, and it runs more often than its partitions last."""
+    [(_, spec)] = [pod for pod in pods() if pod[0] == "CronJob/migrations"]
+    [container] = spec["containers"]
+    assert named("CronJob", "migrations")["spec"]["schedule"].endswith(" * * 1")
     given = {entry["name"] for entry in container["env"]}
     assert given == {PREFIX + name.upper() for name in MigrateSettings.model_fields}
     assert container["command"] == ["python", "-m", "services.launcher.migrate"]
