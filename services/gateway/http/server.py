@@ -39,6 +39,7 @@ async def serving_http(app: Starlette, *, host: str, port: int, stalled_seconds:
         lifespan="off",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         server_header=False,
+        proxy_headers=False,  # who calls is known by signature or key, never by address
     )
     server = _Quiet(config)
     running = asyncio.create_task(server.serve(sockets=[listener]), name="http")
