@@ -44,7 +44,7 @@ async def test_two_servers_agree_on_one_owner(service: Service, other: Service) 
         assert sorted(result.sequence for result in results) == list(range(2, 2 * _EDITS + 2))
         seen = [(await server.get_wedding(wedding_id)).sequence for server in (one, two)]
     assert seen == [2 * _EDITS + 1] * 2
-    # Servers that do not agree take it from each other again and again; a starved owner may be loaded anew once.
+    # Servers that do not agree take it from each other all the time; a starved owner may be loaded anew once.
     assert epoch(service, wedding_id) <= 2
 
 
