@@ -85,15 +85,15 @@ class Inspector:
         What a webhook has `shown` of it is taken instead of a reading where that is as sure.
         """
         port = await self._ports.open(link)
-        known = await self._links.item_of(link, record_id)
-        kind = ItemKind.TIMELINE_EVENT
-        if known is None:
-            first_sight = await port.read(record_id)
-            if first_sight is None:
-                return Seen(nothing=Nothing.NOT_THERE)
+        known = await self._leases.take_known(link, record_id)
+        if known is not None:
+            held = known.held or await self._take(self._key(link, known.item_id), ItemKind.TIMELINE_EVENT)
+        elif (first_sight := await port.read(record_id)) is None:
+            return Seen(nothing=Nothing.NOT_THERE)
+        else:
             await self._require_single(link, first_sight)
-            known, kind = await self._name(link, first_sight), first_sight.kind
-        held = await self._take(self._key(link, known), kind)
+            own = await self._name(link, first_sight)
+            held = await self._take(self._key(link, own), first_sight.kind)
         try:
             if held.shadow.present and held.shadow.record_id != record_id:
                 raise RecordBusy("its item was made anew under another record meanwhile", retry_after=0.0)

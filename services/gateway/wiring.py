@@ -163,7 +163,7 @@ async def _parts(
         report=report,
         engine=engine,
         accounts=accounts,
-        checks=SignatureChecks(secrets=stores.secrets, documents=KeyDocuments(http, clock), clock=clock),
+        checks=SignatureChecks(documents=KeyDocuments(http, clock), clock=clock),
         keys=KeyRing.from_file(settings.api_keys_file),
         database=database,
     )
@@ -216,7 +216,6 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
     stores = parts.stores
     return build_app(
         webhooks=Webhooks(
-            store=stores.inbound,
             secrets=stores.secrets,
             checks=parts.checks,
             channels=stores.channels,

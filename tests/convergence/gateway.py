@@ -114,7 +114,7 @@ class Gateway(Process):
             links=self._behind("links", TimedLinks(tables)),
             polls=self._behind("polls", TimedPolls(tables)),
             deliveries=self._behind("deliveries", TimedDeliveries(tables)),
-            secrets=MemorySecrets(),
+            secrets=MemorySecrets(tables),
             channels=MemoryChannels(tables),
             projection=MemoryProjection(tables),
             endings=MemoryEndings(tables),

@@ -21,12 +21,11 @@ from services.gateway.store.inbound import (
     Activity,
     Arrival,
     Cause,
-    Endpoint,
     InboundStore,
     Received,
 )
-from services.gateway.store.leases import Held, RecordLeases
-from services.gateway.store.secrets import SecretStore
+from services.gateway.store.leases import Held, Known, RecordLeases
+from services.gateway.store.secrets import Door, SecretStore
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
 from wedsync.model.changes import Change, ChangeResult, ItemState, Outcome
@@ -55,6 +54,19 @@ class MemoryLeases(RecordLeases):
         token = memory.leases[place] = new_id()
         fresh = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
         return self._held(key, token, memory.shadows.setdefault(place, fresh))
+
+    async def take_known(self, link: Link, record_id: str) -> Known | None:
+        """Lease a record by the vendor's name for it; None where it was never seen."""
+        for (link_id, item_id), shadow in self._memory.shadows.items():
+            if (link_id, shadow.record_id) == (link.link_id, record_id):
+                key = RecordKey(
+                    organization_id=link.organization_id,
+                    wedding_id=link.wedding_id,
+                    link_id=link_id,
+                    item_id=item_id,
+                )
+                return Known(item_id=item_id, held=await self.take(key, shadow.kind))
+        return None
 
     async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
         """Return the same without the lease."""
@@ -101,10 +113,6 @@ class MemoryInbound(InboundStore):
         self._memory = memory
         self.batches: list[int] = []
         self.failing: Exception | None = None
-
-    async def endpoint(self, key_hash: bytes) -> Endpoint | None:
-        """Return whose endpoint this is."""
-        return self._memory.endpoints.get(key_hash)
 
     async def accept(self, arrivals: Sequence[Arrival], *, room: int = 0) -> list[Accepted]:
         """Keep webhooks; none of them is claimed."""
@@ -197,12 +205,14 @@ class MemoryInbound(InboundStore):
 class MemorySecrets(SecretStore):
     """Webhook secrets; a new one leaves the others valid unless it says otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self.kept: dict[str, str] = {}
 
-    async def valid(self, organization_id: str, integration_id: str) -> list[str]:
-        """Return them all."""
-        return list(self.kept.values())
+    async def door(self, key_hash: bytes) -> Door | None:
+        """Return whose endpoint this is, with all secrets there are."""
+        endpoint = self._memory.endpoints.get(key_hash)
+        return Door(endpoint=endpoint, secrets=list(self.kept.values())) if endpoint else None
 
     async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
         """Keep the first."""

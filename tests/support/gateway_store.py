@@ -174,9 +174,9 @@ async def new_tenant(
     )
     link = a_link(organization, integration.integration_id, wedding_id=wedding_id or new_id(), vendor=vendor)
     made = await stores.links.link(link, request_id=new_id(), trace_parent=TRACE)
-    endpoint = await stores.inbound.endpoint(endpoint_hash(key))
-    assert endpoint is not None
-    return Tenant(link=made, endpoint=endpoint, endpoint_key=key)
+    door = await stores.secrets.door(endpoint_hash(key))
+    assert door is not None
+    return Tenant(link=made, endpoint=door.endpoint, endpoint_key=key)
 
 
 def a_link(organization_id: str, integration_id: str, *, wedding_id: str, vendor: str = "tave") -> Link:

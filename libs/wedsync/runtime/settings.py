@@ -61,8 +61,8 @@ class ServerSettings(BaseSettings):
         8,
         ge=1,
         le=200,
-        description="Connections to PostgreSQL at most: so many for transactions, and as many again for single"
-        " exchanges; a call beyond them waits. Default 8.",
+        description="Connections to PostgreSQL at most: so many for transactions, and as many again for"
+        " single exchanges; a call beyond them waits. Default 8.",
     )
     api_keys_file: Path = Field(
         default_factory=lambda values: _under_home(values, "api_keys.json"),

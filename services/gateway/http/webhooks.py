@@ -22,9 +22,9 @@ from services.gateway.records import Link
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.channels import ChannelStore
-from services.gateway.store.inbound import Arrival, Endpoint, InboundStore
+from services.gateway.store.inbound import Arrival, Endpoint
 from services.gateway.store.links import LinkStore, endpoint_hash
-from services.gateway.store.secrets import SecretStore
+from services.gateway.store.secrets import Door, SecretStore
 from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, notices
 from services.gateway.vendors.manifest import Manifest
 from services.gateway.vendors.port import VendorError, VendorGarbage
@@ -46,7 +46,6 @@ class Webhooks:
     def __init__(
         self,
         *,
-        store: InboundStore,
         secrets: SecretStore,
         checks: SignatureChecks,
         channels: ChannelStore,
@@ -60,7 +59,7 @@ class Webhooks:
         max_at_once: int,
         saw: Callable[[Endpoint], None],
     ) -> None:
-        self._store, self._secrets, self._arrivals = store, secrets, arrivals
+        self._secrets, self._arrivals = secrets, arrivals
         self._checks, self._public_url = checks, public_url
         self._channels, self._links, self._ports = channels, links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
@@ -93,7 +92,8 @@ class Webhooks:
 
     async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
-        endpoint = await self._endpoint(request)
+        door = await self._door(request)
+        endpoint = door.endpoint
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
         if (word := text_answer(request.query_params, inbound)) is not None:
             self._saw(endpoint)
@@ -103,7 +103,7 @@ class Webhooks:
         if inbound.channel is not None:
             return await self._told(request, endpoint, inbound, inbound.channel, body, detected_at)
         content_type = _content_type(request, inbound)
-        await self._believe(endpoint, inbound, self._webhook(request, body, content_type, inbound))
+        await self._believe(door, inbound, self._webhook(request, body, content_type, inbound))
         content = payload(body, content_type, inbound)
         event = json_object(content)
         if (greeting := answer_to(event, inbound)) is not None:
@@ -158,10 +158,10 @@ class Webhooks:
             if each.channel.channel_id in ending:
                 await self._channels.end_soon(endpoint.organization_id, each)
 
-    async def _believe(self, endpoint: Endpoint, inbound: Inbound, webhook: Webhook) -> None:
+    async def _believe(self, door: Door, inbound: Inbound, webhook: Webhook) -> None:
         """Refuse what is not the vendor's, over the bytes as they came."""
         try:
-            await self._checks.check(endpoint, inbound, webhook)
+            await self._checks.check(door.secrets, inbound, webhook)
         except SignatureRefused as refused:
             raise Problem(401, refused.code, str(refused)) from refused
 
@@ -214,11 +214,11 @@ class Webhooks:
             return JSONResponse({"duplicate": True, "webhook_id": known_as}, 200), "duplicate"
         return JSONResponse({"webhook_id": known_as}, inbound.accepted_status), "accepted"
 
-    async def _endpoint(self, request: Request) -> Endpoint:
-        endpoint = await self._store.endpoint(endpoint_hash(request.path_params["endpoint_key"]))
-        if endpoint is None or endpoint.vendor != request.path_params["vendor"]:
+    async def _door(self, request: Request) -> Door:
+        door = await self._secrets.door(endpoint_hash(request.path_params["endpoint_key"]))
+        if door is None or door.endpoint.vendor != request.path_params["vendor"]:
             raise _UNKNOWN
-        return endpoint
+        return door
 
     async def _concerned(
         self, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from services.gateway.signatures import certificates, hmacs, jwts, tokens
 from services.gateway.signatures.documents import FRESH, RETRY, KeyDocuments
 from services.gateway.signatures.webhook import Webhook, mismatched, not_configured
-from services.gateway.store.inbound import Endpoint
-from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.inbound import Inbound, every
 from services.gateway.vendors.schemes import Jwt
 from wedsync.clock import Clock
@@ -17,17 +15,16 @@ from wedsync.clock import Clock
 class SignatureChecks:
     """Believes a webhook or refuses it."""
 
-    def __init__(self, *, secrets: SecretStore, documents: KeyDocuments, clock: Clock) -> None:
-        self._secrets, self._documents, self._clock = secrets, documents, clock
+    def __init__(self, *, documents: KeyDocuments, clock: Clock) -> None:
+        self._documents, self._clock = documents, clock
 
-    async def check(self, endpoint: Endpoint, inbound: Inbound, webhook: Webhook) -> None:
-        """Return if the webhook is the vendor's.
+    async def check(self, secrets: Sequence[str], inbound: Inbound, webhook: Webhook) -> None:
+        """Return if the webhook is the vendor's, by one of the secrets that are valid.
 
         Raises `SignatureRefused`, or `Unavailable` where the vendor's keys cannot be had just now.
         """
         if inbound.by_address:
             return
-        secrets = await self._secrets.valid(endpoint.organization_id, endpoint.integration_id)
         if not secrets:
             raise not_configured(
                 "No webhook secret is kept for this address; give it with RotateWebhookSecret"

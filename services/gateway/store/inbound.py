@@ -169,13 +169,8 @@ class InboundStore:
 
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
-        self._endpoint = Together[bytes, Endpoint | None](self._endpoints)
         self._finish = Together[_End, None](self._finish_all)
         self._commit = Together[_Seen, None](self._commit_all)
-
-    async def endpoint(self, key_hash: bytes) -> Endpoint | None:
-        """Return whose endpoint this is, None for an unknown key."""
-        return await self._endpoint(key_hash)
 
     async def accept(self, arrivals: Sequence[Arrival], *, room: int = 0) -> list[Accepted]:
         """Commit webhooks to the log in one transaction; return what became of each.
@@ -259,11 +254,6 @@ class InboundStore:
             if outcome is not None:
                 raise outcome
 
-    async def _endpoints(self, hashes: Sequence[bytes]) -> list[Endpoint | Exception | None]:
-        [found] = await self._database.run((sql.ENDPOINTS, {"hashes": list(set(hashes))}))
-        known = {bytes(row["hash"]): _endpoint(row) for row in found}
-        return [known.get(key_hash) for key_hash in hashes]
-
     async def _finish_all(self, ends: Sequence[_End]) -> list[Exception | None]:
         organizations = {end.webhook.organization_id for end in ends}
         rows = records(end.row for end in ends)
@@ -310,14 +300,6 @@ def _accepted(arrival: Arrival, row: Mapping[str, Any], *, taken: bool) -> Accep
         links=arrival.links,
     )
     return Accepted(known_as=arrival.webhook_id, taken=received)
-
-
-def _endpoint(row: Mapping[str, Any]) -> Endpoint:
-    return Endpoint(
-        organization_id=str(row["organization_id"]),
-        integration_id=str(row["integration_id"]),
-        vendor=row["vendor"],
-    )
 
 
 def _owner(arrival: Arrival) -> dict[str, Any]:

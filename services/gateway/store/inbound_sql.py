@@ -9,14 +9,6 @@ from services.gateway.store.leases import SAVED
 from services.gateway.store.sql import CLAIM_SECONDS
 from wedsync.runtime.round_trip import Statement
 
-ENDPOINTS = Statement(
-    "endpoints",
-    """
-    SELECT asked.hash, e.organization_id, e.integration_id, e.vendor
-    FROM unnest(%(hashes)s::bytea[]) AS asked (hash)
-    CROSS JOIN LATERAL gateway.resolve_endpoint(asked.hash) e
-""",
-)
 # A delivery that comes twice in one batch is kept once, like one that is known.
 ACCEPT = Statement(
     "accept_webhooks",

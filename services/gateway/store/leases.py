@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.gateway.records import Intent, IntentKind, RecordKey, Shadow
+from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
 from services.gateway.store.blobs import pack_fields, unpack, unpack_fields
 from services.gateway.store.sql import records
 from wedsync.errors import StaleRevision
@@ -53,20 +53,41 @@ _PEEK = Statement(
 """,
 )
 # A statement of its own after the lease: only then it sees what the holder before has committed.
-_CONTEXT = Statement(
-    "record_context",
-    """
-    SELECT a.link_id, a.item_id, c.state AS item, coalesce(c.sequence, 0) AS sequence,
+_CONTEXT_OF = """
+    SELECT p.link_id, p.item_id, {names}c.state AS item, coalesce(c.sequence, 0) AS sequence,
            EXISTS (SELECT FROM gateway.vendor_activities v
-                   WHERE v.link_id = a.link_id AND v.item_id = a.item_id
+                   WHERE v.link_id = p.link_id AND v.item_id = p.item_id
                      AND (v.state = 'pending' OR v.sequence > coalesce(c.sequence, 0))) AS pending,
            ARRAY(SELECT i.id FROM gateway.delivery_intents i
-                 WHERE i.link_id = a.link_id AND i.item_id = a.item_id
+                 WHERE i.link_id = p.link_id AND i.item_id = p.item_id
                    AND i.state IN ('open', 'superseded')
                    AND i.created_at > clock_timestamp() - make_interval(secs => %(recent)s)
                  ORDER BY i.created_at) AS intents
-    FROM json_to_recordset(%(rows)s::json) AS a (wedding_id uuid, link_id uuid, item_id uuid)
-    LEFT JOIN gateway.canonical_items c ON c.wedding_id = a.wedding_id AND c.item_id = a.item_id
+    FROM {places}
+    LEFT JOIN gateway.canonical_items c ON c.wedding_id = p.wedding_id AND c.item_id = p.item_id
+"""
+_PLACES = "json_to_recordset(%(rows)s::json) AS p (wedding_id uuid, link_id uuid, item_id uuid)"
+_CONTEXT = Statement("record_context", _CONTEXT_OF.format(names="", places=_PLACES))
+# Of a record that is known by the vendor's name for it: where it is, is found out on the way.
+_KNOWN = """
+    json_to_recordset(%(rows)s::json) AS a (link_id uuid, record_id text, token uuid)
+    JOIN gateway.shadow_items p USING (link_id, record_id)
+"""
+_CONTEXT_OF_KNOWN = Statement(
+    "known_record_context", _CONTEXT_OF.format(names="p.record_id, ", places=_KNOWN)
+)
+_LEASE_KNOWN = Statement(
+    "lease_known_records",
+    f"""
+    WITH mine AS MATERIALIZED (
+        SELECT p.link_id, p.item_id, a.token FROM {_KNOWN} WHERE p.lease_until < clock_timestamp()
+        ORDER BY p.link_id, p.item_id FOR UPDATE OF p
+    )
+    UPDATE gateway.shadow_items s
+    SET lease_token = m.token, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+    FROM mine m
+    WHERE s.link_id = m.link_id AND s.item_id = m.item_id AND s.lease_until < clock_timestamp()
+    RETURNING s.link_id, s.item_id, kind, record_id, version, generation, gone, fields, expected_record
 """,
 )
 _INTENTS = Statement(
@@ -165,10 +186,29 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The item that a vendor's record stands for, and the record if nobody else has it."""
+
+    item_id: str
+    held: Held | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     key: RecordKey
     kind: ItemKind
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    link: Link
+    record_id: str
+    token: str
+
+    @property
+    def row(self) -> dict[str, str]:
+        return {"link_id": self.link.link_id, "record_id": self.record_id, "token": self.token}
 
 
 class RecordLeases:
@@ -177,12 +217,17 @@ class RecordLeases:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._take = Together[_Wanted, Held | None](self._take_all)
+        self._take_known = Together[_Named, Known | None](self._take_all_known)
         self._release = Together[Held, None](self._release_all)
         self._intend = Together[tuple[Held, Intent], None](self._intend_all)
 
     async def take(self, key: RecordKey, kind: ItemKind) -> Held | None:
         """Lease the record; None while somebody else has it."""
         return await self._take(_Wanted(key=key, kind=kind, token=new_id()))
+
+    async def take_known(self, link: Link, record_id: str) -> Known | None:
+        """Lease a record by the vendor's name for it; None where it was never seen."""
+        return await self._take_known(_Named(link, record_id, new_id()))
 
     async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
         """Return the same without the lease, to see what would be decided; nothing can be saved with it."""
@@ -218,6 +263,34 @@ class RecordLeases:
             if place not in shadows or firsts[place] is not each:
                 return None
             return _held(each.key, each.token, shadows[place], contexts[place], intents)
+
+        return [answer(each) for each in wanted]
+
+    async def _take_all_known(self, wanted: Sequence[_Named]) -> list[Known | Exception | None]:
+        firsts = {(each.link.link_id, each.record_id): each for each in reversed(wanted)}
+        named = records(each.row for each in firsts.values())
+        leased, context = await self._database.run(
+            (_LEASE_KNOWN, {**named, "seconds": LEASE_SECONDS}),
+            (_CONTEXT_OF_KNOWN, {**named, "recent": INTENT_SECONDS}),
+            organizations={each.link.organization_id for each in wanted},
+            weddings={each.link.wedding_id for each in wanted},
+        )
+        shadows = {_place_in(row): shadow_from(row) for row in leased}
+        names = {(str(row["link_id"]), row["record_id"]): row for row in context}
+        held = [row for row in context if _place_in(row) in shadows]
+        intents = await self._intents(held, [_key_of(each.link, "") for each in firsts.values()])
+
+        def answer(each: _Named) -> Known | None:
+            place = each.link.link_id, each.record_id
+            row = names.get(place)
+            if row is None:
+                return None
+            shadow = shadows.get(_place_in(row))
+            item_id = str(row["item_id"])
+            if shadow is None or firsts[place] is not each:
+                return Known(item_id=item_id, held=None)
+            key = _key_of(each.link, item_id)
+            return Known(item_id=item_id, held=_held(key, each.token, shadow, row, intents))
 
         return [answer(each) for each in wanted]
 
@@ -317,6 +390,15 @@ def _held(key: RecordKey, token: str, shadow: Shadow, context: Mapping[str, Any]
         pending=context["pending"],
         item=load_item(unpack(context["item"])) if context["item"] is not None else None,
         sequence=context["sequence"],
+    )
+
+
+def _key_of(link: Link, item_id: str) -> RecordKey:
+    return RecordKey(
+        organization_id=link.organization_id,
+        wedding_id=link.wedding_id,
+        link_id=link.link_id,
+        item_id=item_id,
     )
 
 

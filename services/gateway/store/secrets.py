@@ -1,13 +1,15 @@
-"""The secrets vendors sign their webhooks with: sealed, several valid at once while one is changed."""
+"""Webhook addresses and the secrets vendors sign with: sealed, several valid at once while one is changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.store.inbound import Endpoint
 from services.gateway.store.sql import first, rows
 from wedsync import errors
 from wedsync.model.ids import new_id
@@ -37,13 +39,36 @@ _VALID = text("""
     SELECT integration_id, id, secret FROM gateway.webhook_secrets
     WHERE integration_id = :integration_id AND valid_until > clock_timestamp() ORDER BY created_at DESC
 """)
-_VALID_OF = Statement(
-    "valid_secrets",
-    """
-    SELECT organization_id, integration_id, id, secret FROM gateway.webhook_secrets
-    WHERE integration_id = ANY(%(ids)s::uuid[]) AND valid_until > clock_timestamp() ORDER BY created_at DESC
+_AT = """
+    FROM unnest(%(hashes)s::bytea[]) AS asked (hash)
+    CROSS JOIN LATERAL gateway.resolve_endpoint(asked.hash) e
+"""
+_ENDPOINTS = Statement("endpoints", f"SELECT asked.hash, e.organization_id, e.integration_id, e.vendor {_AT}")
+# Whose secrets are asked for is known only now: the scope of the statement after this one.
+_SCOPE_AT = Statement(
+    "scope_of_endpoints",
+    f"""
+    SELECT set_config('app.organizations', coalesce(string_agg(DISTINCT e.organization_id, ','), ''), true)
+    {_AT}
 """,
 )
+_VALID_AT = Statement(
+    "secrets_of_endpoints",
+    f"""
+    SELECT asked.hash, s.integration_id, s.id, s.secret {_AT}
+    JOIN gateway.webhook_secrets s
+      ON s.organization_id = e.organization_id AND s.integration_id = e.integration_id
+    WHERE s.valid_until > clock_timestamp() ORDER BY s.created_at DESC
+""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What a webhook address leads to: whose it is, and the secrets valid there, the newest first."""
+
+    endpoint: Endpoint
+    secrets: Sequence[str]
 
 
 class SecretStore:
@@ -51,11 +76,11 @@ class SecretStore:
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
-        self._valid = Together[tuple[str, str], list[str]](self._valid_of)
+        self._door = Together[bytes, Door | None](self._doors)
 
-    async def valid(self, organization_id: str, integration_id: str) -> list[str]:
-        """Return the secrets that are valid now, the newest first."""
-        return await self._valid((organization_id, integration_id))
+    async def door(self, key_hash: bytes) -> Door | None:
+        """Return what is behind the address with this key, None for an unknown one."""
+        return await self._door(key_hash)
 
     async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
         """Keep a secret that the vendor hands over, if none is valid yet; say whether it is valid now."""
@@ -87,17 +112,19 @@ class SecretStore:
                 )
         return valid
 
-    async def _valid_of(self, wanted: Sequence[tuple[str, str]]) -> list[list[str] | Exception]:
-        places = set(wanted)
-        organizations = {organization for organization, _ in places}
-        ids = [integration_id for _, integration_id in places]
-        [found] = await self._database.run((_VALID_OF, {"ids": ids}), organizations=organizations)
-        valid: dict[tuple[str, str], list[str]] = {place: [] for place in places}
+    async def _doors(self, hashes: Sequence[bytes]) -> list[Door | Exception | None]:
+        asked = {"hashes": list(set(hashes))}
+        endpoints, _, found = await self._database.run(
+            (_ENDPOINTS, asked), (_SCOPE_AT, asked), (_VALID_AT, asked)
+        )
+        secrets: dict[bytes, list[str]] = {}
         for row in found:
-            place = row["organization_id"], str(row["integration_id"])
-            if place in valid:
-                valid[place].append(self._opened(row))
-        return [valid[place] for place in wanted]
+            secrets.setdefault(bytes(row["hash"]), []).append(self._opened(row))
+        doors = {
+            bytes(row["hash"]): Door(endpoint=_endpoint(row), secrets=secrets.get(bytes(row["hash"]), ()))
+            for row in endpoints
+        }
+        return [doors.get(key_hash) for key_hash in hashes]
 
     async def _read(self, conn: AsyncConnection, integration_id: str) -> list[str]:
         found = await rows(conn, _VALID, {"integration_id": integration_id})
@@ -111,6 +138,14 @@ async def keep_secret(conn: AsyncConnection, vault: Vault, place: Mapping[str, A
     """Keep a secret under its id; False if the id is known."""
     sealed = vault.encrypt(secret.encode(), _identity(place))
     return await first(conn, _KEEP, {**place, "secret": sealed}) is not None
+
+
+def _endpoint(row: Mapping[str, Any]) -> Endpoint:
+    return Endpoint(
+        organization_id=str(row["organization_id"]),
+        integration_id=str(row["integration_id"]),
+        vendor=row["vendor"],
+    )
 
 
 def _identity(place: Mapping[Any, Any]) -> str:

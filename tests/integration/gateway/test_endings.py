@@ -47,11 +47,12 @@ async def test_disconnecting_stops_all_work_and_keeps_history(stores: Stores, te
     assert (ended.ended, ended.active, ended.reason) == (True, False, "disconnected")
     assert await stores.polls.claim(5) == []
     assert await stores.deliveries.claim(5) == []
-    assert await stores.inbound.endpoint(endpoint_hash(tenant.endpoint_key)) is None
+    assert await stores.secrets.door(endpoint_hash(tenant.endpoint_key)) is None
     integration = await integration_of(stores, tenant)
     assert integration.disconnected_at is not None
     assert PASSWORD not in str(stores.links.account(integration).credentials)
-    assert await stores.secrets.valid(link.organization_id, link.integration_id) == []
+    secrets = "SELECT 1 FROM gateway.webhook_secrets WHERE integration_id = %s"
+    assert stores.sql(secrets, link.integration_id) == []
     assert (
         stores.sql("SELECT 1 FROM gateway.access_tokens WHERE integration_id = %s", link.integration_id) == []
     )

@@ -10,7 +10,6 @@ import pytest
 from services.gateway.records import Shadow
 from services.gateway.store.inbound import Accepted, Received
 from services.gateway.store.journeys import Wanted
-from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
     EVENT,
@@ -45,18 +44,6 @@ async def claimed(stores: Stores) -> Received:
     """Claim the one webhook that waits."""
     [webhook] = await stores.inbound.claim(10)
     return webhook
-
-
-async def test_an_endpoint_key_leads_to_its_tenant(stores: Stores, tenant: Tenant) -> None:
-    """The hash of a key names organization, integration and vendor; an unknown key names nobody."""
-    found = await stores.inbound.endpoint(endpoint_hash(tenant.endpoint_key))
-    assert found is not None
-    assert (found.organization_id, found.integration_id, found.vendor) == (
-        tenant.link.organization_id,
-        tenant.link.integration_id,
-        "tave",
-    )
-    assert await stores.inbound.endpoint(endpoint_hash(new_endpoint_key())) is None
 
 
 async def test_a_known_delivery_is_kept_once(stores: Stores, tenant: Tenant) -> None:

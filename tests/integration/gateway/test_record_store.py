@@ -17,6 +17,7 @@ from tests.support.gateway_store import (
     a_commit,
     an_edit,
     an_item,
+    new_tenant,
     opened_stores,
     seen,
 )
@@ -52,6 +53,31 @@ async def test_one_holder_at_a_time(stores: Stores, tenant: Tenant) -> None:
     await stores.leases.release(held)
     assert await stores.leases.take(tenant.key(), EVENT) is None
     await stores.leases.release(again)
+
+
+async def test_a_record_is_leased_by_the_vendors_name_for_it(
+    stores: Stores, tenant: Tenant, migrated_database: MigratedDatabase
+) -> None:
+    """With all that is known of its item; one that was never seen, or is another link's, is not known."""
+    held = await taken(stores, tenant)
+    await stores.deliveries.accept(
+        [a_commit(tenant.link.wedding_id, an_item(tenant.item_id, title="Vows"), 4)]
+    )
+    await stores.leases.intend(held, an_intent())
+    await stores.deliveries.close(held, state="delivered", shadow=seen(held, title="Vows").shadow)
+    name, stranger = seen(held, title="Vows").shadow.record_id or "", await new_tenant(stores)
+    assert await stores.leases.take_known(stranger.link, name) is None
+    assert await stores.leases.take_known(tenant.link, "never seen") is None
+    async with opened_stores(migrated_database) as other:
+        asked = [r.leases.take_known(tenant.link, name) for _ in range(6) for r in (stores, other)]
+        known = [each for each in await asyncio.gather(*asked) if each is not None]
+    assert {each.item_id for each in known} == {tenant.item_id}
+    assert len(known) == 12
+    [mine] = [each.held for each in known if each.held is not None]
+    assert (mine.key, mine.sequence, len(mine.intents)) == (tenant.key(), 4, 1)
+    assert (mine.item and mine.item.value("title"), mine.shadow.record_id) == ("Vows", name)
+    await stores.leases.release(mine)
+    assert await stores.leases.take(tenant.key(), EVENT) is not None
 
 
 async def test_only_one_of_many_gets_the_record(

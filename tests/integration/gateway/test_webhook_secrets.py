@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.gateway.store.links import new_endpoint_key
+from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from services.gateway.store.secrets import MAX_VALID
 from services.gateway.vendors.port import Account
 from tests.support.gateway_store import Stores, Tenant, new_tenant
@@ -31,7 +31,22 @@ async def rotated(
 
 async def valid(stores: Stores, tenant: Tenant) -> list[str]:
     """Return the secrets that are valid."""
-    return await stores.secrets.valid(tenant.link.organization_id, tenant.link.integration_id)
+    door = await stores.secrets.door(endpoint_hash(tenant.endpoint_key))
+    assert door is not None
+    return list(door.secrets)
+
+
+async def test_an_endpoint_key_leads_to_its_tenant(stores: Stores, tenant: Tenant) -> None:
+    """The hash of a key names organization, integration and vendor; an unknown key names nobody."""
+    door = await stores.secrets.door(endpoint_hash(tenant.endpoint_key))
+    assert door is not None
+    found = door.endpoint
+    assert (found.organization_id, found.integration_id, found.vendor) == (
+        tenant.link.organization_id,
+        tenant.link.integration_id,
+        "tave",
+    )
+    assert await stores.secrets.door(endpoint_hash(new_endpoint_key())) is None
 
 
 async def test_the_secrets_before_stay_valid_for_the_overlap(stores: Stores, tenant: Tenant) -> None:
@@ -76,9 +91,11 @@ async def test_too_many_at_once_are_refused(stores: Stores, tenant: Tenant) -> N
 
 
 async def test_a_secret_is_its_owners(stores: Stores, tenant: Tenant) -> None:
-    """Another organization sees none, and in the table it is sealed."""
+    """Behind another's address there is none of it, though both are asked for at once; it is kept sealed."""
     await rotated(stores, tenant, "whsec_plain")
-    assert await stores.secrets.valid(new_id(), tenant.link.integration_id) == []
+    other = await new_tenant(stores)
+    both = await asyncio.gather(valid(stores, other), valid(stores, tenant))
+    assert list(both) == [[], ["whsec_plain"]]
     [row] = stores.sql(
         "SELECT secret FROM gateway.webhook_secrets WHERE integration_id = %s", tenant.link.integration_id
     )
@@ -93,16 +110,18 @@ async def test_a_secret_given_when_connecting_is_no_credential(stores: Stores) -
         base_url="https://vendor.test",
         credentials={"api_key": "k", "webhook_secret": "whsec_first"},
     )
-    request = new_id()
+    request, key = new_id(), new_endpoint_key()
     for _ in range(2):
         integration = await stores.links.connect(
             organization_id=organization,
             request_id=request,
             vendor="stripe",
             account=account,
-            endpoint_key=new_endpoint_key(),
+            endpoint_key=key,
         )
-    assert await stores.secrets.valid(organization, integration_id) == ["whsec_first"]
+    door = await stores.secrets.door(endpoint_hash(key))
+    assert door is not None
+    assert door.secrets == ["whsec_first"]
     assert stores.links.account(integration).credentials == {"api_key": "k"}
 
 

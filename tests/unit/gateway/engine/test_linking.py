@@ -78,7 +78,7 @@ class Desk:
         accounts = Accounts(
             vendors=ports.vendors,
             links=MemoryLinks(memory),
-            secrets=MemorySecrets(),
+            secrets=MemorySecrets(memory),
             ports=ports,
             sync=FakeSync(),
             telemetry=Telemetry(),

@@ -157,7 +157,7 @@ class Front:
             }.items()
         }
         self.keys = {scope: key for scope, (key, _) in minted.items()}
-        self.secrets, self.connected = MemorySecrets(), list[Integration]()
+        self.secrets, self.connected = MemorySecrets(self.memory), list[Integration]()
         self.published = Published()
         self.channels = MemoryChannels(self.memory)
         self.accounts = Accounts(
@@ -209,11 +209,8 @@ class Front:
         )
         self.app = build_app(
             webhooks=Webhooks(
-                store=self.inbound,
                 secrets=self.secrets,
-                checks=SignatureChecks(
-                    secrets=self.secrets, documents=KeyDocuments(self.published, self.clock), clock=self.clock
-                ),
+                checks=SignatureChecks(documents=KeyDocuments(self.published, self.clock), clock=self.clock),
                 channels=self.channels,
                 links=self.links,
                 ports=self.ports,

@@ -18,9 +18,7 @@ from services.gateway.signatures.documents import (
     KeyDocuments,
 )
 from services.gateway.signatures.webhook import SignatureRefused
-from services.gateway.store.inbound import Endpoint
 from services.gateway.vendor_http import Response
-from tests.support.gateway_fakes import MemorySecrets
 from tests.support.signed import NOW, Published, webhook
 from tests.support.signers import GOOGLE, KEYS, key_document, published_key, token
 from wedsync.clock import FakeClock
@@ -120,19 +118,16 @@ async def test_a_document_that_moved_is_not_followed() -> None:
 async def test_a_new_key_is_looked_for_at_most_once_a_minute() -> None:
     """A token that names a key we do not know has the vendor's keys read again, not for each webhook."""
     site = Site(b'{"keys": [{"kty": "oct", "kid": "old", "k": "c2VjcmV0"}]}')
-    secrets = MemorySecrets()
-    secrets.kept = {"1": GOOGLE.secret}
-    checks = SignatureChecks(secrets=secrets, documents=site.documents, clock=site.clock)
-    endpoint = Endpoint(organization_id="studio", integration_id="i1", vendor="petalworks")
+    checks = SignatureChecks(documents=site.documents, clock=site.clock)
     for _ in range(3):
         with pytest.raises(SignatureRefused, match="has not published"):
-            await checks.check(endpoint, GOOGLE.inbound, GOOGLE.sent())
+            await checks.check([GOOGLE.secret], GOOGLE.inbound, GOOGLE.sent())
     assert site.published.asked == [KEYS]
     site.published.documents[KEYS] = key_document()
     site.pass_by(RETRY)
-    await checks.check(endpoint, GOOGLE.inbound, GOOGLE.sent())
+    await checks.check([GOOGLE.secret], GOOGLE.inbound, GOOGLE.sent())
     assert site.published.asked == [KEYS, KEYS]
     assert published_key().kid == "k1"
     nameless = webhook(token({"exp": 1}, published_key()) | {"authorization": "Bearer x"})
     with pytest.raises(SignatureRefused):
-        await checks.check(endpoint, GOOGLE.inbound, nameless)
+        await checks.check([GOOGLE.secret], GOOGLE.inbound, nameless)

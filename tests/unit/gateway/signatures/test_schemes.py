@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
-from services.gateway.store.inbound import Endpoint
 from services.gateway.vendors.inbound import Inbound
 from tests.support.authority import CERTIFICATE
-from tests.support.gateway_fakes import MemorySecrets
 from tests.support.signed import BODY, NOW, URL, Published, refusal, webhook
 from tests.support.signers import (
     BASIC,
@@ -37,18 +35,14 @@ from tests.support.signers import (
 from wedsync.clock import FakeClock
 from wedsync.errors import Unavailable
 
-_ENDPOINT = Endpoint(organization_id="studio", integration_id="i1", vendor="petalworks")
 _vendors = pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
 
 
 def check(sent: Webhook, inbound: Inbound, secrets: Sequence[str], now: datetime = NOW) -> None:
     """Check a webhook as the gateway does, with what the vendor publishes at hand."""
-    kept = MemorySecrets()
-    kept.kept = {str(number): secret for number, secret in enumerate(secrets)}
     clock = FakeClock(now)
     documents = KeyDocuments(Published({CERTIFICATE: authority().document, KEYS: key_document()}), clock)
-    checks = SignatureChecks(secrets=kept, documents=documents, clock=clock)
-    asyncio.run(checks.check(_ENDPOINT, inbound, sent))
+    asyncio.run(SignatureChecks(documents=documents, clock=clock).check(secrets, inbound, sent))
 
 
 def refused(signer: Signer, sent: Webhook, now: datetime = NOW) -> str:
