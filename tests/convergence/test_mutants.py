@@ -8,7 +8,7 @@ from tests.convergence.mutants import MUTANTS, Mutant
 from tests.convergence.site import manifests
 from tests.convergence.world import lived
 
-_SEEDS = 30
+_SEEDS = 90
 """In so many of each vendor at most each is caught; most are in the first few."""
 
 

@@ -341,6 +341,19 @@ class MemoryDeliveries(DeliveryStore):
         due = [row for row in self._memory.deliveries.values() if row.state == "due"]
         return self._claimed(due)[:limit]
 
+    def waiting(self) -> list[Claimed]:
+        """Return what a claim would; nothing is claimed."""
+        due = [row for row in self._memory.deliveries.values() if row.state == "due"]
+        claimed = self._claimed(due)
+        for row in due:
+            row.attempts -= 1
+        return claimed
+
+    def count(self, key: RecordKey) -> None:
+        """Count a try of the record."""
+        for row in self._memory.due(key):
+            row.attempts += 1
+
     def _claimed(self, due: Sequence[DueRow]) -> list[Claimed]:
         tries: dict[tuple[RecordKey, ItemKind], int] = {}
         for row in due:
