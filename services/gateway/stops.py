@@ -9,6 +9,7 @@ from services.gateway.store.links import LinkStore
 from services.gateway.vendors.port import NotCalled, VendorAuthFailed, VendorError
 
 _WAIT_SECONDS = 60.0
+_AGAIN_SECONDS = 0.5
 
 
 class LinkStopped(NotCalled):
@@ -34,14 +35,19 @@ async def account_refused(ports: Ports, links: LinkStore, link: Link, error: Ven
     return error
 
 
-async def deletes_doubted(links: LinkStore, link: Link, gone: int, known: int) -> LinkStopped:
-    """Stop the link and ask: so many records at once may be the vendor's mistake."""
+async def deletes_doubted(links: LinkStore, link: Link, gone: int, known: int) -> NotCalled:
+    """Stop the link and ask: so many records at once may be the vendor's mistake. Return what is said then.
+
+    Several find that out at the same time: what one has asked, a person may have answered before the next.
+    """
     resume = f"`wedsync link resume {link.link_id}"
     reason = (
         f"{gone} of {known} records are suddenly gone at the vendor. Were they deleted on purpose? Then say "
         f"{resume} --believe-deletes`; if not, see to it that the vendor shows them again, and say {resume}`."
     )
-    return await stop(links, link, reason)
+    if await links.doubt_deletes(link, reason):
+        return LinkStopped(reason)
+    return NotCalled("a person has just said that the deletes are meant", retry_after=_AGAIN_SECONDS)
 
 
 async def stop(links: LinkStore, link: Link, reason: str) -> LinkStopped:

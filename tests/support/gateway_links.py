@@ -113,6 +113,13 @@ class MemoryLinks(LinkStore):
         """Pause a link or let it go on."""
         self._memory.links[link.link_id] = replace(link, active=active, reason=reason)
 
+    async def doubt_deletes(self, link: Link, reason: str) -> bool:
+        """Pause a link for its many deletes, unless they are believed."""
+        known = self._memory.links[link.link_id]
+        if known.deletes_believed_until is None:
+            await self.set_state(link, active=False, reason=reason)
+        return known.deletes_believed_until is None
+
     async def poll_now(self, link: Link) -> None:
         """Make the link due."""
         self._memory.polls.append({"now": link.link_id})

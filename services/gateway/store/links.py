@@ -97,13 +97,17 @@ _EXPECT = text("""
     FROM gateway.canonical_items c
     WHERE c.wedding_id = CAST(:wedding_id AS uuid) AND c.item_id = CAST(:item_id AS uuid)
 """)
-_STATE = text("""
+_SET_STATE = """
     UPDATE gateway.wedding_vendor_integrations
     SET state = :state, reason = :reason, next_poll_at = clock_timestamp(),
         push_due_at = clock_timestamp(), poll_token = NULL, poll_lease_until = '-infinity',
         deletes_believed_until = CASE WHEN :believing > 0
             THEN clock_timestamp() + make_interval(secs => :believing) ELSE deletes_believed_until END
     WHERE id = :id AND state <> 'ended'
+"""
+_STATE = text(_SET_STATE)
+_DOUBT = text(f"""
+    {_SET_STATE} AND coalesce(deletes_believed_until, '-infinity') < clock_timestamp() RETURNING id
 """)
 _POLL_NOW = text("""
     UPDATE gateway.wedding_vendor_integrations SET next_poll_at = clock_timestamp() WHERE id = :id
@@ -298,10 +302,18 @@ class LinkStore:
         One that has ended stays so. For the seconds `believing` deletes of any number are believed.
         """
         state = "active" if active else "paused"
+        values = {"id": link.link_id, "state": state, "reason": reason, "believing": believing}
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
-            await conn.execute(
-                _STATE, {"id": link.link_id, "state": state, "reason": reason, "believing": believing}
-            )
+            await conn.execute(_STATE, values)
+
+    async def doubt_deletes(self, link: Link, reason: str) -> bool:
+        """Pause a link for its many deletes, unless a person has said meanwhile that they are meant.
+
+        Return whether it is paused.
+        """
+        values = {"id": link.link_id, "state": "paused", "reason": reason, "believing": 0.0}
+        async with self._database.transaction(organizations=[link.organization_id]) as conn:
+            return await first(conn, _DOUBT, values) is not None
 
     async def poll_now(self, link: Link) -> None:
         """Make the link due for a look."""

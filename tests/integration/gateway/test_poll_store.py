@@ -125,6 +125,19 @@ async def test_a_paused_link_is_left_alone(stores: Stores, tenant: Tenant) -> No
     assert (due.link.active, due.link.reason) == (True, "")
 
 
+async def test_deletes_that_a_person_believes_stop_no_link(stores: Stores, tenant: Tenant) -> None:
+    """A doubt that comes after its answer changes nothing; one before it, or when it is over, does."""
+    assert await stores.links.doubt_deletes(tenant.link, "gone?")
+    await stores.links.set_state(tenant.link, active=True, believing=60.0)
+    assert not await stores.links.doubt_deletes(tenant.link, "gone?")
+    link = await stores.links.find_link([tenant.link.organization_id], tenant.link.link_id)
+    assert link is not None
+    assert (link.active, link.reason) == (True, "")
+    over = "UPDATE gateway.wedding_vendor_integrations SET deletes_believed_until = now() WHERE id = %s"
+    stores.sql(over, tenant.link.link_id)
+    assert await stores.links.doubt_deletes(tenant.link, "gone again?")
+
+
 async def test_scans_are_logged(stores: Stores, tenant: Tenant) -> None:
     """What a scan saw, or why it failed, is kept."""
     await stores.polls.log(tenant.link, started_at=SEEN_AT, records=3, looked_at=1)

@@ -11,7 +11,7 @@ from services.gateway.stops import LinkStopped
 from services.gateway.store.doubts import TooManyDeletes
 from services.gateway.store.inbound import Cause
 from services.gateway.store.leases import Held
-from services.gateway.vendors.port import VendorAuthFailed
+from services.gateway.vendors.port import NotCalled, VendorAuthFailed
 from tests.support.gateway_fakes import MemoryInbound
 from tests.support.gateway_world import NOW, World, finish
 from tests.unit.gateway.engine.test_engine_stories import deliver_all, record_of, shared_event
@@ -102,3 +102,18 @@ def test_one_delete_too_many_stops_the_link_and_asks() -> None:
     assert f"Then say {resume} --believe-deletes`; if not," in link.reason
     assert link.reason.endswith(f"and say {resume}`.")
     assert not world.canon.wedding.items[item].deleted
+
+
+def test_a_doubt_that_comes_after_its_answer_stops_no_link() -> None:
+    """A person has said meanwhile that the deletes are meant: the record is looked at again in a moment."""
+    world = World()
+    record = record_of(world, 0, shared_event(world))
+    world.vendors["desk"].remove(record)
+    world.inspector._inbound = Doubting(world.memory)
+    link = replace(world.links[0], deletes_believed_until=NOW)
+    world.memory.links[link.link_id] = link
+    with pytest.raises(NotCalled) as raised:
+        finish(world.inspector.look(link, record, Cause(trace_parent="", detected_at=NOW)))
+    assert not isinstance(raised.value, LinkStopped)
+    assert raised.value.retry_after == 0.5
+    assert world.memory.links[link.link_id].active
