@@ -269,7 +269,7 @@ class Poller:
         seconds = 0.0 if at_once else _pause(error, due.failures + 1)
         await self._polls.fail(due, seconds=seconds, lost=lost)
         if isinstance(error, VendorAuthFailed):
-            await self._links.set_state(link, active=False, reason=f"{error}. {RECONNECT}.")
+            await self._links.refuse_account(link, f"{error}. {RECONNECT}.")
 
 
 def _pause(error: VendorError, failures: int) -> float:

@@ -29,7 +29,10 @@ async def account_refused(ports: Ports, links: LinkStore, link: Link, error: Ven
     try:
         await (await ports.open(link)).check()
     except VendorAuthFailed:
-        return await stop(links, link, f"{error}. {RECONNECT}.")
+        reason = f"{error}. {RECONNECT}."
+        if await links.refuse_account(link, reason):
+            return LinkStopped(reason)
+        return NotCalled("the account has just been connected again", retry_after=_AGAIN_SECONDS)
     except VendorError:
         return error
     return error
@@ -48,9 +51,3 @@ async def deletes_doubted(links: LinkStore, link: Link, gone: int, known: int) -
     if await links.doubt_deletes(link, reason):
         return LinkStopped(reason)
     return NotCalled("a person has just said that the deletes are meant", retry_after=_AGAIN_SECONDS)
-
-
-async def stop(links: LinkStore, link: Link, reason: str) -> LinkStopped:
-    """Pause the link; return what is said to whoever was working on it."""
-    await links.set_state(link, active=False, reason=reason)
-    return LinkStopped(reason)

@@ -113,6 +113,14 @@ class MemoryLinks(LinkStore):
         """Pause a link or let it go on."""
         self._memory.links[link.link_id] = replace(link, active=active, reason=reason)
 
+    async def refuse_account(self, link: Link, reason: str) -> bool:
+        """Pause a link whose vendor refused its account, unless that was connected again meanwhile."""
+        known = self._memory.integrations.get(link.integration_id)
+        same = known is None or known[0].version == link.account_version
+        if same:
+            await self.set_state(link, active=False, reason=reason)
+        return same
+
     async def doubt_deletes(self, link: Link, reason: str) -> bool:
         """Pause a link for its many deletes, unless they are believed."""
         known = self._memory.links[link.link_id]

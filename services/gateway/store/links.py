@@ -106,6 +106,12 @@ _SET_STATE = """
     WHERE id = :id AND state <> 'ended'
 """
 _STATE = text(_SET_STATE)
+# Credentials that were refused say nothing of the ones that were entered meanwhile.
+_REFUSED = text(f"""
+    {_SET_STATE} AND :version = (SELECT i.version FROM gateway.vendor_integrations i
+                                 WHERE i.organization_id = :organization_id AND i.id = :integration_id)
+    RETURNING id
+""")
 _DOUBT = text(f"""
     {_SET_STATE} AND coalesce(deletes_believed_until, '-infinity') < clock_timestamp() RETURNING id
 """)
@@ -305,6 +311,20 @@ class LinkStore:
         values = {"id": link.link_id, "state": state, "reason": reason, "believing": believing}
         async with self._database.transaction(organizations=[link.organization_id]) as conn:
             await conn.execute(_STATE, values)
+
+    async def refuse_account(self, link: Link, reason: str) -> bool:
+        """Pause a link whose vendor refused its account, unless that was connected again meanwhile.
+
+        Return whether it is paused.
+        """
+        values = {"id": link.link_id, "state": "paused", "reason": reason, "believing": 0.0}
+        account = {
+            "organization_id": link.organization_id,
+            "integration_id": link.integration_id,
+            "version": link.account_version,
+        }
+        async with self._database.transaction(organizations=[link.organization_id]) as conn:
+            return await first(conn, _REFUSED, {**values, **account}) is not None
 
     async def doubt_deletes(self, link: Link, reason: str) -> bool:
         """Pause a link for its many deletes, unless a person has said meanwhile that they are meant.

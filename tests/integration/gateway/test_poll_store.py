@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.gateway.store.polls import DueLink, LinkTaken, Progress
+from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import SEEN_AT, Stores, Tenant, an_edit, opened_stores
 
@@ -136,6 +137,21 @@ async def test_deletes_that_a_person_believes_stop_no_link(stores: Stores, tenan
     over = "UPDATE gateway.wedding_vendor_integrations SET deletes_believed_until = now() WHERE id = %s"
     stores.sql(over, tenant.link.link_id)
     assert await stores.links.doubt_deletes(tenant.link, "gone again?")
+
+
+async def test_an_account_that_was_connected_again_stops_no_link(stores: Stores, tenant: Tenant) -> None:
+    """Who comes with a refusal of the credentials of before changes nothing."""
+    link, account = tenant.link, Account(integration_id=tenant.link.integration_id, base_url="https://v.test")
+    assert await stores.links.refuse_account(link, "401")
+    integration = await stores.links.integration([link.organization_id], link.integration_id)
+    assert integration is not None
+    await stores.links.update(integration, account)
+    await stores.links.set_state(link, active=True)
+    assert not await stores.links.refuse_account(link, "401")
+    now = await stores.links.find_link([link.organization_id], link.link_id)
+    assert now is not None
+    assert now.active
+    assert await stores.links.refuse_account(now, "401 again")
 
 
 async def test_scans_are_logged(stores: Stores, tenant: Tenant) -> None:
