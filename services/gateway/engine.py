@@ -1,7 +1,7 @@
 """The background work: webhooks read, vendors polled, changes sent, deliveries made.
 
-Each kind runs in a loop of its own, so that none holds up another; they meet in the database only, and
-wake each other when something has become due there.
+Each kind runs in a loop of its own, so that none holds up another. What one has for the next is committed
+first, and then handed over in memory as far as there is room; the database has the rest, and everything.
 """
 
 from __future__ import annotations
