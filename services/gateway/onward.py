@@ -49,7 +49,7 @@ class Onward(Generic[Task]):
         self._waiting: list[tuple[int, int, float, Task]] = []
         self._numbers = itertools.count()
         self._look_at = self._asked_until = float("-inf")
-        self._late = False
+        self._late = self._favours_memory = False
 
     @property
     def room(self) -> int:
@@ -79,7 +79,9 @@ class Onward(Generic[Task]):
         """Return at most `limit` tasks; where both have some, about as many of either."""
         if not self._is_due():
             return self._taken(limit)
-        taken = self._taken((limit + next(self._numbers) % 2) // 2)
+        # The odd one is of either in turn.
+        self._favours_memory = not self._favours_memory
+        taken = self._taken((limit + self._favours_memory) // 2)
         try:
             found = await self._look(limit - len(taken), busy)
         except BaseException:

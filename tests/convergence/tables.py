@@ -11,7 +11,7 @@ from typing import Any
 from services.gateway.observe import Observation
 from services.gateway.records import NOBODY, Busy, Intent, IntentKind, Link, Owner, RecordKey
 from services.gateway.store.deliveries import Claimed, Commit
-from services.gateway.store.inbound import Accepted, Activity, Arrival, Cause, Endpoint, Received
+from services.gateway.store.inbound import Accepted, Activity, Arrival, Endpoint, Received
 from services.gateway.store.leases import INTENT_SECONDS, LEASE_SECONDS, Held
 from services.gateway.store.polls import DueLink, LinkTaken, Progress
 from services.gateway.store.sql import CLAIM_SECONDS
@@ -144,14 +144,12 @@ class TimedInbound(MemoryInbound):
         held: Held,
         observation: Observation,
         change: Change | None,
-        cause: Cause,
-        echoed: Sequence[str],
-        *,
-        again: bool = False,
+        *rest: Any,
         taken: bool = False,
+        **more: Any,
     ) -> None:
         """Commit shadow and change together, release the record, and claim the change if so asked."""
-        await super().commit_observation(held, observation, change, cause, echoed, again=again)
+        await super().commit_observation(held, observation, change, *rest, **more)
         if change is not None and taken:
             self._tables.claim(change.change_id)
 

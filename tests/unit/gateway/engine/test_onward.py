@@ -8,8 +8,9 @@ import pytest
 
 from services.gateway.onward import ROOM, Onward
 from services.gateway.records import NOBODY, Busy
+from services.gateway.store.inbound import Activity
 from services.gateway.store.sql import CLAIM_SECONDS
-from tests.support.gateway_world import finish
+from tests.support.gateway_world import World, finish
 from wedsync.clock import FakeClock
 
 IDLE = 1.0
@@ -23,7 +24,7 @@ class Stage:
         self.clock, self.busy, self.failing = FakeClock(), NOBODY, False
         self.onward = Onward[int](
             claim=self._claim,
-            wake=self._wake,
+            wake=self.wake,
             idle_seconds=IDLE,
             urgency=lambda task: task % 10,
             most=most,
@@ -38,8 +39,13 @@ class Stage:
         found, self.table = self.table[:limit], self.table[limit:]
         return found
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Count it."""
         self.woken += 1
+
+    async def nothing(self, limit: int, busy: Busy) -> Sequence[Activity]:
+        """Find nothing."""
+        return []
 
     def claim(self, limit: int) -> list[int]:
         """Claim so many."""
@@ -97,6 +103,18 @@ def test_neither_starves(limit: int) -> None:
     assert 4 * limit <= sum(task < 200 for task in claimed) <= 8 * limit
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_one_place_is_for_either_in_turn(before: int) -> None:
+    """Though something is put each time before the one free place is claimed for."""
+    stage = Stage(*range(1000, 1200))
+    stage.onward.put(range(before))
+    claimed = []
+    for task in range(10, 22):
+        stage.onward.put([task])
+        claimed += stage.claim(1)
+    assert sum(task < 1000 for task in claimed) == 6
+
+
 def test_one_has_what_the_other_lacks() -> None:
     """A short table leaves its part to memory."""
     stage = Stage(1001)
@@ -148,3 +166,19 @@ def test_a_table_that_fails_costs_memory_nothing() -> None:
         stage.clock.advance(IDLE)
     stage.failing = False
     assert sorted(stage.claim(3)) == [1, 2]
+
+
+def test_a_change_waits_in_the_table_while_another_of_its_record_is_on_its_way() -> None:
+    """The first goes on in memory; the next must come after it, which only the table knows."""
+    world, stage = World(), Stage()
+    world.inspector._onward = changes = Onward[Activity](
+        claim=stage.nothing, wake=stage.wake, idle_seconds=IDLE
+    )
+    desk, link = world.vendors["desk"], world.links[0]
+    record = desk.put(title="Cake")
+    world.look(link, record)
+    assert (changes.room, stage.woken) == (ROOM - 1, 1)
+    desk.put(record, title="Two cakes")
+    world.look(link, record)
+    assert (changes.room, stage.woken) == (ROOM - 1, 2)
+    assert len(world.memory.activities) == 2
