@@ -12,7 +12,7 @@ from services.gateway.journey import Nothing
 from services.gateway.observe import Observation, echoed, observe
 from services.gateway.onward import Onward
 from services.gateway.ports import Ports
-from services.gateway.records import Link, RecordKey
+from services.gateway.records import Link, RecordKey, Shadow
 from services.gateway.shown import Word, weigh
 from services.gateway.stops import deletes_doubted
 from services.gateway.store.doubts import TooManyDeletes
@@ -42,6 +42,13 @@ class Seen:
     """A write of ours was recognised."""
     nothing: Nothing = Nothing.KNOWN
     """Why it became no change, where it is neither."""
+    ended: bool = False
+    """The webhook that caused it alone has ended with it."""
+
+    @property
+    def why_nothing(self) -> str:
+        """Why it became no change; empty where it did."""
+        return "" if self.change_id else Nothing.ECHO if self.echo else self.nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,20 +156,19 @@ class Inspector:
         if word is Word.KNOWN:
             return Seen()
         record = shown if word is Word.NEWS else await port.read(record_id)
-        observation = self._observed(held, link, record)
-        ours = echoed(held.shadow, held.intents, record, self._rules(link, held, record))
-        change_id = await self._commit(held, link, observation, record, cause)
-        return Seen(change_id=change_id, echo=bool(ours))
+        return await self._commit(held, link, self._observed(held, link, record), record, cause)
 
     async def _commit(
         self, held: Held, link: Link, observation: Observation, record: VendorRecord | None, cause: Cause
-    ) -> str | None:
+    ) -> Seen:
         rules = self._rules(link, held, record)
         ours = echoed(held.shadow, held.intents, record, rules)
         if not observation.learned:
-            again = self._landed_late(held, link, observation)
-            await self._inbound.commit_observation(held, observation, None, cause, ours, again=again)
-            return None
+            again, seen = self._landed_late(held, link, observation), Seen(echo=bool(ours), ended=cause.alone)
+            await self._inbound.commit_observation(
+                held, observation, None, cause, ours, again=again, why_nothing=seen.why_nothing
+            )
+            return seen
         with self._telemetry.span("translate", cause.trace_parent, vendor=link.vendor) as span:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
@@ -177,8 +183,8 @@ class Inspector:
             except TooManyDeletes as doubt:
                 raise await deletes_doubted(self._links, link, doubt.gone, doubt.known) from doubt
         reach(crash_points.CHANGE_STORED)
-        self._onward.go_on([_activity(held.key, change, cause) if taken else None])
-        return change.change_id
+        self._onward.go_on([_activity(held.key, change, cause, observation.shadow) if taken else None])
+        return Seen(change_id=change.change_id, echo=bool(ours), ended=cause.alone)
 
     def _observed(self, held: Held, link: Link, record: VendorRecord | None) -> Observation:
         rules = self._rules(link, held, record)
@@ -259,7 +265,7 @@ class Inspector:
         return rules.fields if rules else {}
 
 
-def _activity(key: RecordKey, change: Change, cause: Cause) -> Activity:
+def _activity(key: RecordKey, change: Change, cause: Cause, shadow: Shadow) -> Activity:
     return Activity(
         organization_id=key.organization_id,
         wedding_id=key.wedding_id,
@@ -268,6 +274,7 @@ def _activity(key: RecordKey, change: Change, cause: Cause) -> Activity:
         change=change,
         attempts=1,
         backfill=cause.backfill,
+        shadow=shadow,
     )
 
 

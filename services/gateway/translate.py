@@ -62,7 +62,7 @@ class Translator:
         told: list[Seen | str | Trouble] = []
         try:
             for link in links:
-                told += await self._one(webhook, link)
+                told += await self._one(webhook, link, alone=len(links) == 1)
         except VendorError as error:
             await self._failed(webhook, error)
             return
@@ -88,6 +88,8 @@ class Translator:
 
     async def _done(self, webhook: Received, told: Sequence[Seen | str | Trouble]) -> None:
         troubles = [one for one in told if isinstance(one, Trouble)]
+        if any(isinstance(one, Seen) and one.ended for one in told):
+            return
         if not troubles:
             await self._inbound.finish(webhook, state="processed", reason=_nothing(told))
         elif len(told) == 1 or all(map(_uncalled, told)):
@@ -95,14 +97,14 @@ class Translator:
         else:
             await self._apart.from_webhook(webhook, troubles)
 
-    async def _one(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
+    async def _one(self, webhook: Received, link: Link, *, alone: bool) -> list[Seen | str | Trouble]:
         """Return what each record turned out to be, and what became of each decision."""
         if webhook.wakes:
             return await self._wake(webhook, link) if link.active else []
         with contained():
             port = await self._ports.open(link)
             if webhook.record_id is not None:
-                return await self._look(webhook, link, [webhook.record_id])
+                return await self._look(webhook, link, [webhook.record_id], alone=alone)
             event: Mapping[str, Any] = orjson.loads(webhook.body)
             decisions, record_ids = port.decisions(event), port.hints(event)
             shown = await self._ports.shown(link, event)
@@ -111,7 +113,8 @@ class Translator:
         if not link.active:
             decisions = ()
         decided = [await self._decide(webhook, link, decision) for decision in decisions]
-        return [*decided, *await self._look(webhook, link, record_ids, shown)]
+        alone = alone and not decided and len(record_ids) == 1
+        return [*decided, *await self._look(webhook, link, record_ids, shown, alone=alone)]
 
     async def _wake(self, webhook: Received, link: Link) -> list[Seen | str | Trouble]:
         """Ask the vendor now what moved: the webhook only says that something did."""
@@ -132,8 +135,19 @@ class Translator:
         link: Link,
         record_ids: Sequence[str],
         shown: Mapping[str, VendorRecord] = MappingProxyType({}),
+        *,
+        alone: bool,
     ) -> list[Seen | str | Trouble]:
-        """Look at each record by itself; once the vendor is away, the rest are not even tried."""
+        """Look at each record by itself; once the vendor is away, the rest are not even tried.
+
+        With `alone` the webhook is about nothing else.
+        """
+        cause = Cause(
+            trace_parent=webhook.trace_parent,
+            detected_at=webhook.accepted_at,
+            webhook_id=webhook.webhook_id,
+            alone=alone,
+        )
         seen: list[Seen | str | Trouble] = []
         # Nothing else may tell of these records once a paused link goes on.
         away: VendorError | None = None if link.active else LinkStopped(link.reason)
@@ -141,7 +155,7 @@ class Translator:
             try:
                 if away is not None:
                     raise away
-                seen.append(await self._look_at(webhook, link, record_id, shown.get(record_id)))
+                seen.append(await self._look_at(link, record_id, cause, shown.get(record_id)))
             except OutOfScope:
                 seen.append(Seen(nothing=Nothing.OUTSIDE))
             except VendorError as met:
@@ -150,16 +164,9 @@ class Translator:
                 seen.append(Trouble(link=link, record_id=record_id, error=error))
         return seen
 
-    async def _look_at(
-        self, webhook: Received, link: Link, record_id: str, shown: VendorRecord | None
-    ) -> Seen:
-        cause = Cause(
-            trace_parent=webhook.trace_parent,
-            detected_at=webhook.accepted_at,
-            webhook_id=webhook.webhook_id,
-        )
+    async def _look_at(self, link: Link, record_id: str, cause: Cause, shown: VendorRecord | None) -> Seen:
         # The vendor is asked on behalf of this webhook: the call belongs to its trace.
-        with within(webhook.trace_parent), contained():
+        with within(cause.trace_parent), contained():
             return await self._inspector.look(link, record_id, cause, shown)
 
     async def _failed(self, webhook: Received, error: VendorError) -> None:
@@ -190,9 +197,7 @@ def _nothing(told: Sequence[Seen | str | Trouble]) -> str:
     """Return why a webhook became no change; empty where it did."""
     if words := [one for one in told if isinstance(one, str)]:
         return "; ".join(words)
-    seen = [one for one in told if isinstance(one, Seen)]
-    if any(one.change_id for one in seen):
+    reasons = list(dict.fromkeys(one.why_nothing for one in told if isinstance(one, Seen)))
+    if "" in reasons:
         return ""
-    if any(one.echo for one in seen):
-        return Nothing.ECHO
-    return "; ".join(dict.fromkeys(one.nothing for one in seen)) or Nothing.UNLINKED
+    return Nothing.ECHO if Nothing.ECHO in reasons else "; ".join(reasons) or Nothing.UNLINKED

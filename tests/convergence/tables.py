@@ -186,10 +186,9 @@ class TimedInbound(MemoryInbound):
         for webhook in webhooks:
             self._tables.give_back(webhook.webhook_id)
 
-    async def finish(self, webhook: Received, **outcome: Any) -> None:
-        """Say what became of a webhook."""
-        self._tables.waiting.pop(webhook.webhook_id, None)
-        await super().finish(webhook, **outcome)
+    def _end(self, webhook_id: str, state: str, reason: str) -> None:
+        self._tables.waiting.pop(webhook_id, None)
+        super()._end(webhook_id, state, reason)
 
     async def postpone(
         self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False

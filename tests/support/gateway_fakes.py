@@ -153,7 +153,7 @@ class MemoryInbound(InboundStore):
 
     async def finish(self, webhook: Received, *, state: str, reason: str = "", cause: str = "") -> None:
         """Say what became of a webhook."""
-        self._memory.finished[webhook.webhook_id] = (state, reason)
+        self._end(webhook.webhook_id, state, reason)
 
     async def postpone(
         self, webhook: Received, *, seconds: float, reason: str, cause: str = "", untried: bool = False
@@ -171,8 +171,9 @@ class MemoryInbound(InboundStore):
         *,
         again: bool = False,
         taken: bool = False,
+        why_nothing: str = "",
     ) -> None:
-        """Commit shadow and change together, and release the record."""
+        """Commit shadow and change together with the end of its webhook, and release the record."""
         self._memory.save(held, observation.shadow)
         self._memory.confirm(echoed)
         if change is not None:
@@ -194,7 +195,12 @@ class MemoryInbound(InboundStore):
                 delivery_id=new_id(), key=held.key, kind=observation.shadow.kind, sequence=0, change_id=None
             )
             self._memory.deliveries[row.delivery_id] = row
+        if cause.alone and cause.webhook_id is not None:
+            self._end(cause.webhook_id, "processed", why_nothing)
         self._memory.release(held)
+
+    def _end(self, webhook_id: str, state: str, reason: str) -> None:
+        self._memory.finished[webhook_id] = (state, reason)
 
     def _hurry(self, key: RecordKey) -> None:
         for row in self._memory.activities:

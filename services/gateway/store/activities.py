@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.gateway.deliver.confirm import UNKNOWN_ITEM, settled
-from services.gateway.records import RecordKey
+from services.gateway.records import RecordKey, Shown
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
 from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
 from services.gateway.store.inbound import Activity
@@ -59,6 +59,32 @@ _RESOLVE = Statement(
     RETURNING v.id, v.trace_parent
 """,
 )
+# Who knows what the record showed says what it shows now; where it moved on meanwhile nothing is done.
+_SETTLE = Statement(
+    "settle_changes",
+    """
+    WITH asked AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(%(rows)s::json) AS a
+            (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text,
+             link_id uuid, item_id uuid, generation bigint, fields text)
+    ), unmoved AS MATERIALIZED (
+        SELECT a.* FROM gateway.shadow_items s JOIN asked a USING (link_id, item_id)
+        WHERE s.generation = a.generation ORDER BY s.link_id, s.item_id FOR UPDATE OF s
+    ), resolved AS (
+        UPDATE gateway.vendor_activities v
+        SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
+            committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
+            reason = a.reason
+        FROM unmoved a WHERE v.id = a.id AND v.state = 'pending'
+        RETURNING v.id
+    ), advanced AS (
+        UPDATE gateway.shadow_items s SET fields = decode(a.fields, 'base64')
+        FROM unmoved a JOIN resolved USING (id)
+        WHERE a.fields IS NOT NULL AND s.link_id = a.link_id AND s.item_id = a.item_id
+    )
+    SELECT id FROM resolved
+""",
+)
 _RETRY = text("""
     UPDATE gateway.vendor_activities
     SET reason = :reason, lease_until = '-infinity',
@@ -100,6 +126,11 @@ class Answer:
     result: ChangeResult
     corrected: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether what follows from it is known without a look at the record."""
+        return self.activity.shadow is not None and not self.corrected
+
 
 class ActivityStore:
     """Changes on their way."""
@@ -131,6 +162,20 @@ class ActivityStore:
 
     async def _resolve_all(self, asked: Sequence[Sequence[Answer]]) -> list[Exception | None]:
         answers = [answer for each in asked for answer in each]
+        settled_ = await self._settle([answer for answer in answers if answer.is_plain])
+        if rest := [answer for answer in answers if answer.activity.change.change_id not in settled_]:
+            await self._talk_over(rest)
+        return [None] * len(asked)
+
+    async def _settle(self, answers: Sequence[Answer]) -> set[str]:
+        """Record in one exchange what can be; return which changes that was done for."""
+        if not answers:
+            return set()
+        scope = scope_of(_key(answer.activity) for answer in answers)
+        [resolved] = await self._database.run((_SETTLE, records(map(_settlement, answers))), **scope)
+        return {str(row["id"]) for row in resolved}
+
+    async def _talk_over(self, answers: Sequence[Answer]) -> None:
         outcomes = records(_outcome(answer.activity, answer.result) for answer in answers)
         places = records(_place(answer.activity) for answer in answers)
         scope = scope_of(_key(answer.activity) for answer in answers)
@@ -140,7 +185,6 @@ class ActivityStore:
             fresh = [answer for answer in answers if answer.activity.change.change_id in traces]
             if further := [*_advanced(fresh, shown), *self._corrected(fresh, traces)]:
                 await say(*further)
-        return [None] * len(asked)
 
     def _corrected(self, answers: Sequence[Answer], traces: Mapping[str, str]) -> list[Asked]:
         now = self._clock.now()
@@ -151,11 +195,11 @@ class ActivityStore:
 def _advanced(answers: Sequence[Answer], rows: Sequence[Mapping[str, Any]]) -> list[Asked]:
     """Return what lets what was taken be the base of the vendors' next edits."""
     before = {_of(row): unpack_fields(row["fields"]) for row in rows}
-    shown = dict(before)
+    shown: dict[tuple[str, str], Mapping[str, Shown]] = dict(before)
     for answer in answers:
         place = answer.activity.link_id, answer.activity.item_id
-        if place in shown and (answer.result.fields or answer.result.reason == UNKNOWN_ITEM):
-            shown[place] = settled(shown[place], answer.result)
+        if place in shown:
+            shown[place] = _after(shown[place], answer.result)
     advanced = [
         {"link_id": link_id, "item_id": item_id, "fields": pack_fields(fields)}
         for (link_id, item_id), fields in shown.items()
@@ -192,6 +236,23 @@ def _outcome(activity: Activity, result: ChangeResult) -> dict[str, Any]:
         "committed_at": result.committed_at,
         "reason": result.reason,
     }
+
+
+def _settlement(answer: Answer) -> dict[str, Any]:
+    shadow = answer.activity.shadow
+    assert shadow is not None  # noqa: S101  # of plain answers only
+    after = _after(shadow.fields, answer.result)
+    return {
+        **_outcome(answer.activity, answer.result),
+        **_place(answer.activity),
+        "generation": shadow.generation,
+        "fields": pack_fields(after) if after != shadow.fields else None,
+    }
+
+
+def _after(fields: Mapping[str, Shown], result: ChangeResult) -> Mapping[str, Shown]:
+    """Return what a record is known to show after the answer."""
+    return settled(fields, result) if result.fields or result.reason == UNKNOWN_ITEM else fields
 
 
 def _key(activity: Activity) -> RecordKey:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.observe import Observation
-from services.gateway.records import NOBODY, Busy, Link, Owner
+from services.gateway.records import NOBODY, Busy, Link, Owner, Shadow
 from services.gateway.store import inbound_sql as sql
 from services.gateway.store.blobs import pack
 from services.gateway.store.deliveries import correction_row
@@ -122,6 +122,8 @@ class Cause:
     webhook_id: str | None = None
     backfill: bool = False
     """Everything is looked at: what comes of it travels behind what people do now."""
+    alone: bool = False
+    """The webhook, accepted when it was detected, is about nothing else: it is through with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,8 @@ class Activity:
     change: Change
     attempts: int
     backfill: bool = False
+    shadow: Shadow | None = None
+    """What its record showed as it was committed, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class _Seen:
     echoed: Sequence[str]
     again: bool
     taken: bool
+    why_nothing: str
 
 
 class InboundStore:
@@ -236,13 +241,15 @@ class InboundStore:
         *,
         again: bool = False,
         taken: bool = False,
+        why_nothing: str = "",
     ) -> None:
         """Commit shadow and translated change together, before anything is sent, and release the record.
 
         With `again` the record is made due: an old write of ours has landed late; with `taken` the change is
-        claimed for the caller. Raises `TooManyDeletes`.
+        claimed for the caller. A webhook that caused it `alone` has ended with it, and `why_nothing` says
+        why it became no change. Raises `TooManyDeletes`.
         """
-        seen = _Seen(held, observation, change, cause, echoed, again, taken)
+        seen = _Seen(held, observation, change, cause, echoed, again, taken, why_nothing)
         if change is None or change.kind is not ChangeKind.DELETE:
             await self._commit(seen)
             return
@@ -362,6 +369,8 @@ def _seen_row(seen: _Seen) -> dict[str, Any]:
         "backfill": cause.backfill,
         "deletes": change is not None and change.kind is ChangeKind.DELETE,
         "taken": seen.taken,
+        "ends": cause.alone,
+        "why_nothing": seen.why_nothing,
         # What waits of a record is known from its lease on.
         "hurries": change is not None and held.pending and not cause.backfill,
         **(_correction(held, seen) if seen.again else {}),

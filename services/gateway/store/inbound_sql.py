@@ -53,7 +53,8 @@ ACCEPT = Statement(
 )
 _OF_CHANGES = f"""
     change_id uuid, webhook_id uuid, change text, trace_parent text, detected_at timestamptz,
-    backfill boolean, deletes boolean, hurries boolean, taken boolean, {CORRECTION}
+    backfill boolean, deletes boolean, hurries boolean, taken boolean, ends boolean, why_nothing text,
+    {CORRECTION}
 """
 # A record that waits already will be read then, and one that is parked for the same reason is known; one
 # that is just being read may have been read too early.
@@ -132,6 +133,11 @@ COMMIT = Statement(
                CASE WHEN taken THEN clock_timestamp() + make_interval(secs => {CLAIM_SECONDS})
                     ELSE '-infinity' END
         FROM done WHERE change_id IS NOT NULL
+    ), ended AS (
+        UPDATE gateway.webhook_log w
+        SET state = 'processed', reason = d.why_nothing, cause = '', translated_at = clock_timestamp(),
+            lease_until = '-infinity'
+        FROM done d WHERE d.ends AND w.id = d.webhook_id AND w.accepted_at = d.detected_at
     ), corrected AS (
         {CORRECT} FROM done WHERE correction_id IS NOT NULL ON CONFLICT DO NOTHING
     )

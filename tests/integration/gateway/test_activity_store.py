@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from services.gateway.store.activities import Answer
 from services.gateway.store.inbound import Activity
@@ -16,15 +19,25 @@ from tests.support.gateway_store import (
     an_edit,
     new_tenant,
     opened_stores,
+    seen,
 )
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 from wedsync.model.ids import new_id
+
+BOTH_WAYS = pytest.mark.parametrize("remembered", [False, True], ids=["from the table", "from memory"])
 
 
 async def claimed(stores: Stores) -> Activity:
     """Claim the one change that may go."""
     [activity] = await stores.activities.claim(10)
     return activity
+
+
+async def with_shadow(stores: Stores, tenant: Tenant, activity: Activity) -> Activity:
+    """Return a change as it goes on in memory: with what its record showed as it was committed."""
+    shadow = await stores.links.record_of(tenant.link, tenant.item_id)
+    assert shadow is not None
+    return replace(activity, shadow=shadow)
 
 
 def answer(activity: Activity, *fields: FieldResult, outcome: Outcome = Outcome.APPLIED) -> ChangeResult:
@@ -119,10 +132,15 @@ async def test_two_replicas_never_claim_the_same_change(
     assert len(ids) == len(set(ids)) == 24
 
 
-async def test_what_was_taken_is_the_base_of_the_next_edit(stores: Stores, tenant: Tenant) -> None:
+@BOTH_WAYS
+async def test_what_was_taken_is_the_base_of_the_next_edit(
+    stores: Stores, tenant: Tenant, remembered: bool
+) -> None:
     """An applied value's revision becomes the shadow's; a field the shadow does not have is passed by."""
     await an_edit(stores, tenant, title="One")
     activity = await claimed(stores)
+    if remembered:
+        activity = await with_shadow(stores, tenant, activity)
     fields = (taken("One"), taken("x", path="notes"))
     await stores.activities.resolve(Answer(activity, answer(activity, *fields), corrected=False))
     assert await revision(stores, tenant) == 4
@@ -134,11 +152,16 @@ async def test_what_was_taken_is_the_base_of_the_next_edit(stores: Stores, tenan
     assert due(stores, tenant) == []
 
 
-async def test_a_base_advances_only_for_what_the_vendor_still_shows(stores: Stores, tenant: Tenant) -> None:
+@BOTH_WAYS
+async def test_a_base_advances_only_for_what_the_vendor_still_shows(
+    stores: Stores, tenant: Tenant, remembered: bool
+) -> None:
     """An answer to the first edit, after the second was seen, leaves the base of the second alone."""
     await an_edit(stores, tenant, title="One")
-    await an_edit(stores, tenant, title="Two")
     activity = await claimed(stores)
+    if remembered:
+        activity = await with_shadow(stores, tenant, activity)
+    await an_edit(stores, tenant, title="Two")
     await stores.activities.resolve(Answer(activity, answer(activity, taken("One")), corrected=False))
     assert await revision(stores, tenant) == 0
 
@@ -154,11 +177,14 @@ async def test_a_loser_is_to_be_corrected(stores: Stores, tenant: Tenant) -> Non
     assert due(stores, tenant) == [change.change_id]
 
 
-async def test_a_refused_change_keeps_its_reason(stores: Stores, tenant: Tenant) -> None:
+@BOTH_WAYS
+async def test_a_refused_change_keeps_its_reason(stores: Stores, tenant: Tenant, remembered: bool) -> None:
     """A rejected change rests with the reason, and frees the next change of its record."""
     await an_edit(stores, tenant, title="One")
-    after = await an_edit(stores, tenant, title="Two")
     activity = await claimed(stores)
+    if remembered:
+        activity = await with_shadow(stores, tenant, activity)
+    after = await an_edit(stores, tenant, title="Two")
     await stores.activities.resolve(
         Answer(activity, answer(activity, outcome=Outcome.REJECTED), corrected=False)
     )
@@ -170,12 +196,37 @@ async def test_a_refused_change_keeps_its_reason(stores: Stores, tenant: Tenant)
     assert (await claimed(stores)).change == after
 
 
-async def test_an_answer_that_comes_twice_counts_once(stores: Stores, tenant: Tenant) -> None:
+async def test_what_is_remembered_of_a_record_is_no_look_at_it(stores: Stores, tenant: Tenant) -> None:
+    """Where the record was brought up to date meanwhile, what it shows now stays, and its base advances."""
+    await an_edit(stores, tenant, title="One", notes="as before")
+    activity = await with_shadow(stores, tenant, await claimed(stores))
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    after = seen(held, title="One", notes="as told").shadow
+    await stores.deliveries.close(held, state="delivered", shadow=after)
+    await stores.activities.resolve(Answer(activity, answer(activity, taken("One")), corrected=False))
+    shadow = await stores.links.record_of(tenant.link, tenant.item_id)
+    assert shadow is not None
+    assert {path: (shown.value, shown.revision) for path, shown in shadow.fields.items()} == {
+        "title": ("One", 4),
+        "notes": ("as told", 0),
+    }
+
+
+@BOTH_WAYS
+async def test_an_answer_that_comes_twice_counts_once(
+    stores: Stores, tenant: Tenant, remembered: bool
+) -> None:
     """The first stands, also where others are answered at the same time; for the second nothing is due."""
     other = await new_tenant(stores)
     changes = [await an_edit(stores, each, title="Vows") for each in (tenant, other)]
     sent = {activity.change.change_id: activity for activity in await stores.activities.claim(100)}
     mine, others = (sent[change.change_id] for change in changes)
+    if remembered:
+        mine, others = (
+            await with_shadow(stores, tenant, mine),
+            await with_shadow(stores, other, others),
+        )
     await stores.activities.resolve(Answer(mine, answer(mine, taken("Vows")), corrected=False))
     await asyncio.gather(
         stores.activities.resolve(Answer(mine, answer(mine, outcome=Outcome.REJECTED), corrected=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,42 @@ async def test_a_change_is_claimed_for_who_has_room(stores: Stores, tenant: Tena
     )
     [again] = await stores.activities.claim(10)
     assert (again.change.change_id, again.attempts) == (change.change_id, 2)
+
+
+async def test_a_webhook_ends_with_the_look_it_caused_alone(stores: Stores, tenant: Tenant) -> None:
+    """What came of it and its end are one commit; where nothing came of it, it says why."""
+    for change_title, why in (("Vows", ""), (None, "known")):
+        webhook_id = await accepted(stores, tenant)
+        webhook = await claimed(stores)
+        held = await stores.leases.take(tenant.key(), EVENT)
+        assert held is not None
+        change = a_change(tenant, held, {"title": change_title}) if change_title else None
+        cause = replace(a_cause(webhook_id), detected_at=webhook.accepted_at, alone=True)
+        await stores.inbound.commit_observation(
+            held, seen(held, title="Vows"), change, cause, [], why_nothing=why
+        )
+        [row] = stores.sql(
+            "SELECT state, reason, translated_at FROM gateway.webhook_log WHERE id = %s", webhook_id
+        )
+        assert (row["state"], row["reason"]) == ("processed", why)
+        assert row["translated_at"] is not None
+    stores.leases_end()
+    assert await stores.inbound.claim(10) == []
+
+
+async def test_a_webhook_whose_look_was_too_late_goes_on(stores: Stores, tenant: Tenant) -> None:
+    """Where the record moved on nothing is committed, the end of its webhook as little as anything else."""
+    webhook_id = await accepted(stores, tenant)
+    webhook = await claimed(stores)
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    stores.leases_end()
+    other = await stores.leases.take(tenant.key(), EVENT)
+    assert other is not None
+    cause = replace(a_cause(webhook_id), detected_at=webhook.accepted_at, alone=True)
+    with pytest.raises(StaleRevision):
+        await stores.inbound.commit_observation(held, seen(held, title="Late"), None, cause, [])
+    assert (await claimed(stores)).webhook_id == webhook_id
 
 
 async def test_another_integration_may_use_the_same_delivery_id(stores: Stores, tenant: Tenant) -> None:
