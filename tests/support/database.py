@@ -55,8 +55,13 @@ def copy_of_template(template: MigratedDatabase, admin_url: str) -> Iterator[Mig
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY FILE_COPY").format(
         *map(sql.Identifier, (name, _TEMPLATE, OWNER))
     )
+    urls = {role: on_database(url, name) for role, url in template.urls.items()}
+    _do(admin_url, create)
+    yield MigratedDatabase(on_database(admin_url, name), urls)
+    _do(admin_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _do(admin_url: str, statement: sql.Composed) -> None:
+    # A connection of its own: a test may have restarted the server meanwhile.
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(create)
-        urls = {role: on_database(url, name) for role, url in template.urls.items()}
-        yield MigratedDatabase(on_database(admin_url, name), urls)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.execute(statement)
