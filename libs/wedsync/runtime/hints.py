@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import hashlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
 from pydantic import SecretStr
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
+
+from wedsync.runtime.together import Together
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +40,19 @@ _ANSWER_SECONDS = 0.25
 _MUTE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A script to be run with arguments, the first of which are keys."""
+
+    script: str
+    keys: int
+    arguments: Sequence[str | float]
+
+    @property
+    def command(self) -> Sequence[str | float]:
+        return ("EVALSHA", _digest(self.script), self.keys, *self.arguments)
+
+
 class Hints:
     """One process's connection to the hints; with no URL it accepts everything and delivers nothing."""
 
@@ -45,6 +63,7 @@ class Hints:
         self._inboxes: dict[str, set[asyncio.Queue[bytes | None]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pubsub: Any = None
+        self._evaluate = Together[_Asked, Any](self._evaluate_all)
         self._closed = False
         self._mute_until = 0.0
         self.configured = plain is not None
@@ -77,17 +96,9 @@ class Hints:
 
     async def evaluate(self, script: str, keys: Sequence[str], values: Sequence[str | float]) -> Any:
         """Return what a Lua script answers; None, soon, where Redis cannot be asked now."""
-        now = asyncio.get_running_loop().time()
-        if self._client is None or self._closed or now < self._mute_until:
+        if self._client is None or self._closed or asyncio.get_running_loop().time() < self._mute_until:
             return None
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._client.register_script(script)(keys=keys, args=values)
-        except (RedisError, OSError, TimeoutError) as error:
-            # A Redis that hangs must not cost every caller that long.
-            self._mute_until = now + _MUTE_SECONDS
-            _log.info("no answer for now: %s", type(error).__name__)
-            return None
+        return await self._evaluate(_Asked(script, len(keys), (*keys, *values)))
 
     async def aclose(self) -> None:
         """End every subscription and let go of Redis."""
@@ -101,6 +112,17 @@ class Hints:
             await asyncio.wait(self._tasks.values(), timeout=_SOCKET_SECONDS)
         if self._client is not None:
             await _quietly(self._client.aclose())
+
+    async def _evaluate_all(self, asked: Sequence[_Asked]) -> list[Any]:
+        assert self._client is not None  # noqa: S101  # without one nobody asks
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await _answers(self._client, asked)
+        except (RedisError, OSError, TimeoutError) as error:
+            # A Redis that hangs must not cost every caller that long.
+            self._mute_until = asyncio.get_running_loop().time() + _MUTE_SECONDS
+            _log.info("no answer for now: %s", type(error).__name__)
+            return [None] * len(asked)
 
     async def _listen_to(self, channel: str) -> None:
         if self._client is None:
@@ -172,6 +194,40 @@ class Hints:
     def _deliver(self, channel: str, payload: bytes) -> None:
         for inbox in self._inboxes.get(channel, ()):
             _put(inbox, payload)
+
+
+async def _answers(client: redis.Redis, asked: Sequence[_Asked]) -> list[Any]:
+    """Run scripts in one exchange; those that Redis has not, once more with them. Raises `RedisError`."""
+    answers = await _run(client, asked)
+    missing = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if missing:
+        for script in {asked[place].script for place in missing}:
+            await client.script_load(script)
+        again = await _run(client, [asked[place] for place in missing])
+        for place, answer in zip(missing, again, strict=True):
+            answers[place] = answer
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer
+    return answers
+
+
+async def _run(client: redis.Redis, asked: Sequence[_Asked]) -> list[Any]:
+    """Return the answers, errors among them."""
+    if len(asked) == 1:  # a pipeline costs twice as much for one
+        try:
+            return [await client.execute_command(*asked[0].command)]  # type: ignore[no-untyped-call]
+        except NoScriptError as error:
+            return [error]
+    async with client.pipeline(transaction=False) as pipeline:
+        for each in asked:
+            pipeline.execute_command(*each.command)
+        return await pipeline.execute(raise_on_error=False)
+
+
+@functools.cache
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _client(url: str) -> redis.Redis:
