@@ -42,6 +42,8 @@ _CHECK_SECONDS = 3.0
 _RETRY_SECONDS = 1.0
 
 _STATEMENT_TIMEOUT = "57014"
+_UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""The transaction was undone as a whole, for the sake of another one: it may be done again."""
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03")
 """Connection trouble, out of resources, operator intervention; serialization, deadlock, lock not had."""
 
@@ -151,7 +153,11 @@ class Database:
         scope = {"organizations": _scope(organizations), "weddings": _scope(weddings)}
         together = [(_SCOPE_OF_EXCHANGE, scope), *asked]
         with _translated():
-            _, *rows = await self._connections.exchange(together, dict_rows=dict_rows)
+            try:
+                _, *rows = await self._connections.exchange(together, dict_rows=dict_rows)
+            except _UNDONE:
+                # Whoever stood in each other's way is through by now, or meets the same as any error.
+                _, *rows = await self._connections.exchange(together, dict_rows=dict_rows)
         return rows
 
     async def check(self) -> None:

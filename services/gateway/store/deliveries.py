@@ -110,10 +110,21 @@ _CLAIM = Statement(
               d.trace_parent, d.created_at, l.integration_id, l.vendor
 """,
 )
-_GIVE_BACK = text("""
-    UPDATE gateway.vendor_deliveries SET lease_until = '-infinity', attempts = greatest(attempts - 1, 0)
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
-""")
+# What somebody else holds just now is being closed: nobody waits for it, so nobody waits in a circle.
+_FREE = """
+    SELECT v.id, v.created_at, a.* FROM gateway.vendor_deliveries v
+    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid{more})
+      ON v.link_id = a.link_id AND v.item_id = a.item_id
+    WHERE v.state = 'due' FOR UPDATE OF v SKIP LOCKED
+"""
+_GIVE_BACK = Statement(
+    "give_back_deliveries",
+    f"""
+    UPDATE gateway.vendor_deliveries d
+    SET lease_until = '-infinity', attempts = greatest(attempts - 1, 0)
+    FROM ({_FREE.format(more="")}) f WHERE d.id = f.id AND d.created_at = f.created_at
+""",
+)
 # What was parked for the record before is settled with it.
 _CLOSE = Statement(
     "close_deliveries",
@@ -130,20 +141,27 @@ _CLOSE = Statement(
     SELECT link_id, item_id FROM done
 """,
 )
-_POSTPONE = text("""
-    UPDATE gateway.vendor_deliveries
-    SET reason = :reason, cause = :cause, lease_until = '-infinity',
-        attempts = greatest(attempts - :untried, 0),
-        not_before = clock_timestamp() + make_interval(secs => :seconds)
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
-""")
-_STOP = text("""
-    UPDATE gateway.vendor_deliveries
-    SET state = :state, reason = :reason, cause = :cause, lease_until = '-infinity',
+_POSTPONE = Statement(
+    "postpone_deliveries",
+    f"""
+    UPDATE gateway.vendor_deliveries d
+    SET reason = f.reason, cause = f.cause, lease_until = '-infinity',
+        attempts = greatest(attempts - f.untried, 0),
+        not_before = clock_timestamp() + make_interval(secs => f.seconds)
+    FROM ({_FREE.format(more=", reason text, cause text, untried int, seconds float")}) f
+    WHERE d.id = f.id AND d.created_at = f.created_at
+""",
+)
+_STOP = Statement(
+    "stop_deliveries",
+    f"""
+    UPDATE gateway.vendor_deliveries d
+    SET state = f.state, reason = f.reason, cause = f.cause, lease_until = '-infinity',
         closed_at = clock_timestamp()
-    WHERE link_id = :link_id AND item_id = :item_id AND state = 'due'
-      AND sequence <= coalesce(CAST(:upto AS bigint), sequence)
-""")
+    FROM ({_FREE.format(more=", state text, reason text, cause text, upto bigint")}) f
+    WHERE d.id = f.id AND d.created_at = f.created_at AND d.sequence <= coalesce(f.upto, d.sequence)
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +232,7 @@ class DeliveryStore:
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
         self._close = Together[tuple[Held, dict[str, Any]], None](self._close_all)
+        self._postpone = Together[tuple[RecordKey, dict[str, Any]], None](self._postpone_all)
 
     async def accept(self, commits: Sequence[Commit], *, room: int = 0) -> list[Claimed | None]:
         """Take over commits: projection where newer, one delivery per link. Return the records now due.
@@ -248,8 +267,7 @@ class DeliveryStore:
 
     async def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Let records be claimed again at once."""
-        async with self._worker.transaction() as conn:
-            await conn.execute(_GIVE_BACK, [_names(each.key) for each in claimed])
+        await self._worker.run((_GIVE_BACK, records(_names(each.key) for each in claimed)))
 
     async def close(
         self,
@@ -272,16 +290,14 @@ class DeliveryStore:
     ) -> None:
         """Try again later; `untried` says that the try which was begun does not count."""
         later = {"seconds": seconds, "reason": reason, "cause": cause, "untried": int(untried)}
-        async with self._scope(key) as conn:
-            await conn.execute(_POSTPONE, {**_names(key), **later})
+        await self._postpone((key, later))
 
     async def stop(
         self, key: RecordKey, *, state: str, reason: str, cause: str = "", upto: int | None = None
     ) -> None:
         """Stop trying: until a human looks (`parked`), or for good; what came after `upto` goes on."""
         outcome = {"state": state, "reason": reason, "cause": cause, "upto": upto}
-        async with self._scope(key) as conn:
-            await conn.execute(_STOP, {**_names(key), **outcome})
+        await self._database.run((_STOP, records([{**_names(key), **outcome}])), **scope_of([key]))
 
     async def _close_all(self, closed: Sequence[tuple[Held, dict[str, Any]]]) -> list[Exception | None]:
         all_held = [held for held, _ in closed]
@@ -289,8 +305,12 @@ class DeliveryStore:
         [done] = await self._database.run((_CLOSE, rows_), **scope_of(held.key for held in all_held))
         return ended(all_held, done)
 
-    def _scope(self, key: RecordKey) -> Any:
-        return self._database.transaction(organizations=[key.organization_id], weddings=[key.wedding_id])
+    async def _postpone_all(
+        self, put_off: Sequence[tuple[RecordKey, dict[str, Any]]]
+    ) -> list[Exception | None]:
+        rows_ = records({**_names(key), **later} for key, later in put_off)
+        await self._database.run((_POSTPONE, rows_), **scope_of(key for key, _ in put_off))
+        return [None] * len(put_off)
 
 
 def _projection_of(commits: Sequence[Commit]) -> tuple[Statement, dict[str, str]]:

@@ -97,10 +97,14 @@ _INTENTS = Statement(
 _RELEASE = Statement(
     "release_records",
     """
+    WITH mine AS MATERIALIZED (
+        SELECT p.link_id, p.item_id FROM gateway.shadow_items p
+        JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, token uuid)
+          ON p.link_id = a.link_id AND p.item_id = a.item_id AND p.lease_token = a.token
+        ORDER BY p.link_id, p.item_id FOR UPDATE OF p
+    )
     UPDATE gateway.shadow_items s SET lease_token = NULL, lease_until = '-infinity'
-    FROM (SELECT * FROM json_to_recordset(%(rows)s::json) AS r (link_id uuid, item_id uuid, token uuid)
-          ORDER BY link_id, item_id) a
-    WHERE s.link_id = a.link_id AND s.item_id = a.item_id AND s.lease_token = a.token
+    FROM mine m WHERE s.link_id = m.link_id AND s.item_id = m.item_id
 """,
 )
 _SUPERSEDE = Statement(
