@@ -33,6 +33,10 @@ _SCOPE_OF_EXCHANGE = Statement(
     " set_config('plan_cache_mode', 'force_generic_plan', true)",
 )
 
+# Exchanges look rows up by their keys. A plan is kept for as long as its connection: one that was made while
+# a table was empty would read all of it when it is full.
+_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 5.0
 _STATEMENT_SECONDS = 30
@@ -87,7 +91,7 @@ class Database:
             pool_size,
             wait_seconds=pool_wait_seconds,
             recycle_seconds=_RECYCLE_SECONDS,
-            arguments=self._connect_args,
+            arguments={**self._connect_args, "options": f"{self._connect_args['options']} {_BY_KEY}"},
         )
 
     @contextlib.asynccontextmanager
