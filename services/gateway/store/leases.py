@@ -56,8 +56,10 @@ _PEEK = Statement(
 _CONTEXT_OF = """
     SELECT p.link_id, p.item_id, {names}c.state AS item, coalesce(c.sequence, 0) AS sequence,
            EXISTS (SELECT FROM gateway.vendor_activities v
-                   WHERE v.link_id = p.link_id AND v.item_id = p.item_id
-                     AND (v.state = 'pending' OR v.sequence > coalesce(c.sequence, 0))) AS pending,
+                   WHERE v.link_id = p.link_id AND v.item_id = p.item_id AND v.state = 'pending')
+           OR EXISTS (SELECT FROM gateway.vendor_activities v
+                      WHERE v.link_id = p.link_id AND v.item_id = p.item_id
+                        AND v.sequence > coalesce(c.sequence, 0)) AS pending,
            ARRAY(SELECT i.id FROM gateway.delivery_intents i
                  WHERE i.link_id = p.link_id AND i.item_id = p.item_id
                    AND i.state IN ('open', 'superseded')
