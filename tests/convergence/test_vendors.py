@@ -12,7 +12,7 @@ from tests.convergence.report import problems, struck
 from tests.convergence.site import manifests
 from tests.convergence.world import lived
 
-SEEDS = 25
+SEEDS = 20
 _LEAST_POINTS = 15
 """Of the points at which a gateway may die or freeze, so many at least are struck in these seeds."""
 
