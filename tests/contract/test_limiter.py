@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis.asyncio as redis
 
 from tests.support.gateway_process import until
 from wedsync.clock import SystemClock
@@ -188,6 +189,29 @@ async def test_without_redis_each_goes_on_with_its_part(tmp_path: Path) -> None:
         server.stop()
         for connection in hints:
             await connection.aclose()
+
+
+async def test_a_redis_that_forgot_what_it_was_asked_is_told_again(valkey_url: str) -> None:
+    """Whoever asks then shares as before, alone or with others at the same time."""
+    hints, allowance = Hints(valkey_url), replace(SLOW, name=new_id())
+    limiter, client = SharedLimiter(hints, SystemClock()), redis.from_url(valkey_url)
+    for at_once in (1, 1, 3):
+        await client.script_flush()
+        answers = await asyncio.gather(*(limiter.enter(allowance, URGENT) for _ in range(at_once)))
+        assert all(isinstance(each, Granted) and each.shared for each in answers)
+    await client.aclose()
+    await hints.aclose()
+
+
+async def test_a_redis_that_answers_with_an_error_is_none(valkey_url: str) -> None:
+    """What is kept under the name is of another kind: those who ask at once go on by themselves."""
+    hints, allowance = Hints(valkey_url), replace(SLOW, name=new_id())
+    limiter, client = SharedLimiter(hints, SystemClock()), redis.from_url(valkey_url)
+    await client.set(f"wedsync:limit:{{{allowance.name}}}:users", "none")
+    answers = await asyncio.gather(*(limiter.enter(allowance, URGENT) for _ in range(2)))
+    assert not any(isinstance(each, Granted) and each.shared for each in answers)
+    await client.aclose()
+    await hints.aclose()
 
 
 async def test_a_redis_that_was_never_there_costs_no_time() -> None:

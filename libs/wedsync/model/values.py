@@ -190,6 +190,7 @@ def _local_time(local: str, zone: str) -> datetime:
     return at
 
 
+@lru_cache(maxsize=4096)
 def _on_the_clock(value: str) -> str:
     try:
         local, zone = split_zoned_time(value)

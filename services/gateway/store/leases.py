@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
@@ -394,9 +395,15 @@ def _held(key: RecordKey, token: str, shadow: Shadow, context: Mapping[str, Any]
         shadow=shadow,
         intents=[intents[intent] for intent in context["intents"]],
         pending=context["pending"],
-        item=load_item(unpack(context["item"])) if context["item"] is not None else None,
+        item=_item(context["item"]) if context["item"] is not None else None,
         sequence=context["sequence"],
     )
+
+
+@lru_cache(maxsize=256)
+def _item(blob: bytes) -> ItemState:
+    # All links of a wedding look at the same item at the same time.
+    return load_item(unpack(blob))
 
 
 def _key_of(link: Link, item_id: str) -> RecordKey:

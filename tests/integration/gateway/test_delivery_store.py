@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from services.gateway.records import Intent, IntentKind, Shown
@@ -260,6 +261,22 @@ async def test_later_and_never(stores: Stores, tenant: Tenant) -> None:
     stores.leases_end()
     assert await stores.deliveries.claim(5) == []
     assert deliveries(stores, tenant) == [("parked", 1, "a human must look")]
+
+
+async def test_what_is_being_closed_is_waited_for_by_nobody(stores: Stores, tenant: Tenant) -> None:
+    """Whoever would put it off, stop it or give it back passes it by: so nobody waits in a circle."""
+    await stores.deliveries.accept(commits(tenant, "One"))
+    [claimed] = await stores.deliveries.claim(5)
+    with psycopg.connect(stores.admin_url) as closing:
+        closing.execute(
+            "UPDATE gateway.vendor_deliveries SET state = 'delivered' WHERE link_id = %s",
+            [tenant.link.link_id],
+        )
+        async with asyncio.timeout(10):
+            await stores.deliveries.postpone(tenant.key(), seconds=0, reason="busy")
+            await stores.deliveries.stop(tenant.key(), state="parked", reason="a human must look")
+            await stores.deliveries.give_back([claimed])
+    assert deliveries(stores, tenant) == [("delivered", 1, "")]
 
 
 async def _due_at(stores: Stores, link_id: str) -> int:

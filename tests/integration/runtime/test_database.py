@@ -63,6 +63,34 @@ async def test_an_exchange_that_fails_costs_nobody_else(roles: Roles) -> None:
     await database.dispose()
 
 
+async def test_two_exchanges_in_each_others_way_both_happen(roles: Roles) -> None:
+    """Of two that wait for each other the server undoes one, and that is done again."""
+    database = Database(roles.admin_url, 2)
+    lock = Statement("lock", "SELECT pg_advisory_xact_lock(%(key)s::bigint)")
+    meet = Statement("meet", "SELECT pg_sleep(0.3)")
+    both = [
+        database.run((lock, {"key": first}), (meet, {}), (lock, {"key": second}))
+        for first, second in ((1, 2), (2, 1))
+    ]
+    assert [len(answers) for answers in await asyncio.gather(*both)] == [3, 3]
+    await database.dispose()
+
+
+async def test_an_exchange_is_planned_for_look_ups_by_key(roles: Roles) -> None:
+    """Also while the table is so small that reading all of it would be cheaper: the plan is kept."""
+    database = Database(roles.admin_url, 1)
+    async with database.transaction() as connection:
+        await connection.execute(text("CREATE TABLE public.kept (id int PRIMARY KEY, what text)"))
+        await connection.execute(text("INSERT INTO public.kept VALUES (1, 'a')"))
+        await connection.execute(text("ANALYZE public.kept"))
+    lookup = "SELECT what FROM unnest(ARRAY[1, 2]) AS asked (id) JOIN public.kept USING (id)"
+    plan = await database.exchange(Statement("plan", f"EXPLAIN {lookup}"), {})
+    assert "Index Scan using kept_pkey" in "".join(line for (line,) in plan)
+    async with database.transaction() as connection:
+        await connection.execute(text("DROP TABLE public.kept"))
+    await database.dispose()
+
+
 async def test_several_statements_are_one_transaction_with_rows_by_name(roles: Roles) -> None:
     """They are prepared once and said again; where one fails, none of them happened."""
     database = Database(roles.admin_url, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from wedsync.runtime.embedded.local import (
+    free_port,
     port_is_free,
     read_or_create_secret,
     remembered_port,
@@ -78,3 +79,9 @@ def test_the_mode_bits_say_who_may_enter(status: os.stat_result, *, allowed: boo
 def test_only_the_database_of_a_url_changes() -> None:
     """Login, host and port stay."""
     assert on_database("postgresql://a:b@127.0.0.1:5/postgres", "x") == "postgresql://a:b@127.0.0.1:5/x"
+
+
+def test_no_port_is_given_out_twice_in_a_row() -> None:
+    """Whoever asked for one may not listen yet as the next one asks."""
+    ports = [free_port() for _ in range(100)]
+    assert len(set(ports)) == 100

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import random
 import secrets
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 _PORTS = range(20_000, 32_000)
 """Above those that Ray gives to its workers, below those of outgoing connections."""
-_TRIES = 50
+_PART = 250
+"""So many are one process's to give out in turn; others that start at the same time mostly have others."""
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 nobody listens on at this moment, and nobody is likely to take soon."""
-    for port in random.sample(_PORTS, _TRIES):
+    """Return a TCP port of 127.0.0.1 nobody listens on at this moment, and nobody is likely to take soon.
+
+    It is not returned again before all others were: whoever asked may not listen yet.
+    """
+    for port in itertools.islice(_ports_of(os.getpid()), _PART):
         if port_is_free(port):
             return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@functools.cache
+def _ports_of(process: int) -> Iterator[int]:
+    first = _PORTS.start + process * _PART % len(_PORTS)
+    return itertools.cycle(random.sample(range(first, first + _PART), _PART))
 
 
 def port_is_free(port: int) -> bool:
