@@ -73,5 +73,5 @@ def keep_what_is_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
-    # Little lives longer than one piece of work: looking for it rarely saves a tenth of all work.
+    # Little lives longer than one piece of work: looking for it rarely saves a twelfth of all work.
     gc.set_threshold(_YOUNG, 20, 50)

@@ -96,7 +96,7 @@ class Hints:
 
     async def evaluate(self, script: str, keys: Sequence[str], values: Sequence[str | float]) -> Any:
         """Return what a Lua script answers; None, soon, where Redis cannot be asked now."""
-        if self._client is None or self._closed or asyncio.get_running_loop().time() < self._mute_until:
+        if self._client is None or self._closed:
             return None
         return await self._evaluate(_Asked(script, len(keys), (*keys, *values)))
 
@@ -115,6 +115,8 @@ class Hints:
 
     async def _evaluate_all(self, asked: Sequence[_Asked]) -> list[Any]:
         assert self._client is not None  # noqa: S101  # without one nobody asks
+        if asyncio.get_running_loop().time() < self._mute_until:
+            return [None] * len(asked)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await _answers(self._client, asked)

@@ -46,13 +46,16 @@ _LOAD = Statement(
     FROM gateway.vendor_activities WHERE id = ANY(%(ids)s::uuid[]) ORDER BY created_at
 """,
 )
-_RESOLVE = Statement(
-    "resolve_changes",
-    """
-    UPDATE gateway.vendor_activities v
+_RESOLVED = """
     SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
         committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
         reason = a.reason
+"""
+_RESOLVE = Statement(
+    "resolve_changes",
+    f"""
+    UPDATE gateway.vendor_activities v
+    {_RESOLVED}
     FROM json_to_recordset(%(rows)s::json) AS a
         (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text)
     WHERE v.id = a.id AND v.state = 'pending'
@@ -62,7 +65,7 @@ _RESOLVE = Statement(
 # Who knows what the record showed says what it shows now; where it moved on meanwhile nothing is done.
 _SETTLE = Statement(
     "settle_changes",
-    """
+    f"""
     WITH asked AS MATERIALIZED (
         SELECT * FROM json_to_recordset(%(rows)s::json) AS a
             (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text,
@@ -72,9 +75,7 @@ _SETTLE = Statement(
         WHERE s.generation = a.generation ORDER BY s.link_id, s.item_id FOR UPDATE OF s
     ), resolved AS (
         UPDATE gateway.vendor_activities v
-        SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
-            committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
-            reason = a.reason
+        {_RESOLVED}
         FROM unmoved a WHERE v.id = a.id AND v.state = 'pending'
         RETURNING v.id
     ), advanced AS (
