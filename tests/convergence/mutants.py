@@ -32,6 +32,8 @@ class Mutant:
     where: Any
     what: str
     instead: Any
+    shows_in: tuple[tuple[str, int], ...] = ()
+    """Vendor and seed of a storm in which it shows, where few do: a place to begin, no more."""
 
     @contextmanager
     def alive(self) -> Iterator[None]:
@@ -113,12 +115,22 @@ MUTANTS = (
     Mutant("a base advances for what was not shown", worker, "confirmed", _confirmed_unseen),
     Mutant("what is held back is delivered", plan, "is_held", _no),
     Mutant("a loser is not corrected", TimedActivities, "resolve", _uncorrected()),
-    Mutant("what the vendor answers is not looked at", confirm, "_confirmed", _as_sent),
+    Mutant("what the vendor answers is not looked at", confirm, "_confirmed", _as_sent, (("slack", 11),)),
     Mutant("a rewriting is not remembered", confirm, "_confirmed", _rewriting_forgotten),
     Mutant("equivalences are ignored", FieldRule, "equivalent", _exactly),
-    Mutant("a write that landed late is left", inspect_record.Inspector, "_landed_late", _no),
     Mutant(
-        "a create that landed late is a birth", inspect_record.Inspector, "_require_single", _async_nothing
+        "a write that landed late is left",
+        inspect_record.Inspector,
+        "_landed_late",
+        _no,
+        (("outlook_calendar", 67), ("google_calendar", 82), ("slack", 82)),
+    ),
+    Mutant(
+        "a create that landed late is a birth",
+        inspect_record.Inspector,
+        "_require_single",
+        _async_nothing,
+        (("tave", 10),),
     ),
     Mutant("a vendor's edit is written over", inspect_record.Inspector, "settle", _blind_write()),
     Mutant("a late webhook is believed", inspect_record, "weigh", _whatever_is_shown),
