@@ -116,12 +116,16 @@ class Bench:
         await trial.until(lambda: is_frozen(victim), "the owner is frozen")
         return victim
 
-    async def freeze_again(self, trial: Trial, point: str, victim: int) -> None:
-        """Have a frozen owner go on as far as to the point."""
+    async def goes_on(self, trial: Trial, point: str, victim: int) -> bool:
+        """Have a frozen owner go on as far as to the point; return whether it came there before it left."""
         self._arm(point, f"STOP {victim}")
         os.kill(victim, signal.SIGCONT)
-        await trial.until(lambda: self._victim(point) == victim, f"it reached {point}")
-        await trial.until(lambda: is_frozen(victim), "it is frozen again")
+
+        def there() -> bool:
+            return self._victim(point) == victim and is_frozen(victim)
+
+        await trial.until(lambda: there() or is_gone(victim), f"it reached {point}, or left")
+        return not is_gone(victim)
 
     async def _reached(self, trial: Trial, point: str, what: str) -> int:
         self._arm(point, what)
