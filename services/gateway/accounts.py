@@ -10,14 +10,8 @@ from urllib.parse import urlsplit
 
 from services.gateway.ports import Ports
 from services.gateway.records import Link
-from services.gateway.store.links import (
-    WEBHOOK_SECRET,
-    Integration,
-    LinkStore,
-    Match,
-    new_endpoint_key,
-    webhook_path,
-)
+from services.gateway.store.integration_rows import Integration
+from services.gateway.store.links import WEBHOOK_SECRET, LinkStore, Match, new_endpoint_key, webhook_path
 from services.gateway.store.secrets import SecretStore
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import Account, VendorAuthFailed, VendorError, VendorRejected

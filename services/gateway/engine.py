@@ -20,7 +20,7 @@ from services.gateway.onward import Onward
 from services.gateway.poll import Poller
 from services.gateway.ports import Ports
 from services.gateway.push import ChannelKeeper
-from services.gateway.records import Busy, Link
+from services.gateway.records import NO_OWNER, Busy, Link, Owner
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore
@@ -118,6 +118,7 @@ class Engine:
             stores.inbound.claim,
             lambda: self._translate.wake(),  # noqa: PLW0108
             IDLE_SECONDS,
+            owner=lambda webhook: webhook.owner,
         )
         self.changes = self._onward(
             lambda limit, _: stores.activities.claim(limit),
@@ -130,6 +131,7 @@ class Engine:
             lambda: self._deliver.wake(),  # noqa: PLW0108
             _TIMED_IDLE_SECONDS,
             urgency=lambda claimed: claimed.urgency,
+            owner=lambda claimed: claimed.owner,
         )
         self.inspector = Inspector(
             ports=ports,
@@ -178,9 +180,8 @@ class Engine:
             decisions=self._decisions,
             on_wake=self._wake_poll,
         )
-        give_back = self._giving_back(self._stores.inbound.give_back, self.webhooks)
         return self._guarded(
-            "translate", self._settings.translate_slots, self.webhooks.claim, translator.translate, give_back
+            "translate", self._settings.translate_slots, self.webhooks.claim, translator.translate
         )
 
     def _polling(self) -> Pump[Any]:
@@ -195,9 +196,8 @@ class Engine:
             report=self._seen(Operation.READ),
             missed=self._missed,
         )
-        give_back = self._stores.polls.give_back
         return self._guarded(
-            "poll", self._settings.poll_slots, poller.claim, poller.poll, give_back, _TIMED_IDLE_SECONDS
+            "poll", self._settings.poll_slots, poller.claim, poller.poll, _TIMED_IDLE_SECONDS
         )
 
     def _sending(self) -> Pump[Any]:
@@ -220,15 +220,11 @@ class Engine:
             clock=self._clock,
             report=self._seen(Operation.WRITE),
         )
-        give_back = self._giving_back(self._stores.deliveries.give_back, self.deliveries)
         slots = self._settings.deliver_slots
-        return self._guarded(
-            "deliver", slots, self.deliveries.claim, deliverer.deliver, give_back, _TIMED_IDLE_SECONDS
-        )
+        return self._guarded("deliver", slots, self.deliveries.claim, deliverer.deliver, _TIMED_IDLE_SECONDS)
 
     def _pushing(self) -> Pump[Any]:
-        keeper, give_back = self.keeper, self._stores.channels.give_back
-        return self._guarded("push", self._settings.push_slots, keeper.claim, keeper.tend, give_back)
+        return self._guarded("push", self._settings.push_slots, self.keeper.claim, self.keeper.tend)
 
     def _onward(
         self,
@@ -236,21 +232,16 @@ class Engine:
         wake: Callable[[], None],
         idle_seconds: float,
         urgency: Callable[[Task], int] = lambda _: 0,
+        owner: Callable[[Task], Owner] = lambda _: NO_OWNER,
     ) -> Onward[Task]:
         return Onward(
-            claim=claim, wake=wake, idle_seconds=idle_seconds, urgency=urgency, clock=self._clock.monotonic
+            claim=claim,
+            wake=wake,
+            idle_seconds=idle_seconds,
+            urgency=urgency,
+            owner=owner,
+            clock=self._clock.monotonic,
         )
-
-    def _giving_back(
-        self, give_back: Callable[[Sequence[Task]], Awaitable[None]], onward: Onward[Task]
-    ) -> Callable[[Sequence[Task]], Awaitable[None]]:
-        """Return what gives tasks back to their table, where they are looked for soon."""
-
-        async def given_back(tasks: Sequence[Task]) -> None:
-            await give_back(tasks)
-            onward.ask()
-
-        return given_back
 
     def _guarded(
         self,
@@ -258,11 +249,10 @@ class Engine:
         slots: int,
         claim: Callable[[int, Busy], Awaitable[Sequence[Any]]],
         handle: Callable[[Any], Awaitable[None]],
-        give_back: Callable[[Sequence[Any]], Awaitable[None]],
         idle_seconds: float = IDLE_SECONDS,
     ) -> Pump[Any]:
         """Return the pump of work that calls vendors: none of them takes all its places."""
-        bulkhead: Bulkhead[Any] = Bulkhead(slots=slots, claim=claim, give_back=give_back, handle=handle)
+        bulkhead: Bulkhead[Any] = Bulkhead(slots=slots, claim=claim, handle=handle)
         return Pump(
             name,
             claim=bulkhead.claim,

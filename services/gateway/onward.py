@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from services.gateway.records import NOBODY, Busy
+from services.gateway.records import NO_OWNER, NOBODY, Busy, Owner
 from services.gateway.store.sql import CLAIM_SECONDS
 
 ROOM = 256
@@ -31,7 +31,7 @@ class Onward(Generic[Task]):
     """Stands between a pump and its table.
 
     `claim` asks the table, `wake` the pump to claim. The table is asked every `idle_seconds`, and for so long
-    after `ask` each time; `urgency` is lower for what goes first.
+    after `ask` each time; `urgency` is lower for what goes first, and `owner` says whose a task is.
     """
 
     def __init__(
@@ -41,11 +41,12 @@ class Onward(Generic[Task]):
         wake: Callable[[], None],
         idle_seconds: float,
         urgency: Callable[[Task], int] = lambda _: 0,
+        owner: Callable[[Task], Owner] = lambda _: NO_OWNER,
         most: int = ROOM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claim, self._wake, self._idle_seconds = claim, wake, idle_seconds
-        self._urgency, self._most, self._clock = urgency, most, clock
+        self._urgency, self._owner, self._most, self._clock = urgency, owner, most, clock
         self._waiting: list[tuple[int, int, float, Task]] = []
         self._numbers = itertools.count()
         self._look_at = self._asked_until = float("-inf")
@@ -76,18 +77,18 @@ class Onward(Generic[Task]):
         self._wake()
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Task]:
-        """Return at most `limit` tasks; where both have some, about as many of either."""
+        """Return at most `limit` tasks, none of the busy; where both have some, about as many of either."""
         if not self._is_due():
-            return self._taken(limit)
+            return self._taken(limit, busy)
         # The odd one is of either in turn.
         self._favours_memory = not self._favours_memory
-        taken = self._taken((limit + self._favours_memory) // 2)
+        taken = self._taken((limit + self._favours_memory) // 2, busy)
         try:
             found = await self._look(limit - len(taken), busy)
         except BaseException:
             self.put(taken)
             raise
-        return [*taken, *found, *self._taken(limit - len(taken) - len(found))]
+        return [*taken, *found, *self._taken(limit - len(taken) - len(found), busy)]
 
     def _is_due(self) -> bool:
         return self._clock() >= self._look_at or self._clock() < self._asked_until
@@ -101,12 +102,20 @@ class Onward(Generic[Task]):
             self._asked_until = self._clock() + self._idle_seconds
         return found
 
-    def _taken(self, limit: int) -> list[Task]:
+    def _taken(self, limit: int, busy: Busy) -> list[Task]:
         taken: list[Task] = []
+        passed_by: list[tuple[int, int, float, Task]] = []
         while self._waiting and len(taken) < limit:
-            _, _, since, task = heapq.heappop(self._waiting)
+            waiting = heapq.heappop(self._waiting)
+            _, _, since, task = waiting
             waited = self._clock() - since
+            if waited >= _STALE_SECONDS:
+                continue
+            if self._owner(task) in busy:
+                passed_by.append(waiting)
+                continue
             self._late = bool(self._waiting) and waited >= _LATE_SECONDS
-            if waited < _STALE_SECONDS:
-                taken.append(task)
+            taken.append(task)
+        for waiting in passed_by:
+            heapq.heappush(self._waiting, waiting)
         return taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -150,8 +150,12 @@ class Owner:
 class Busy:
     """Who has as much work under way as it may; nothing more of theirs is to be claimed."""
 
-    integrations: Sequence[str] = ()
-    vendors: Sequence[str] = ()
+    integrations: Collection[str] = ()
+    vendors: Collection[str] = ()
+
+    def __contains__(self, owner: Owner) -> bool:
+        """Whether the owner is one of them."""
+        return owner.integration_id in self.integrations or owner.vendor in self.vendors
 
 
 NOBODY = Busy()

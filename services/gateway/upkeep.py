@@ -10,7 +10,8 @@ from services.gateway.ports import Ports
 from services.gateway.push import ChannelKeeper
 from services.gateway.records import Link
 from services.gateway.store.endings import EndingStore
-from services.gateway.store.links import WEBHOOK_SECRET, Integration, LinkStore
+from services.gateway.store.integration_rows import Integration
+from services.gateway.store.links import WEBHOOK_SECRET, LinkStore
 from services.gateway.vendors.port import VendorError
 from wedsync import errors
 from wedsync.errors import FieldViolation

@@ -34,7 +34,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
-from services.gateway.store.links import Integration
+from services.gateway.store.integration_rows import Integration
 from services.gateway.upkeep import Upkeep
 from services.gateway.vendor_http import Limits, VendorHttp
 from services.gateway.vendors.manifest import Vendor, load_vendors

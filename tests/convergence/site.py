@@ -9,7 +9,7 @@ from functools import cache, partial
 from random import Random
 
 from services.gateway.records import Link
-from services.gateway.store.links import Integration
+from services.gateway.store.integration_rows import Integration
 from services.gateway.vendors.manifest import Manifest, load_vendors
 from services.gateway.vendors.port import Account
 from tests.convergence.api import Line

@@ -75,10 +75,6 @@ class Tables(Memory):
         turn.not_before, turn.leased_until = self.clock.monotonic() + seconds, 0.0
         turn.attempts -= untried
 
-    def give_back(self, row: str) -> None:
-        """Undo a claim."""
-        self.later(row, 0.0, untried=True)
-
 
 class TimedLeases(MemoryLeases):
     """A lease lapses, and a write of unknown outcome can no longer land after a while."""
@@ -181,11 +177,6 @@ class TimedInbound(MemoryInbound):
         free = [row for row in theirs if self._tables.is_free(row)][:limit]
         return [received(waiting[row], attempts=self._tables.claim(row)) for row in free]
 
-    async def give_back(self, webhooks: Sequence[Received]) -> None:
-        """Let webhooks be claimed again at once."""
-        for webhook in webhooks:
-            self._tables.give_back(webhook.webhook_id)
-
     def _end(self, webhook_id: str, state: str, reason: str) -> None:
         self._tables.waiting.pop(webhook_id, None)
         super()._end(webhook_id, state, reason)
@@ -243,12 +234,6 @@ class TimedDeliveries(MemoryDeliveries):
         for row in due:
             self._tables.claim(row.delivery_id)
         return [replace(each, owner=self._owner(each.key)) for each in super()._claimed(due)]
-
-    async def give_back(self, claimed: Sequence[Claimed]) -> None:
-        """Let records be claimed again at once."""
-        for row in (row for each in claimed for row in self._tables.due(each.key)):
-            self._tables.give_back(row.delivery_id)
-            row.attempts = max(0, row.attempts - 1)
 
     async def close(self, held: Held, *, state: str, reason: str = "", **outcome: Any) -> None:
         """Record the outcome, and release the record."""
@@ -312,11 +297,6 @@ class TimedPolls(MemoryPolls):
         due = await super().claim(len(self._tables.links))
         theirs = [one for one in due if not _is_busy(one.owner, busy)]
         return [self._claimed(one) for one in theirs if self._tables.is_free(one.link.link_id)][:limit]
-
-    async def give_back(self, due: Sequence[DueLink]) -> None:
-        """Let links be claimed again at once."""
-        for each in due:
-            self._tables.give_back(each.link.link_id)
 
     async def extend(self, due: DueLink) -> None:
         """Go on being the link's only poller."""

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from services.gateway.records import IntentKind, Link, Shadow
 from services.gateway.store.inbound import Endpoint
-from services.gateway.store.links import Integration, LinkStore, Match, endpoint_hash
+from services.gateway.store.integration_rows import Integration
+from services.gateway.store.links import LinkStore, Match, endpoint_hash
 from services.gateway.vendors.port import Account
 from tests.support.gateway_memory import Memory
 

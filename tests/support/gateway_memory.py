@@ -9,8 +9,8 @@ from typing import Any
 from services.gateway.channels import Kept
 from services.gateway.records import Intent, Link, RecordKey, Shadow
 from services.gateway.store.inbound import Activity, Arrival, Cause, Endpoint
+from services.gateway.store.integration_rows import Integration
 from services.gateway.store.leases import Held
-from services.gateway.store.links import Integration
 from services.gateway.vendors.port import Account
 from wedsync.errors import StaleRevision
 from wedsync.model.changes import ChangeResult, ItemState

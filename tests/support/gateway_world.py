@@ -19,8 +19,8 @@ from services.gateway.poll import Poller
 from services.gateway.records import Intent, Link
 from services.gateway.store.deliveries import Claimed, Commit
 from services.gateway.store.inbound import Cause
+from services.gateway.store.integration_rows import Integration
 from services.gateway.store.leases import Held
-from services.gateway.store.links import Integration
 from services.gateway.vendors.field_rules import Direction, Equivalence
 from services.gateway.vendors.manifest import KindRule
 from services.gateway.vendors.port import Account, Decision, Scan, VendorError, VendorRecord

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import grpc
-from grpc.aio import ClientCallDetails, Metadata, UnaryStreamCall, UnaryUnaryCall
-
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Of a message in either direction; the servers' own limit is the same."""
@@ -65,10 +61,11 @@ def open_channel(
     `api_key` is sent with every call that names no key of its own. `credentials` turn TLS on; without
     them the key travels in the clear, which only a trusted network may carry.
     """
-    interceptors = _authorizers(api_key) if api_key else []
     if credentials is None:
-        return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, credentials, options=_OPTIONS, interceptors=interceptors)
+        channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+    else:
+        channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+    return _Authorized(channel, api_key) if api_key else channel
 
 
 def bearer(api_key: str) -> str:
@@ -76,41 +73,47 @@ def bearer(api_key: str) -> str:
     return f"Bearer {api_key}"
 
 
-def _authorizers(api_key: str) -> list[grpc.aio.ClientInterceptor]:
-    return [_AuthorizeUnary(api_key), _AuthorizeStream(api_key)]
+class _Authorized(grpc.aio.Channel):
+    """A channel whose every call carries a key: as an interceptor it would cost a task for each call."""
 
+    def __init__(self, channel: grpc.aio.Channel, api_key: str) -> None:
+        self._channel, self._proof = channel, (AUTHORIZATION, bearer(api_key))
 
-def _authorized(details: ClientCallDetails, api_key: str) -> ClientCallDetails:
-    metadata = Metadata(*(details.metadata or ()))
-    if all(key != AUTHORIZATION for key, _ in metadata):
-        metadata.add(AUTHORIZATION, bearer(api_key))
-    return ClientCallDetails(
-        details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
-    )
+    def unary_unary(self, *method: Any, **how: Any) -> Any:
+        return self._authorized(self._channel.unary_unary(*method, **how))
 
+    def unary_stream(self, *method: Any, **how: Any) -> Any:
+        return self._authorized(self._channel.unary_stream(*method, **how))
 
-# Two classes, because grpc.aio uses an interceptor for the first kind of call it knows and no other.
-class _AuthorizeUnary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
+    def stream_unary(self, *method: Any, **how: Any) -> Any:
+        return self._authorized(self._channel.stream_unary(*method, **how))
 
-    async def intercept_unary_unary(
-        self,
-        continuation: Callable[[ClientCallDetails, _Request], Awaitable[UnaryUnaryCall[_Request, _Response]]],
-        client_call_details: ClientCallDetails,
-        request: _Request,
-    ) -> UnaryUnaryCall[_Request, _Response]:
-        return await continuation(_authorized(client_call_details, self._api_key), request)
+    def stream_stream(self, *method: Any, **how: Any) -> Any:
+        return self._authorized(self._channel.stream_stream(*method, **how))
 
+    def _authorized(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def authorized(request: Any, *, metadata: Iterable[tuple[str, str]] = (), **options: Any) -> Any:
+            pairs = tuple(metadata or ())
+            if all(key != AUTHORIZATION for key, _ in pairs):
+                pairs = (*pairs, self._proof)
+            return call(request, metadata=pairs, **options)
 
-class _AuthorizeStream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
+        return authorized
 
-    async def intercept_unary_stream(
-        self,
-        continuation: Callable[[ClientCallDetails, _Request], Awaitable[UnaryStreamCall[_Request, Any]]],
-        client_call_details: ClientCallDetails,
-        request: _Request,
-    ) -> AsyncIterator[Any] | UnaryStreamCall[_Request, Any]:
-        return await continuation(_authorized(client_call_details, self._api_key), request)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()

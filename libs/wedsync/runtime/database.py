@@ -81,6 +81,7 @@ class Database:
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
+            pool_use_lifo=True,  # what a connection has learnt is nearest at hand in the one used last
             pool_timeout=pool_wait_seconds,
             pool_recycle=_RECYCLE_SECONDS,
             connect_args=self._connect_args,

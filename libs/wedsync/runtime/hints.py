@@ -167,10 +167,7 @@ class Hints:
             batch = [await self._outbox.get()]
             while len(batch) < _BATCH and not self._outbox.empty():
                 batch.append(self._outbox.get_nowait())
-            async with client.pipeline(transaction=False) as pipeline:
-                for channel, payload in batch:
-                    pipeline.publish(channel, payload)
-                await pipeline.execute()
+            await _published(client, batch)
 
     async def _listening(self, client: redis.Redis) -> None:
         pubsub = client.pubsub(ignore_subscribe_messages=True)
@@ -214,9 +211,19 @@ async def _answers(client: redis.Redis, asked: Sequence[_Asked]) -> list[Any]:
     return answers
 
 
+async def _published(client: redis.Redis, hints: Sequence[tuple[str, bytes]]) -> None:
+    if len(hints) == 1:  # a pipeline costs twice as much for one
+        await client.publish(*hints[0])
+        return
+    async with client.pipeline(transaction=False) as pipeline:
+        for hint in hints:
+            pipeline.publish(*hint)
+        await pipeline.execute()
+
+
 async def _run(client: redis.Redis, asked: Sequence[_Asked]) -> list[Any]:
     """Return the answers, errors among them."""
-    if len(asked) == 1:  # a pipeline costs twice as much for one
+    if len(asked) == 1:
         try:
             return [await client.execute_command(*asked[0].command)]  # type: ignore[no-untyped-call]
         except NoScriptError as error:

@@ -17,8 +17,8 @@ from typing import Any
 
 import psycopg
 from psycopg import errors, generators, pq
-from psycopg.abc import PQGen
-from psycopg.adapt import Transformer
+from psycopg.abc import Buffer, PQGen
+from psycopg.adapt import Loader, Transformer
 
 _PARAMETER = re.compile(r"%\((\w+)\)s(?:::(\w+)\[\])?")
 
@@ -79,10 +79,22 @@ def array_of(element: int, packed: Callable[[Any], bytes], values: Sequence[Any]
     return b"".join(parts)
 
 
+class _UuidAsText(Loader):
+    """Ids are text everywhere: an object for each would be made only to be written out."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        """Return the text of 16 bytes."""
+        digits = bytes(data).hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 class Talk:
     """What is said over one connection. After any error but a violated constraint it is of no more use."""
 
     def __init__(self, connection: AnyConnection) -> None:
+        connection.adapters.register_loader("uuid", _UuidAsText)
         self._connection = connection
         self._prepared: set[bytes] = set()
 

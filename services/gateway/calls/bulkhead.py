@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 from services.gateway.records import Busy, Owner
 
 _VENDORS_PART, _ACCOUNTS_PART = 2, 4
+_LITTLE = 8
+"""Whoever has fewer than one in so many places left is passed by: claims of one or two cost too much."""
 _ROUNDS = 8
 
 
@@ -25,34 +27,35 @@ Task = TypeVar("Task", bound=Owned)
 
 
 class Bulkhead(Generic[Task]):
-    """Stands between a pump and its work: claims only for those that still have places."""
+    """Stands between a pump and its work: claims only for those that still have places.
+
+    `claim` returns at most so many tasks, and none of those who are busy.
+    """
 
     def __init__(
         self,
         *,
         slots: int,
         claim: Callable[[int, Busy], Awaitable[Sequence[Task]]],
-        give_back: Callable[[Sequence[Task]], Awaitable[None]],
         handle: Callable[[Task], Awaitable[None]],
     ) -> None:
-        self._per_vendor = max(1, slots // _VENDORS_PART)
-        self._per_account = max(1, slots // _ACCOUNTS_PART)
-        self._claim, self._give_back, self._handle = claim, give_back, handle
-        self._accounts: Counter[str] = Counter()
-        self._vendors: Counter[str] = Counter()
+        self._claim, self._handle = claim, handle
+        self._accounts = _Places(max(1, slots // _ACCOUNTS_PART))
+        self._vendors = _Places(max(1, slots // _VENDORS_PART))
 
     async def claim(self, limit: int) -> list[Task]:
-        """Claim tasks; what is one owner's too much is given back, and others' is claimed instead."""
+        """Claim tasks, at a time no more than even one owner alone may have."""
         taken: list[Task] = []
         try:
             for _ in range(_ROUNDS):
-                claimed = await self._claim(limit - len(taken), self._busy())
-                admitted = [task for task in claimed if self._admit(task.owner)]
-                taken += admitted
-                if len(admitted) == len(claimed):
+                busy = Busy(integrations=self._accounts.busy(), vendors=self._vendors.busy())
+                most = min(limit - len(taken), self._accounts.left(), self._vendors.left())
+                claimed = await self._claim(most, busy)
+                for task in claimed:
+                    self._enter(task.owner)
+                taken += claimed
+                if len(claimed) < most or len(taken) >= limit:
                     break
-                kept = set(map(id, admitted))
-                await self._give_back([task for task in claimed if id(task) not in kept])
         except BaseException:
             # Nobody will handle what was claimed so far: it waits for its lease to end, its places do not.
             for task in taken:
@@ -67,24 +70,37 @@ class Bulkhead(Generic[Task]):
         finally:
             self._leave(task.owner)
 
-    def _busy(self) -> Busy:
-        return Busy(
-            integrations=[name for name, count in self._accounts.items() if count >= self._per_account],
-            vendors=[name for name, count in self._vendors.items() if count >= self._per_vendor],
-        )
-
-    def _admit(self, owner: Owner) -> bool:
-        if (
-            self._accounts[owner.integration_id] >= self._per_account
-            or self._vendors[owner.vendor] >= self._per_vendor
-        ):
-            return False
-        self._accounts[owner.integration_id] += 1
-        self._vendors[owner.vendor] += 1
-        return True
+    def _enter(self, owner: Owner) -> None:
+        self._accounts.enter(owner.integration_id)
+        self._vendors.enter(owner.vendor)
 
     def _leave(self, owner: Owner) -> None:
-        for counter, name in ((self._accounts, owner.integration_id), (self._vendors, owner.vendor)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
+        self._accounts.leave(owner.integration_id)
+        self._vendors.leave(owner.vendor)
+
+
+class _Places:
+    """How many places each of some owners has taken, of the `most` that it may have."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._enough = most, most - max(1, most // _LITTLE)
+        self._taken: Counter[str] = Counter()
+
+    def busy(self) -> frozenset[str]:
+        """Return who has hardly any place left."""
+        return frozenset(name for name, count in self._taken.items() if count > self._enough)
+
+    def left(self) -> int:
+        """Return how many places everybody else has left at least."""
+        fullest = max((count for count in self._taken.values() if count <= self._enough), default=0)
+        return self._most - fullest
+
+    def enter(self, name: str) -> None:
+        """Take a place."""
+        self._taken[name] += 1
+
+    def leave(self, name: str) -> None:
+        """Give a place back."""
+        self._taken[name] -= 1
+        if not self._taken[name]:
+            del self._taken[name]

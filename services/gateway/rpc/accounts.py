@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 
 from services.gateway.accounts import DEFAULT_OVERLAP_SECONDS, Accounts, writer
-from services.gateway.store.links import Integration, LinkStore
+from services.gateway.store.integration_rows import Integration
+from services.gateway.store.links import LinkStore
 from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.field_rules import Equivalence, KindRule
 from services.gateway.vendors.manifest import Vendor

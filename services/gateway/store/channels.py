@@ -32,10 +32,6 @@ _CLAIM = text("""
     WHERE l.id = due.id AND l.organization_id = due.organization_id
     RETURNING l.organization_id, l.id
 """)
-_GIVE_BACK = text("""
-    UPDATE gateway.wedding_vendor_integrations SET push_lease_until = '-infinity'
-    WHERE organization_id = :organization_id AND id = :id
-""")
 _DUE = text("""
     SELECT push_failures, push_due_at FROM gateway.wedding_vendor_integrations WHERE id = :id
 """)
@@ -103,12 +99,6 @@ class ChannelStore:
             claimed = await rows(conn, _CLAIM, values)
         due = [await self._due(str(row["organization_id"]), str(row["id"])) for row in claimed]
         return [each for each in due if each is not None]
-
-    async def give_back(self, due: Sequence[DuePush]) -> None:
-        """Let links be claimed again at once."""
-        places = [{"organization_id": d.link.organization_id, "id": d.link.link_id} for d in due]
-        async with self._worker.transaction() as conn:
-            await conn.execute(_GIVE_BACK, places)
 
     async def find(self, organization_id: str, integration_id: str, names: Collection[str]) -> list[Kept]:
         """Return an integration's channels that the vendor calls so and that have not ended."""

@@ -117,14 +117,6 @@ _FREE = """
       ON v.link_id = a.link_id AND v.item_id = a.item_id
     WHERE v.state = 'due' FOR UPDATE OF v SKIP LOCKED
 """
-_GIVE_BACK = Statement(
-    "give_back_deliveries",
-    f"""
-    UPDATE gateway.vendor_deliveries d
-    SET lease_until = '-infinity', attempts = greatest(attempts - 1, 0)
-    FROM ({_FREE.format(more="")}) f WHERE d.id = f.id AND d.created_at = f.created_at
-""",
-)
 # What was parked for the record before is settled with it.
 _CLOSE = Statement(
     "close_deliveries",
@@ -264,10 +256,6 @@ class DeliveryStore:
         values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
         [claimed] = await self._worker.run((_CLAIM, values))
         return _by_record(map(_claimed, sorted(claimed, key=lambda row: row["created_at"])))
-
-    async def give_back(self, claimed: Sequence[Claimed]) -> None:
-        """Let records be claimed again at once."""
-        await self._worker.run((_GIVE_BACK, records(_names(each.key) for each in claimed)))
 
     async def close(
         self,

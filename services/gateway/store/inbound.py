@@ -214,11 +214,6 @@ class InboundStore:
         )
         return [_received(row) for row in loaded]
 
-    async def give_back(self, webhooks: Sequence[Received]) -> None:
-        """Let webhooks be claimed again at once."""
-        async with self._worker.transaction() as conn:
-            await conn.execute(sql.GIVE_BACK, [_place(webhook) for webhook in webhooks])
-
     async def finish(self, webhook: Received, *, state: str, reason: str = "", cause: str = "") -> None:
         """Say what became of a webhook."""
         await self._finish(_End(webhook, state, reason, cause))

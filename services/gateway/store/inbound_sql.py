@@ -86,10 +86,6 @@ CLAIM = Statement(
     RETURNING w.id, w.accepted_at, w.organization_id
 """,
 )
-GIVE_BACK = text("""
-    UPDATE gateway.webhook_log SET lease_until = '-infinity', attempts = attempts - 1
-    WHERE id = :id AND accepted_at = :accepted_at AND state = 'received'
-""")
 LOAD = Statement(
     "load_webhooks",
     """

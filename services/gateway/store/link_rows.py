@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 
 from services.gateway.records import Backfill, Link
 from wedsync.runtime.round_trip import Statement
 
-_LINKS = """
-    SELECT l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope, l.time_zone, l.state,
-           l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures, l.poll_seconds, l.midway,
+# The scope as text: what is read again and again is the same text, and not made a mapping anew.
+_COLUMNS = """
+           l.organization_id, l.id, l.wedding_id, l.integration_id, l.vendor, l.scope::text AS scope,
+           l.time_zone, l.state, l.reason, l.created_at, l.scanned_at, l.cursor, l.poll_failures,
+           l.poll_seconds, l.midway,
            l.poll_token, l.next_poll_at, l.push_reason, l.pushed_until, l.deletes_believed_until,
            l.backfill_started_at, l.backfill_ended_at, l.backfill_records, l.backfill_pages,
            l.backfill_expected, i.version
-    FROM gateway.wedding_vendor_integrations l
+"""
+_LINKS = f"""
+    SELECT {_COLUMNS} FROM gateway.wedding_vendor_integrations l
     JOIN gateway.vendor_integrations i
       ON i.organization_id = l.organization_id AND i.id = l.integration_id
 """
@@ -35,13 +42,15 @@ LINKS_BY_ID = Statement(
 LINKS_OF_ACCOUNT = Statement(
     "links_of_account",
     f"""
-    SELECT a.place, found.*
+    SELECT a.place, {_COLUMNS}
     FROM json_to_recordset(%(rows)s::json) AS a
         (place int, organization_id text, integration_id uuid, key text, value text)
-    JOIN ({_LINKS}) found
-      ON found.organization_id = a.organization_id AND found.integration_id = a.integration_id
-     AND (a.key IS NULL OR found.scope ->> a.key = a.value)
-    ORDER BY found.created_at, found.id
+    JOIN gateway.wedding_vendor_integrations l
+      ON l.organization_id = a.organization_id AND l.integration_id = a.integration_id
+     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
+    JOIN gateway.vendor_integrations i
+      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    ORDER BY l.created_at, l.id
 """,
 )
 
@@ -52,14 +61,46 @@ def link_filter(**wanted: Any) -> dict[str, Any]:
 
 
 def link_from(row: Mapping[Any, Any]) -> Link:
-    """Return the link a row of `LINKS` holds."""
+    """Return the link a row of `LINKS` holds; one that was read before is not made anew."""
+    return _link(_of_link(row))
+
+
+_OF_LINK = (
+    "id",
+    "organization_id",
+    "wedding_id",
+    "integration_id",
+    "vendor",
+    "scope",
+    "time_zone",
+    "state",
+    "reason",
+    "created_at",
+    "scanned_at",
+    "deletes_believed_until",
+    "push_reason",
+    "pushed_until",
+    "poll_seconds",
+    "backfill_started_at",
+    "backfill_ended_at",
+    "backfill_records",
+    "backfill_pages",
+    "backfill_expected",
+    "version",
+)
+_of_link = itemgetter(*_OF_LINK)
+
+
+@lru_cache(maxsize=4096)
+def _link(values: tuple[Any, ...]) -> Link:
+    row = dict(zip(_OF_LINK, values, strict=True))
     return Link(
         link_id=str(row["id"]),
         organization_id=str(row["organization_id"]),
         wedding_id=str(row["wedding_id"]),
         integration_id=str(row["integration_id"]),
         vendor=row["vendor"],
-        scope=row["scope"],
+        scope=orjson.loads(row["scope"]),
         time_zone=row["time_zone"],
         active=row["state"] == "active",
         ended=row["state"] == "ended",

@@ -6,17 +6,23 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.deliver.retry import RECONNECT
 from services.gateway.records import Link, Shadow
 from services.gateway.store.blobs import pack_fields
 from services.gateway.store.deliveries import deliver_everything
+from services.gateway.store.integration_rows import (
+    INTEGRATIONS,
+    INTEGRATIONS_BY_ID,
+    Integration,
+    integration_filter,
+    integration_from,
+)
 from services.gateway.store.leases import INTENT_SECONDS, shadow_from
 from services.gateway.store.link_rows import (
     LINKS,
@@ -50,17 +56,6 @@ _CONNECT = text("""
 _ENDPOINT = text("""
     INSERT INTO gateway.endpoint_keys (hash, organization_id, integration_id, vendor)
     VALUES (:hash, :organization_id, :id, :vendor)
-""")
-_INTEGRATIONS = text("""
-    SELECT organization_id, id, vendor, base_url, credentials, request_id, created_at, updated_at,
-           disconnected_at, version,
-           coalesce((SELECT reconnect FROM gateway.access_tokens t WHERE t.organization_id = i.organization_id
-                       AND t.integration_id = i.id AND t.account_version = i.version), '') AS reconnect
-    FROM gateway.vendor_integrations i
-    WHERE (CAST(:id AS uuid) IS NULL OR id = :id)
-      AND (CAST(:request_id AS uuid) IS NULL OR request_id = :request_id)
-      AND (CAST(:after AS uuid) IS NULL OR id > :after)
-    ORDER BY id LIMIT :limit
 """)
 _UPDATE = text("""
     UPDATE gateway.vendor_integrations
@@ -146,24 +141,6 @@ _BY_ITEM = text(f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Integration:
-    """One organization's account at one vendor, its credentials still sealed."""
-
-    integration_id: str
-    organization_id: str
-    vendor: str
-    base_url: str
-    created_at: datetime
-    sealed: bytes
-    version: int = 1
-    """Rises with every change of credentials or address."""
-    updated_at: datetime | None = None
-    disconnected_at: datetime | None = None
-    reconnect: str = ""
-    """Why the account must be connected again; empty while it works."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """A vendor's record and the item of the wedding that are one and the same."""
 
@@ -181,12 +158,18 @@ class _Account:
     value: str | None
 
 
+_Wanted = tuple[Sequence[str], str]
+"""The id of what is asked for, and the organizations one of which must own it."""
+_Owned = TypeVar("_Owned", Link, Integration)
+
+
 class LinkStore:
     """Integrations and links."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
-        self._find = Together[tuple[Sequence[str], str], Link | None](self._find_all)
+        self._find = Together[_Wanted, Link | None](self._find_all)
+        self._integration = Together[_Wanted, Integration | None](self._integrations_all)
         self._of_account = Together[_Account, list[Link]](self._of_accounts)
         self._item_of = Together[tuple[Link, str], str | None](self._items_of)
 
@@ -208,8 +191,8 @@ class LinkStore:
                 if secret := account.credentials.get(WEBHOOK_SECRET):
                     place = {"organization_id": organization_id, "integration_id": account.integration_id}
                     await keep_secret(conn, self._vault, {**place, "id": request_id}, secret)
-            [row] = await rows(conn, _INTEGRATIONS, _filter(request_id=request_id))
-        return _integration(row)
+            [row] = await rows(conn, INTEGRATIONS, integration_filter(request_id=request_id))
+        return integration_from(row)
 
     async def update(self, before: Integration, account: Account) -> Integration:
         """Keep an account's new credentials and address; links that waited for new ones go on.
@@ -224,21 +207,19 @@ class LinkStore:
                 raise StaleRevision("The integration was changed meanwhile; read it again and retry.")
             await conn.execute(_RECONNECTED, place)
             await conn.execute(_DUE_AGAIN, place)
-            [row] = await rows(conn, _INTEGRATIONS, _filter(id=before.integration_id))
-        return _integration(row)
+            [row] = await rows(conn, INTEGRATIONS, integration_filter(id=before.integration_id))
+        return integration_from(row)
 
     async def integration(self, organizations: Sequence[str], integration_id: str) -> Integration | None:
         """Return one integration if one of the organizations owns it."""
-        async with self._database.transaction(organizations=organizations) as conn:
-            row = await first(conn, _INTEGRATIONS, _filter(id=integration_id))
-        return _integration(row) if row else None
+        return await self._integration((organizations, integration_id))
 
     async def integrations(self, organization_id: str, *, after: str | None, limit: int) -> list[Integration]:
         """Return a page of the organization's integrations."""
         async with self._database.transaction(organizations=[organization_id]) as conn:
             return [
-                _integration(row)
-                for row in await rows(conn, _INTEGRATIONS, _filter(after=after, limit=limit))
+                integration_from(row)
+                for row in await rows(conn, INTEGRATIONS, integration_filter(after=after, limit=limit))
             ]
 
     def account(self, integration: Integration) -> Account:
@@ -371,17 +352,19 @@ class LinkStore:
             found = await rows(conn, _PRESENT, {"link_id": link.link_id})
         return frozenset(row["record_id"] for row in found)
 
-    async def _find_all(self, wanted: Sequence[tuple[Sequence[str], str]]) -> list[Link | Exception | None]:
+    async def _find_all(self, wanted: Sequence[_Wanted]) -> list[Link | Exception | None]:
+        found = await self._by_id(LINKS_BY_ID, wanted)
+        return _allowed(wanted, {link.link_id: link for link in map(link_from, found)})
+
+    async def _integrations_all(self, wanted: Sequence[_Wanted]) -> list[Integration | Exception | None]:
+        found = map(integration_from, await self._by_id(INTEGRATIONS_BY_ID, wanted))
+        return _allowed(wanted, {integration.integration_id: integration for integration in found})
+
+    async def _by_id(self, statement: Statement, wanted: Sequence[_Wanted]) -> list[dict[str, Any]]:
         organizations = {organization for allowed, _ in wanted for organization in allowed}
-        names = {"organizations": list(organizations), "ids": list({link_id for _, link_id in wanted})}
-        [found] = await self._database.run((LINKS_BY_ID, names), organizations=organizations)
-        links = {link.link_id: link for link in map(link_from, found)}
-
-        def allowed_one(allowed: Sequence[str], link_id: str) -> Link | None:
-            link = links.get(link_id)
-            return link if link is not None and link.organization_id in allowed else None
-
-        return [allowed_one(*each) for each in wanted]
+        names = {"organizations": list(organizations), "ids": list({one for _, one in wanted})}
+        [found] = await self._database.run((statement, names), organizations=organizations)
+        return found
 
     async def _of_accounts(self, wanted: Sequence[_Account]) -> list[list[Link] | Exception]:
         places = {account: place for place, account in enumerate(dict.fromkeys(wanted))}
@@ -434,8 +417,12 @@ def endpoint_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _filter(**wanted: Any) -> dict[str, Any]:
-    return {"id": None, "request_id": None, "after": None, "limit": 1, **wanted}
+def _allowed(wanted: Sequence[_Wanted], found: Mapping[str, _Owned]) -> list[_Owned | Exception | None]:
+    """Return for each who asks what he asks for, if one of his organizations owns it."""
+    return [
+        one if (one := found.get(name)) is not None and one.organization_id in allowed else None
+        for allowed, name in wanted
+    ]
 
 
 def _link_row(link: Link) -> dict[str, Any]:
@@ -448,21 +435,6 @@ def _link_row(link: Link) -> dict[str, Any]:
         "scope": orjson.dumps(dict(link.scope)).decode(),
         "time_zone": link.time_zone,
     }
-
-
-def _integration(row: RowMapping) -> Integration:
-    return Integration(
-        integration_id=str(row["id"]),
-        organization_id=str(row["organization_id"]),
-        vendor=row["vendor"],
-        base_url=row["base_url"],
-        created_at=row["created_at"],
-        sealed=bytes(row["credentials"]),
-        version=row["version"],
-        updated_at=row["updated_at"],
-        disconnected_at=row["disconnected_at"],
-        reconnect=row["reconnect"],
-    )
 
 
 async def _everything(conn: AsyncConnection, link: Link, trace_parent: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,10 +34,6 @@ _CLAIM = text("""
           ORDER BY next_poll_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
     WHERE l.id = due.id AND l.organization_id = due.organization_id
     RETURNING l.organization_id, l.id
-""")
-_GIVE_BACK = text("""
-    UPDATE gateway.wedding_vendor_integrations SET poll_lease_until = '-infinity'
-    WHERE organization_id = :organization_id AND id = :id AND poll_token = :token
 """)
 _EXTEND = text("""
     UPDATE gateway.wedding_vendor_integrations
@@ -156,15 +152,6 @@ class PollStore:
         async with self._database.transaction(organizations=organizations) as conn:
             loaded = [await rows(conn, LINKS, link_filter(id=claim["id"])) for claim in claimed]
         return [_due(row) for [row] in loaded]
-
-    async def give_back(self, due: Sequence[DueLink]) -> None:
-        """Let links be claimed again at once."""
-        places = [
-            {"organization_id": each.link.organization_id, "id": each.link.link_id, "token": each.token}
-            for each in due
-        ]
-        async with self._worker.transaction() as conn:
-            await conn.execute(_GIVE_BACK, places)
 
     async def extend(self, due: DueLink) -> None:
         """Go on being the link's only poller."""

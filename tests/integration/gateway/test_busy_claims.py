@@ -36,16 +36,6 @@ async def test_due_deliveries_of_the_busy_stay_where_they_are(stores: Stores) ->
     assert (other.owner.vendor, other.lane) == ("tave", Priority.NORMAL)
 
 
-async def test_deliveries_given_back_are_due_at_once(stores: Stores, tenant: Tenant) -> None:
-    """What one replica cannot begin the next one may."""
-    await due(stores, tenant)
-    claimed = await stores.deliveries.claim(10)
-    assert [each.attempt for each in claimed] == [1]
-    assert await stores.deliveries.claim(10) == []
-    await stores.deliveries.give_back(claimed)
-    assert await stores.deliveries.claim(10) == claimed
-
-
 async def test_a_delivery_whose_try_does_not_count_has_its_tries_left(stores: Stores, tenant: Tenant) -> None:
     """A try that never reached the vendor is taken back."""
     await due(stores, tenant)
@@ -57,15 +47,12 @@ async def test_a_delivery_whose_try_does_not_count_has_its_tries_left(stores: St
 
 
 async def test_webhooks_of_the_busy_wait_and_come_back_untried(stores: Stores, tenant: Tenant) -> None:
-    """The busy are passed by; given back or postponed untried, a webhook has its tries left."""
+    """The busy are passed by; postponed untried, a webhook has its tries left."""
     other = await new_tenant(stores, vendor="stripe")
     await stores.inbound.accept([tenant.arrival(), other.arrival()])
     [claimed] = await stores.inbound.claim(10, busy_with(tenant))
     assert claimed.owner == Owner(integration_id=other.link.integration_id, vendor="stripe")
     assert await stores.inbound.claim(10, Busy(vendors=["tave"])) == []
-    await stores.inbound.give_back([claimed])
-    again = by_owner(await stores.inbound.claim(10))
-    assert again[claimed.integration_id].attempts == 1
     await stores.inbound.postpone(claimed, seconds=0, reason="full", untried=True)
     assert by_owner(await stores.inbound.claim(10))[claimed.integration_id].attempts == 1
 
@@ -76,25 +63,20 @@ def by_owner(webhooks: list[Received]) -> dict[str, Received]:
 
 
 async def test_links_of_the_busy_are_polled_later(stores: Stores, tenant: Tenant) -> None:
-    """A busy account is not polled; what is given back is due at once, and what is put off is not."""
+    """A busy account is not polled, nor is what is put off."""
     assert await stores.polls.claim(10, busy_with(tenant)) == []
     assert await stores.polls.claim(10, Busy(vendors=["tave"])) == []
-    for _ in range(2):
-        [claimed] = await stores.polls.claim(10)
-        assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="tave")
-        await stores.polls.give_back([claimed])
     [claimed] = await stores.polls.claim(10)
+    assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="tave")
     await stores.polls.later(claimed, seconds=60)
     assert await stores.polls.claim(10) == []
     assert claimed.failures == 0
 
 
 async def test_channels_of_the_busy_are_tended_later(stores: Stores) -> None:
-    """A busy account's are left alone; what is given back is due at once."""
+    """A busy account's are left alone."""
     tenant = await new_tenant(stores, vendor="pushing")
     for busy in (busy_with(tenant), Busy(vendors=["pushing"])):
         assert await stores.channels.claim({"pushing"}, 10, busy) == []
-    for _ in range(2):
-        [claimed] = await stores.channels.claim({"pushing"}, 10)
-        assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="pushing")
-        await stores.channels.give_back([claimed])
+    [claimed] = await stores.channels.claim({"pushing"}, 10)
+    assert claimed.owner == Owner(integration_id=tenant.link.integration_id, vendor="pushing")

@@ -160,17 +160,14 @@ async def test_two_replicas_never_claim_the_same_delivery(
 
 
 async def test_attempts_are_counted(stores: Stores, tenant: Tenant) -> None:
-    """Each claim counts, unless it is given back; its trace is the newest commit's."""
+    """Each claim counts, unless nothing was tried; its trace is the newest commit's."""
     first, second = commits(tenant, "One", "Two")
     newest = "00-11111111111111111111111111111111-2222222222222222-01"
     await stores.deliveries.accept([first, a_commit(**{**_values(second), "trace_parent": newest})])
     for attempt in (1, 2, 2):
         [claimed] = await stores.deliveries.claim(10)
         assert (claimed.attempt, claimed.trace_parent) == (attempt, newest)
-        if attempt == 1:
-            await stores.deliveries.postpone(tenant.key(), seconds=0, reason="")
-        else:
-            await stores.deliveries.give_back([claimed])
+        await stores.deliveries.postpone(tenant.key(), seconds=0, reason="", untried=attempt > 1)
 
 
 async def test_what_is_due_is_claimed_for_who_has_room(stores: Stores, tenant: Tenant) -> None:
@@ -264,9 +261,9 @@ async def test_later_and_never(stores: Stores, tenant: Tenant) -> None:
 
 
 async def test_what_is_being_closed_is_waited_for_by_nobody(stores: Stores, tenant: Tenant) -> None:
-    """Whoever would put it off, stop it or give it back passes it by: so nobody waits in a circle."""
+    """Whoever would put it off or stop it passes it by: so nobody waits in a circle."""
     await stores.deliveries.accept(commits(tenant, "One"))
-    [claimed] = await stores.deliveries.claim(5)
+    await stores.deliveries.claim(5)
     with psycopg.connect(stores.admin_url) as closing:
         closing.execute(
             "UPDATE gateway.vendor_deliveries SET state = 'delivered' WHERE link_id = %s",
@@ -275,7 +272,6 @@ async def test_what_is_being_closed_is_waited_for_by_nobody(stores: Stores, tena
         async with asyncio.timeout(10):
             await stores.deliveries.postpone(tenant.key(), seconds=0, reason="busy")
             await stores.deliveries.stop(tenant.key(), state="parked", reason="a human must look")
-            await stores.deliveries.give_back([claimed])
     assert deliveries(stores, tenant) == [("delivered", 1, "")]
 
 

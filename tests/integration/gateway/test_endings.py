@@ -8,7 +8,8 @@ import pytest
 
 from services.gateway.calls.oauth2 import Tokens
 from services.gateway.calls.renewal import Step
-from services.gateway.store.links import Integration, Match, endpoint_hash
+from services.gateway.store.integration_rows import Integration
+from services.gateway.store.links import Match, endpoint_hash
 from services.gateway.store.tokens import Place
 from tests.support.gateway_store import (
     EVENT,

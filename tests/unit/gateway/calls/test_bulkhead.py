@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.gateway.calls.bulkhead import Bulkhead
@@ -22,25 +21,20 @@ class Queue:
 
     waiting: list[Work]
     claims: list[Busy] = field(default_factory=list)
-    given_back: list[Work] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
 
     async def claim(self, limit: int, busy: Busy) -> list[Work]:
         """Take what waits, but for the busy."""
         self.claims.append(busy)
-        free = [w for w in self.waiting if w.owner.integration_id not in busy.integrations]
-        taken = [w for w in free if w.owner.vendor not in busy.vendors][:limit]
+        self.limits.append(limit)
+        taken = [work for work in self.waiting if work.owner not in busy][:limit]
         for work in taken:
             self.waiting.remove(work)
         return taken
 
-    async def give_back(self, tasks: Sequence[Work]) -> None:
-        """Put it back to the front."""
-        self.given_back += tasks
-        self.waiting[:0] = tasks
-
     def bulkhead(self, slots: int) -> Bulkhead[Work]:
         """Stand before this queue."""
-        return Bulkhead(slots=slots, claim=self.claim, give_back=self.give_back, handle=_done)
+        return Bulkhead(slots=slots, claim=self.claim, handle=_done)
 
 
 async def _done(_: Work) -> None:
@@ -76,9 +70,32 @@ async def test_who_is_done_makes_room() -> None:
     first = await bulkhead.claim(8)
     assert len(first) == 2
     assert await bulkhead.claim(6) == []
-    assert queue.claims[-1].integrations == ["one"]
+    assert queue.claims[-1].integrations == {"one"}
     await bulkhead.handle(first[0])
     assert len(await bulkhead.claim(7)) == 1
+
+
+async def test_nobody_is_claimed_more_of_than_he_may_have() -> None:
+    """However much of one account waits: what was claimed need not be given back."""
+    queue = Queue(of("one", "tave", 1000))
+    bulkhead = queue.bulkhead(64)
+    taken = await bulkhead.claim(64)
+    assert (len(taken), queue.limits) == (16, [16, 16])
+    await bulkhead.handle(taken[0])
+    await bulkhead.handle(taken[1])
+    assert len(await bulkhead.claim(64)) == 2
+    assert queue.limits[2:] == [2, 16]
+
+
+async def test_who_has_hardly_a_place_left_is_passed_by() -> None:
+    """One place of sixteen would make it a claim for each task: once there are two, they are claimed for."""
+    queue = Queue(of("one", "tave", 1000))
+    bulkhead = queue.bulkhead(64)
+    taken = await bulkhead.claim(64)
+    await bulkhead.handle(taken[0])
+    assert await bulkhead.claim(64) == []
+    await bulkhead.handle(taken[1])
+    assert len(await bulkhead.claim(64)) == 2
 
 
 async def test_a_task_that_fails_makes_room_too() -> None:
@@ -88,7 +105,7 @@ async def test_a_task_that_fails_makes_room_too() -> None:
         raise RuntimeError
 
     queue = Queue(of("one", "tave", 2))
-    bulkhead = Bulkhead(slots=4, claim=queue.claim, give_back=queue.give_back, handle=fail)
+    bulkhead = Bulkhead(slots=4, claim=queue.claim, handle=fail)
     for _ in range(2):
         [task] = await bulkhead.claim(1)
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.gateway.onward import ROOM, Onward
-from services.gateway.records import NOBODY, Busy
+from services.gateway.records import NOBODY, Busy, Owner
 from services.gateway.store.inbound import Activity
 from services.gateway.store.sql import CLAIM_SECONDS
 from tests.support.gateway_world import World, finish
@@ -27,6 +27,7 @@ class Stage:
             wake=self.wake,
             idle_seconds=IDLE,
             urgency=lambda task: task % 10,
+            owner=lambda task: Owner(integration_id="i", vendor="odd" if task % 2 else "even"),
             most=most,
             clock=self.clock.monotonic,
         )
@@ -91,6 +92,20 @@ def test_the_table_is_asked_for_a_while_where_something_is_due_there() -> None:
     stage.clock.advance(IDLE)
     stage.table = [1, 2, 3]
     assert (stage.claim(2), stage.claim(2), stage.claim(2)) == ([1, 2], [3], [])
+
+
+def test_what_is_of_the_busy_waits_its_turn() -> None:
+    """Others' go first; it is claimed once its owner has places again, and stale like any other."""
+    stage = Stage()
+    stage.look()
+    stage.onward.put([7, 8, 9])
+    busy = Busy(vendors=["odd"])
+    assert finish(stage.onward.claim(5, busy)) == [8]
+    assert stage.onward.room == ROOM - 2
+    assert stage.claim(1) == [7]
+    stage.clock.advance(CLAIM_SECONDS / 2)
+    finish(stage.onward.claim(5, busy))
+    assert stage.onward.room == ROOM
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])

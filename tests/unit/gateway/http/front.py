@@ -24,9 +24,10 @@ from services.gateway.replay import Replays
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
+from services.gateway.store.integration_rows import Integration
 from services.gateway.store.journeys import JourneyStore, Wanted
 from services.gateway.store.latency import LatencyStore, StageLatency
-from services.gateway.store.links import Integration, endpoint_hash
+from services.gateway.store.links import endpoint_hash
 from services.gateway.upkeep import Upkeep
 from services.gateway.vendors.port import Account
 from tests.support.asgi import Answer, call
