@@ -11,7 +11,6 @@ from services.gateway.records import Busy, Owner
 _VENDORS_PART, _ACCOUNTS_PART = 2, 4
 _LITTLE = 8
 """Whoever has fewer than one in so many places left is passed by: claims of one or two cost too much."""
-_ROUNDS = 8
 
 
 class Owned(Protocol):
@@ -43,40 +42,23 @@ class Bulkhead(Generic[Task]):
         self._accounts = _Places(max(1, slots // _ACCOUNTS_PART))
         self._vendors = _Places(max(1, slots // _VENDORS_PART))
 
-    async def claim(self, limit: int) -> list[Task]:
-        """Claim tasks, at a time no more than even one owner alone may have."""
-        taken: list[Task] = []
-        try:
-            for _ in range(_ROUNDS):
-                busy = Busy(integrations=self._accounts.busy(), vendors=self._vendors.busy())
-                most = min(limit - len(taken), self._accounts.left(), self._vendors.left())
-                claimed = await self._claim(most, busy)
-                for task in claimed:
-                    self._enter(task.owner)
-                taken += claimed
-                if len(claimed) < most or len(taken) >= limit:
-                    break
-        except BaseException:
-            # Nobody will handle what was claimed so far: it waits for its lease to end, its places do not.
-            for task in taken:
-                self._leave(task.owner)
-            raise
-        return taken
+    async def claim(self, limit: int) -> Sequence[Task]:
+        """Claim tasks, no more than even one owner alone may have: who wants others' too asks again."""
+        busy = Busy(integrations=self._accounts.busy(), vendors=self._vendors.busy())
+        most = min(limit, self._accounts.left(), self._vendors.left())
+        claimed = await self._claim(most, busy)
+        for task in claimed:
+            self._accounts.enter(task.owner.integration_id)
+            self._vendors.enter(task.owner.vendor)
+        return claimed
 
     async def handle(self, task: Task) -> None:
         """Do a task that was claimed here."""
         try:
             await self._handle(task)
         finally:
-            self._leave(task.owner)
-
-    def _enter(self, owner: Owner) -> None:
-        self._accounts.enter(owner.integration_id)
-        self._vendors.enter(owner.vendor)
-
-    def _leave(self, owner: Owner) -> None:
-        self._accounts.leave(owner.integration_id)
-        self._vendors.leave(owner.vendor)
+            self._accounts.leave(task.owner.integration_id)
+            self._vendors.leave(task.owner.vendor)
 
 
 class _Places:
