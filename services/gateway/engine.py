@@ -21,6 +21,7 @@ from services.gateway.poll import Poller
 from services.gateway.ports import Ports
 from services.gateway.push import ChannelKeeper
 from services.gateway.records import NO_OWNER, Busy, Link, Owner
+from services.gateway.rush import Rush
 from services.gateway.settings import GatewaySettings
 from services.gateway.store.activities import ActivityStore
 from services.gateway.store.channels import ChannelStore
@@ -113,6 +114,7 @@ class Engine:
         self._telemetry, self._clock, self._report = telemetry, clock, report
         self._decisions = decisions
         self._apart = Apart(stores.inbound)
+        self.rush = Rush(on_over=lambda: self._translate.wake())  # noqa: PLW0108
         # The pumps are made last, of what hands work to them.
         self.webhooks = self._onward(
             stores.inbound.claim,
@@ -180,9 +182,9 @@ class Engine:
             decisions=self._decisions,
             on_wake=self._wake_poll,
         )
-        return self._guarded(
-            "translate", self._settings.translate_slots, self.webhooks.claim, translator.translate
-        )
+        slots = self._settings.translate_slots
+        claim = self.rush.lets_by(self.webhooks.claim, slots)
+        return self._guarded("translate", slots, claim, translator.translate)
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(

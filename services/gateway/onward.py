@@ -109,13 +109,12 @@ class Onward(Generic[Task]):
             waiting = heapq.heappop(self._waiting)
             _, _, since, task = waiting
             waited = self._clock() - since
-            if waited >= _STALE_SECONDS:
-                continue
-            if self._owner(task) in busy:
+            if waited < _STALE_SECONDS and self._owner(task) in busy:
                 passed_by.append(waiting)
                 continue
             self._late = bool(self._waiting) and waited >= _LATE_SECONDS
-            taken.append(task)
+            if waited < _STALE_SECONDS:
+                taken.append(task)
         for waiting in passed_by:
             heapq.heappush(self._waiting, waiting)
         return taken

@@ -227,6 +227,7 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             vendors=frozenset(parts.vendors),
             public_url=parts.settings.public_url,
             max_at_once=parts.settings.max_webhooks,
+            rush=parts.engine.rush,
             saw=_reporting(parts.report, Operation.WEBHOOK),
         ),
         rest=Rest(keys=parts.keys, accounts=parts.accounts, links=stores.links, journeys=stores.journeys),

@@ -1,7 +1,7 @@
-"""What looking back costs, by the length of the log.
+"""What looking back costs, by the length of the log and the number of items.
 
-One wedding of 200 items is filled with changes, each with its item as it left it; then it is asked for
-through gRPC, one call after the other.
+A wedding is filled with changes, each with its item as it left it; then it is asked for through gRPC, one
+call after the other.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.envelope import seal
 
-ITEMS = 200
 CALLS = 200
-SIZES = (1_000, 1_000_000)
+SIZES = ((1_000, 200), (1_000_000, 200), (1_000_000, 1_000))
+"""Changes and items."""
 START = 1_767_225_600
 """When the wedding was made; a change follows each second."""
 NUMBER = 987654321
@@ -77,7 +77,7 @@ UPDATE sync.weddings SET sequence = %(changes)s,
 """
 
 
-def fill(admin_url: str, wedding_id: str, changes: int, items: int = ITEMS) -> None:
+def fill(admin_url: str, wedding_id: str, changes: int, items: int) -> None:
     """Give the wedding a log; change number n was about item n modulo the number of items."""
     item_id = new_id()
     state = ItemState(
@@ -121,8 +121,8 @@ def fill(admin_url: str, wedding_id: str, changes: int, items: int = ITEMS) -> N
 class Calls:
     """What is asked for, at any moment of the wedding's past."""
 
-    def __init__(self, sync: SyncClient, wedding_id: str, changes: int) -> None:
-        self._sync, self._wedding_id, self._changes = sync, wedding_id, changes
+    def __init__(self, sync: SyncClient, wedding_id: str, changes: int, items: int) -> None:
+        self._sync, self._wedding_id, self._changes, self._count = sync, wedding_id, changes, items
         self._dice = random.Random(1)  # noqa: S311  # the same moments each time
         self._items: list[str] = []
 
@@ -139,21 +139,21 @@ class Calls:
         assert wedding.sequence == sequence
 
     async def all_items_at_a_sequence(self) -> None:
-        """Get it with its 200 items."""
+        """Get it with its items."""
         at = self._sequence()
         wedding = await self._sync.get_wedding(self._wedding_id, as_of=at, full=True)
         edits = {int(item.content.timeline_event.title.removeprefix("Edit ")) for item in wedding.items}
-        assert edits == set(range(max(1, at.sequence - ITEMS + 1), at.sequence + 1))
+        assert edits == set(range(max(1, at.sequence - self._count + 1), at.sequence + 1))
 
     async def all_items_now(self) -> None:
         """Get it as it is, with its items."""
         wedding = await self._sync.get_wedding(self._wedding_id, full=True)
-        assert (wedding.sequence, len(wedding.items)) == (self._changes, ITEMS)
+        assert (wedding.sequence, len(wedding.items)) == (self._changes, self._count)
         self._items = [item.item_id for item in wedding.items]
 
     async def one_item_at_a_time(self) -> None:
         """Get one item by a time."""
-        at = self._time(self._dice.randint(ITEMS, self._changes))
+        at = self._time(self._dice.randint(self._count, self._changes))
         await self._sync.get_item(self._wedding_id, self._dice.choice(self._items), as_of=at)
 
     async def a_page_of_items_at_a_sequence(self) -> None:
@@ -168,9 +168,9 @@ class Calls:
 
     async def the_log_of_an_hour(self) -> None:
         """List 100 entries of some time, by one vendor."""
-        end = self._dice.randint(ITEMS, self._changes)
+        end = self._dice.randint(self._count, self._changes)
         only = service_pb2.ChangeFilter(
-            vendor="tave", start_time=self._time(end - ITEMS // 2).time, end_time=self._time(end).time
+            vendor="tave", start_time=self._time(end - self._count // 2).time, end_time=self._time(end).time
         )
         await anext(self._sync.list_changes(self._wedding_id, only=only))
 
@@ -187,10 +187,10 @@ async def run(site: Site) -> AsyncGenerator[Row, None]:
     """Ask a short log and a long one the same."""
     service = await site.sync("shared", actors=4)
     async with service.client() as sync:
-        for changes in SIZES:
+        for changes, items in SIZES:
             wedding = await sync.create_wedding(wedding_message("Ada", "2027-06-12", "Europe/Paris"))
-            await asyncio.to_thread(fill, site.database.admin_url, wedding.wedding_id, changes)
-            calls = Calls(sync, wedding.wedding_id, changes)
+            await asyncio.to_thread(fill, site.database.admin_url, wedding.wedding_id, changes, items)
+            calls = Calls(sync, wedding.wedding_id, changes, items)
             for call in (
                 calls.all_items_now,
                 calls.all_items_at_a_sequence,
@@ -203,6 +203,7 @@ async def run(site: Site) -> AsyncGenerator[Row, None]:
             ):
                 yield {
                     "changes": changes,
+                    "items": items,
                     "asked for": call.__name__.replace("_", " "),
                     **await _figures(call),
                 }

@@ -13,7 +13,7 @@ from tests.convergence.site import manifests
 from tests.convergence.world import lived
 
 SEEDS = 20
-_LEAST_POINTS = 15
+_LEAST_POINTS = 12
 """Of the points at which a gateway may die or freeze, so many at least are struck in these seeds."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from services.gateway.deliver.confirm import settled
+from services.gateway.deliver.confirm import agrees, settled
 from services.gateway.observe import Observation
 from services.gateway.onward import Onward
 from services.gateway.records import NOBODY, Busy, Intent, Link, RecordKey, Shadow
@@ -274,6 +274,7 @@ class MemoryActivities(ActivityStore):
                 continue
             row.state = "rejected" if result.outcome is Outcome.REJECTED else "applied"
             row.result, row.reason = result, result.reason
+            row.agreed = self._agrees(answer)
             self._advance(answer.activity, result)
             if answer.corrected:
                 self._correct(answer.activity)
@@ -287,6 +288,13 @@ class MemoryActivities(ActivityStore):
     def _row(self, activity: Activity) -> ActivityRow:
         wanted = activity.change.change_id
         return next(r for r in self._memory.activities if r.activity.change.change_id == wanted)
+
+    def _agrees(self, answer: Answer) -> bool:
+        activity, shadow = answer.activity, answer.activity.shadow
+        now = self._memory.shadows[activity.link_id, activity.item_id]
+        if shadow is None or not answer.is_plain or shadow.generation != now.generation:
+            return False
+        return agrees(settled(shadow.fields, answer.result), activity.change.kind, answer.result)
 
     def _advance(self, activity: Activity, result: ChangeResult) -> None:
         place = activity.link_id, activity.item_id
@@ -326,7 +334,8 @@ class MemoryDeliveries(DeliveryStore):
                 self._memory.projection[commit.item.item_id] = (commit.sequence, commit.item)
             for link in self._memory.links.values():
                 row = _due(commit, link)
-                self._memory.deliveries.setdefault(row.delivery_id, row)
+                if not self._memory.is_told(commit.change_id, row.key):
+                    self._memory.deliveries.setdefault(row.delivery_id, row)
         return [None] * (len(self._memory.deliveries) - before)
 
     def due_again(self, link: Link, item: ItemState, sequence: int) -> None:

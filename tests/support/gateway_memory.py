@@ -55,6 +55,8 @@ class ActivityRow:
     result: ChangeResult | None = None
     seconds: float = 0.0
     reason: str = ""
+    agreed: bool = False
+    """Whether its record showed by the answer what the wedding has."""
 
 
 @dataclass
@@ -100,6 +102,15 @@ class Memory:
         """Give a record back."""
         if self.leases.get(place_of(held.key)) == held.token:
             del self.leases[place_of(held.key)]
+
+    def is_told(self, change_id: str, key: RecordKey) -> bool:
+        """Say whether a record shows a commit already, and nothing else is open for it."""
+        open_ones = [r for r in self.deliveries.values() if r.key == key and r.state in {"due", "parked"}]
+        return not open_ones and any(
+            row.agreed
+            for row in self.activities
+            if (row.activity.change.change_id, row.activity.link_id) == (change_id, key.link_id)
+        )
 
     def due(self, key: RecordKey) -> list[DueRow]:
         """Return what is due for the record."""

@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from wedsync.errors import Overloaded
 from wedsync.runtime.together import Together
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Hints:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pubsub: Any = None
         self._evaluate = Together[_Asked, Any](self._evaluate_all)
+        self._scripts: set[str] = set()
+        """What Redis was given; it forgets them when it starts anew."""
         self._closed = False
         self._mute_until = 0.0
         self.configured = plain is not None
@@ -100,6 +103,13 @@ class Hints:
             return None
         return await self._evaluate(_Asked(script, len(keys), (*keys, *values)))
 
+    def tell(self, script: str, keys: Sequence[str], values: Sequence[str | float]) -> None:
+        """Have a Lua script run soon, if that is possible at all; what it answers is nobody's concern."""
+        if self._client is None or self._closed:
+            return
+        with contextlib.suppress(Overloaded):
+            self._evaluate.ask(_Asked(script, len(keys), (*keys, *values)))
+
     async def aclose(self) -> None:
         """End every subscription and let go of Redis."""
         self._closed = True
@@ -119,7 +129,7 @@ class Hints:
             return [None] * len(asked)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await _answers(self._client, asked)
+                return await _answers(self._client, asked, self._scripts)
         except (RedisError, OSError, TimeoutError) as error:
             # A Redis that hangs must not cost every caller that long.
             self._mute_until = asyncio.get_running_loop().time() + _MUTE_SECONDS
@@ -195,8 +205,11 @@ class Hints:
             _put(inbox, payload)
 
 
-async def _answers(client: redis.Redis, asked: Sequence[_Asked]) -> list[Any]:
+async def _answers(client: redis.Redis, asked: Sequence[_Asked], known: set[str]) -> list[Any]:
     """Run scripts in one exchange; those that Redis has not, once more with them. Raises `RedisError`."""
+    for script in {each.script for each in asked} - known:
+        await client.script_load(script)
+        known.add(script)
     answers = await _run(client, asked)
     missing = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if missing:

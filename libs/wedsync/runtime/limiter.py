@@ -186,11 +186,14 @@ class SharedLimiter:
         return Wait(seconds=float(seconds))
 
     async def leave(self, granted: Granted, lesson: Lesson = NOTHING) -> None:
-        """Give the place back; what was learned is learned here too, for when Redis is away."""
+        """Give the place back; what was learned is learned here too, for when Redis is away.
+
+        Nobody waits for Redis to hear of it: the call was made, and what follows from it is urgent.
+        """
         await self._local.leave(granted, lesson)
         if granted.shared:
             told = (lesson.pause, _or_nothing(lesson.remaining), _or_nothing(lesson.per_second))
-            await self._hints.evaluate(_LEAVE, _keys(granted.name), [granted.token, *told])
+            self._hints.tell(_LEAVE, _keys(granted.name), [granted.token, *told])
 
     def _asked(self, allowance: Allowance, terms: Terms, token: str) -> list[str | float]:
         limits = (allowance.per_second, allowance.burst, min(allowance.at_once, terms.at_once))

@@ -49,13 +49,17 @@ class Together(Generic[Asked, Answer]):
 
     async def __call__(self, asked: Asked) -> Answer:
         """Return its answer. Raises `Overloaded` at once where too many wait."""
+        return await self.ask(asked)
+
+    def ask(self, asked: Asked) -> asyncio.Future[Answer]:
+        """Return where its answer will be, for whom it is enough that it was asked. Raises the same."""
         if len(self._waiting) >= MOST_WAITING:
             raise Overloaded("Too much waits for the database.", retry_after=_RETRY_SECONDS)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
         if not self._workers or self._stuck():
             self._begin()
-        return await answer
+        return answer
 
     def _stuck(self) -> bool:
         return len(self._workers) < _MOST_ROUNDS and time.monotonic() - self._began > _STUCK_SECONDS

@@ -9,7 +9,7 @@ from services.gateway.deliver.plan import Write
 from services.gateway.records import NOTHING, IntentKind, Shadow, Shown
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
-from wedsync.model.changes import ChangeResult, FieldResult, Outcome
+from wedsync.model.changes import ChangeKind, ChangeResult, FieldResult, Outcome
 from wedsync.model.items import LIFE
 
 
@@ -63,6 +63,25 @@ def settled(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Show
         return {}
     taken = {field.path: field for field in result.fields if field.outcome in _TAKEN}
     return {path: _based(shown, taken.get(path)) for path, shown in fields.items()}
+
+
+def agrees(fields: Mapping[str, Shown], kind: ChangeKind, result: ChangeResult) -> bool:
+    """Say whether a record that shows these fields shows by this answer what the wedding has.
+
+    That is so where every edited value was taken as it is shown. What else the wedding may have is told by
+    other commits. A change of a record's life teaches more than its answer says, so it is looked at again.
+    """
+    return (
+        kind is ChangeKind.UPDATE
+        and result.outcome is Outcome.APPLIED
+        and LIFE in fields
+        and all(_is_agreed(fields.get(field.path), field) for field in result.fields)
+    )
+
+
+def _is_agreed(shown: Shown | None, field: FieldResult) -> bool:
+    kept = field.outcome in {Outcome.APPLIED, Outcome.UNCHANGED}
+    return kept and shown is not None and shown.value == field.proposed
 
 
 def _based(shown: Shown, field: FieldResult | None) -> Shown:

@@ -19,6 +19,7 @@ from services.gateway.metrics import webhooks_total
 from services.gateway.poison import Unexpected, contained
 from services.gateway.ports import Ports
 from services.gateway.records import Link
+from services.gateway.rush import Rush
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.channels import ChannelStore
@@ -57,13 +58,14 @@ class Webhooks:
         vendors: frozenset[str],
         public_url: str | None,
         max_at_once: int,
+        rush: Rush,
         saw: Callable[[Endpoint], None],
     ) -> None:
         self._secrets, self._arrivals = secrets, arrivals
         self._checks, self._public_url = checks, public_url
         self._channels, self._links, self._ports = channels, links, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
-        self._free = max_at_once
+        self._max_at_once, self._rush = max_at_once, rush
 
     async def receive(self, request: Request) -> Response:
         """Accept one webhook, or say what is wrong with it."""
@@ -81,14 +83,10 @@ class Webhooks:
         return answer
 
     async def _bounded(self, request: Request, label: str) -> tuple[Response, str]:
-        if self._free == 0:
+        if self._rush.waiting >= self._max_at_once:
             raise Overloaded("Too many webhooks at once.", retry_after=1.0)
-        self._free -= 1
-        try:
-            with timed_stage("gateway", "accept", vendor=label):
-                return await self._accept(request)
-        finally:
-            self._free += 1
+        with self._rush.one_more(), timed_stage("gateway", "accept", vendor=label):
+            return await self._accept(request)
 
     async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)

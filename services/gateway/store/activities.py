@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.gateway.deliver.confirm import UNKNOWN_ITEM, settled
+from services.gateway.deliver.confirm import UNKNOWN_ITEM, agrees, settled
 from services.gateway.records import RecordKey, Shown
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
 from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
@@ -69,13 +69,13 @@ _SETTLE = Statement(
     WITH asked AS MATERIALIZED (
         SELECT * FROM json_to_recordset(%(rows)s::json) AS a
             (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text,
-             link_id uuid, item_id uuid, generation bigint, fields text)
+             link_id uuid, item_id uuid, generation bigint, fields text, agreed boolean)
     ), unmoved AS MATERIALIZED (
         SELECT a.* FROM gateway.shadow_items s JOIN asked a USING (link_id, item_id)
         WHERE s.generation = a.generation ORDER BY s.link_id, s.item_id FOR UPDATE OF s
     ), resolved AS (
         UPDATE gateway.vendor_activities v
-        {_RESOLVED}
+        {_RESOLVED}, agreed = a.agreed
         FROM unmoved a WHERE v.id = a.id AND v.state = 'pending'
         RETURNING v.id
     ), advanced AS (
@@ -248,6 +248,7 @@ def _settlement(answer: Answer) -> dict[str, Any]:
         **_place(answer.activity),
         "generation": shadow.generation,
         "fields": pack_fields(after) if after != shadow.fields else None,
+        "agreed": agrees(after, answer.activity.change.kind, answer.result),
     }
 
 

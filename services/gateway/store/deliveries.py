@@ -65,7 +65,15 @@ _ASKED_DUE = f"""
         (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
          item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text, taken boolean)
 """
-_DUE = Statement("due", f"{_ASKED_DUE} ON CONFLICT DO NOTHING RETURNING id")
+# Who edited a record need not be told of it where nothing is open and the record shows it already.
+_TO_TELL = """
+    NOT (EXISTS (SELECT FROM gateway.vendor_activities c
+                 WHERE c.id = a.change_id AND c.link_id = a.link_id AND c.agreed)
+         AND NOT EXISTS (SELECT FROM gateway.vendor_deliveries o
+                         WHERE o.link_id = a.link_id AND o.item_id = a.item_id
+                           AND o.state IN ('due', 'parked')))
+"""
+_DUE = Statement("due", f"{_ASKED_DUE} WHERE {_TO_TELL} ON CONFLICT DO NOTHING RETURNING id")
 CORRECTION = "correction_id uuid, correction_cause uuid, correction_at timestamptz, correction_trace text"
 """The columns of a row that also makes its record due, although nothing was committed."""
 CORRECT = f"""
@@ -79,9 +87,10 @@ _DUE_WHERE_TOLD = Statement(
     "due_where_told",
     f"""
     {_ASKED_DUE}
-    WHERE EXISTS (SELECT FROM gateway.shadow_items s WHERE s.link_id = a.link_id AND s.item_id = a.item_id)
-       OR EXISTS (SELECT FROM gateway.vendor_deliveries v
-                  WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due')
+    WHERE (EXISTS (SELECT FROM gateway.shadow_items s WHERE s.link_id = a.link_id AND s.item_id = a.item_id)
+           OR EXISTS (SELECT FROM gateway.vendor_deliveries v
+                      WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due'))
+      AND {_TO_TELL}
     ON CONFLICT DO NOTHING RETURNING id
 """,
 )
@@ -228,6 +237,8 @@ class DeliveryStore:
 
     async def accept(self, commits: Sequence[Commit], *, room: int = 0) -> list[Claimed | None]:
         """Take over commits: projection where newer, one delivery per link. Return the records now due.
+
+        The link that a change came from is told only where its record may not show what the wedding has.
 
         They are claimed for the caller if there is `room` for all; else a None stands for each delivery.
         Repeating it changes nothing: a delivery's id and time derive from the commit.

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from services.gateway.records import Shown
 from services.gateway.store.activities import Answer
+from services.gateway.store.deliveries import Commit
 from services.gateway.store.inbound import Activity
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -16,13 +18,16 @@ from tests.support.gateway_store import (
     TRACE,
     Stores,
     Tenant,
+    a_commit,
     an_edit,
+    an_item,
     new_tenant,
     opened_stores,
     seen,
 )
 from wedsync.model.changes import ChangeResult, FieldResult, Outcome
 from wedsync.model.ids import new_id
+from wedsync.model.items import LIFE
 
 BOTH_WAYS = pytest.mark.parametrize("remembered", [False, True], ids=["from the table", "from memory"])
 
@@ -71,6 +76,50 @@ def due(stores: Stores, tenant: Tenant) -> list[str]:
         tenant.link.link_id,
     )
     return [row["cause"] for row in rows]
+
+
+async def agreed(stores: Stores, tenant: Tenant, *, outcome: Outcome = Outcome.APPLIED) -> Commit:
+    """Have an edit of a record answered whose life is known; return its commit."""
+    held = await stores.leases.take(tenant.key(), EVENT)
+    assert held is not None
+    before = seen(held, title="One").shadow
+    alive = replace(before, fields={**before.fields, LIFE: Shown(value=None, revision=1)})
+    await stores.deliveries.close(held, state="delivered", shadow=alive)
+    change = await an_edit(stores, tenant, title="Two")
+    activity = await with_shadow(stores, tenant, await claimed(stores))
+    result = answer(activity, taken("Two", outcome))
+    await stores.activities.resolve(Answer(activity, result, corrected=False))
+    item = an_item(tenant.item_id, revision=4, title="Two")
+    return a_commit(tenant.link.wedding_id, item, 4, change_id=change.change_id)
+
+
+async def test_an_editor_is_not_told_what_its_record_shows(stores: Stores, tenant: Tenant) -> None:
+    """The answer said so before the commit came; others are told, and so is the editor of the next commit."""
+    commit = await agreed(stores, tenant)
+    assert await stores.deliveries.accept([commit], room=5) == []
+    assert due(stores, tenant) == []
+    other = a_commit(tenant.link.wedding_id, an_item(tenant.item_id, revision=5, title="Three"), 5)
+    await stores.deliveries.accept([commit, other])
+    assert due(stores, tenant) == [other.change_id]
+
+
+async def test_an_editor_whose_value_was_merged_is_told(stores: Stores, tenant: Tenant) -> None:
+    """Its record shows what it sent, and the wedding has something else."""
+    commit = await agreed(stores, tenant, outcome=Outcome.MERGED)
+    await stores.deliveries.accept([commit])
+    assert due(stores, tenant) == [commit.change_id]
+
+
+async def test_an_editor_is_told_while_something_is_open_for_its_record(
+    stores: Stores, tenant: Tenant
+) -> None:
+    """What was given up is tried again with every commit, the editor's own among them."""
+    earlier = a_commit(tenant.link.wedding_id, an_item(tenant.item_id, title="Zero"), 1)
+    commit = await agreed(stores, tenant)
+    await stores.deliveries.accept([earlier])
+    await stores.deliveries.stop(tenant.key(), state="parked", reason="not now")
+    await stores.deliveries.accept([commit])
+    assert due(stores, tenant) == [commit.change_id]
 
 
 async def test_changes_of_one_record_go_in_order(stores: Stores, tenant: Tenant) -> None:

@@ -21,6 +21,7 @@ from services.gateway.journey import Steps
 from services.gateway.link_plan import LinkPlanner
 from services.gateway.push import ChannelKeeper
 from services.gateway.replay import Replays
+from services.gateway.rush import Rush
 from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.documents import KeyDocuments
 from services.gateway.store.inbound import Endpoint
@@ -149,6 +150,7 @@ class Front:
         self.arrivals = Arrivals(store=self.inbound, onward=by_table(self.inbound.claim))
         self.latency = FakeLatency()
         self.sync, self.journeys, self.seen, self.ready = FakeSync(), FakeJourneys(), list[Endpoint](), True
+        self.rush = Rush(on_over=lambda: None)
         minted = {
             scope: mint_key(organization_id="studio", role="studio", actor="ada", scopes=scopes)
             for scope, scopes in {
@@ -221,6 +223,7 @@ class Front:
                 vendors=frozenset({"desk"}),
                 public_url=public_url,
                 max_at_once=max_webhooks,
+                rush=self.rush,
                 saw=self.seen.append,
             ),
             rest=Rest(
