@@ -219,7 +219,6 @@ def _front(parts: _Parts, arrivals: Arrivals, ready: Callable[[], bool]) -> Star
             secrets=stores.secrets,
             checks=parts.checks,
             channels=stores.channels,
-            links=stores.links,
             ports=parts.ports,
             arrivals=arrivals,
             telemetry=parts.telemetry,

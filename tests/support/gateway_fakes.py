@@ -25,6 +25,7 @@ from services.gateway.store.inbound import (
     Received,
 )
 from services.gateway.store.leases import Held, Known, RecordLeases
+from services.gateway.store.link_rows import InScope
 from services.gateway.store.secrets import Door, SecretStore
 from tests.support.gateway_memory import ActivityRow, DueRow, IntentRow, Memory, Place, place_of
 from wedsync.errors import StaleRevision
@@ -215,10 +216,18 @@ class MemorySecrets(SecretStore):
         self._memory = memory
         self.kept: dict[str, str] = {}
 
-    async def door(self, key_hash: bytes) -> Door | None:
+    async def door(self, key_hash: bytes, links: InScope | None = None) -> Door | None:
         """Return whose endpoint this is, with all secrets there are."""
         endpoint = self._memory.endpoints.get(key_hash)
-        return Door(endpoint=endpoint, secrets=list(self.kept.values())) if endpoint else None
+        if endpoint is None:
+            return None
+        theirs = [
+            link
+            for link in self._memory.links.values()
+            if links is not None and link.integration_id == endpoint.integration_id
+            if links.key is None or link.scope.get(links.key) == links.value
+        ]
+        return Door(endpoint=endpoint, secrets=list(self.kept.values()), links=theirs)
 
     async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
         """Keep the first."""

@@ -24,7 +24,8 @@ from services.gateway.signatures.checks import SignatureChecks
 from services.gateway.signatures.webhook import SignatureRefused, Webhook
 from services.gateway.store.channels import ChannelStore
 from services.gateway.store.inbound import Arrival, Endpoint
-from services.gateway.store.links import LinkStore, endpoint_hash
+from services.gateway.store.link_rows import InScope
+from services.gateway.store.links import endpoint_hash
 from services.gateway.store.secrets import Door, SecretStore
 from services.gateway.vendors.inbound import ChannelPlaces, Inbound, Notice, notices
 from services.gateway.vendors.manifest import Manifest
@@ -50,7 +51,6 @@ class Webhooks:
         secrets: SecretStore,
         checks: SignatureChecks,
         channels: ChannelStore,
-        links: LinkStore,
         ports: Ports,
         arrivals: Arrivals,
         telemetry: Telemetry,
@@ -63,7 +63,7 @@ class Webhooks:
     ) -> None:
         self._secrets, self._arrivals = secrets, arrivals
         self._checks, self._public_url = checks, public_url
-        self._channels, self._links, self._ports = channels, links, ports
+        self._channels, self._ports = channels, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
         self._max_at_once, self._rush = max_at_once, rush
 
@@ -90,7 +90,8 @@ class Webhooks:
 
     async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
-        door = await self._door(request)
+        early, wanted = self._glance(request, body)
+        door = await self._door(request, wanted)
         endpoint = door.endpoint
         inbound = _inbound(self._ports.manifest(endpoint.vendor))
         if (word := text_answer(request.query_params, inbound)) is not None:
@@ -103,12 +104,12 @@ class Webhooks:
         content_type = _content_type(request, inbound)
         await self._believe(door, inbound, self._webhook(request, body, content_type, inbound))
         content = payload(body, content_type, inbound)
-        event = json_object(content)
+        event = json_object(content) if early is None else early
         if (greeting := answer_to(event, inbound)) is not None:
             self._saw(endpoint)
             return JSONResponse(greeting, 200), "handshake"
         asked = read_asked(request.headers, request.query_params, event, inbound)
-        links = [] if asked.ignored else await self._concerned(endpoint, event, inbound)
+        links = [] if asked.ignored else await self._concerned(door.links, event)
         return await self._keep(endpoint, inbound, content, detected_at, asked, links=links)
 
     async def _told(
@@ -212,19 +213,26 @@ class Webhooks:
             return JSONResponse({"duplicate": True, "webhook_id": known_as}, 200), "duplicate"
         return JSONResponse({"webhook_id": known_as}, inbound.accepted_status), "accepted"
 
-    async def _door(self, request: Request) -> Door:
-        door = await self._secrets.door(endpoint_hash(request.path_params["endpoint_key"]))
+    def _glance(self, request: Request, body: bytes) -> tuple[Mapping[str, Any] | None, InScope | None]:
+        """Return the event, before it is believed, and its links, to be asked for with its address."""
+        vendor = request.path_params["vendor"]
+        inbound = self._ports.manifest(vendor).inbound if vendor in self._vendors else None
+        if inbound is None or inbound.channel is not None:
+            return None, None
+        try:
+            event = json_object(payload(body, _content_type(request, inbound), inbound))
+        except Problem:
+            return None, None  # it is refused in its turn
+        return event, InScope.of(inbound.scope_of(event))
+
+    async def _door(self, request: Request, wanted: InScope | None) -> Door:
+        door = await self._secrets.door(endpoint_hash(request.path_params["endpoint_key"]), wanted)
         if door is None or door.endpoint.vendor != request.path_params["vendor"]:
             raise _UNKNOWN
         return door
 
-    async def _concerned(
-        self, endpoint: Endpoint, event: Mapping[str, Any], inbound: Inbound
-    ) -> Sequence[Link]:
+    async def _concerned(self, links: Sequence[Link], event: Mapping[str, Any]) -> Sequence[Link]:
         """Return whose event it is, once an adapter has read it; without a link there is nobody to ask."""
-        links = await self._links.links_of(
-            endpoint.organization_id, endpoint.integration_id, inbound.scope_of(event)
-        )
         for link in links[:1]:
             await self._check_shape(link, event)
         return links

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -53,6 +54,33 @@ LINKS_OF_ACCOUNT = Statement(
     ORDER BY l.created_at, l.id
 """,
 )
+LINKS_OF_ENDPOINT = Statement(
+    "links_of_endpoint",
+    f"""
+    SELECT a.place, {_COLUMNS}
+    FROM json_to_recordset(%(rows)s::json) AS a (place int, hash text, key text, value text)
+    CROSS JOIN LATERAL gateway.resolve_endpoint(decode(a.hash, 'hex')) e
+    JOIN gateway.wedding_vendor_integrations l
+      ON l.organization_id = e.organization_id AND l.integration_id = e.integration_id
+     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
+    JOIN gateway.vendor_integrations i
+      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    ORDER BY l.created_at, l.id
+""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InScope:
+    """Which of an account's links are meant: those whose scope has this value, without a key all of them."""
+
+    key: str | None = None
+    value: str | None = None
+
+    @classmethod
+    def of(cls, scope: tuple[str, str] | None) -> InScope:
+        """Return what a key and its value mean; None means all."""
+        return cls(*(scope or (None, None)))
 
 
 def link_filter(**wanted: Any) -> dict[str, Any]:

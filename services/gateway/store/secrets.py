@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.records import Link
 from services.gateway.store.inbound import Endpoint
-from services.gateway.store.sql import first, rows
+from services.gateway.store.link_rows import LINKS_OF_ENDPOINT, InScope, link_from
+from services.gateway.store.sql import first, records, rows
 from wedsync import errors
 from wedsync.model.ids import new_id
 from wedsync.runtime.database import Database
@@ -69,6 +71,12 @@ class Door:
 
     endpoint: Endpoint
     secrets: Sequence[str]
+    links: Sequence[Link] = ()
+    """The account's links that were asked for, oldest first."""
+
+
+_Knock = tuple[bytes, InScope | None]
+"""At which address somebody stands, and which of its links he asks for."""
 
 
 class SecretStore:
@@ -76,11 +84,11 @@ class SecretStore:
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
-        self._door = Together[bytes, Door | None](self._doors)
+        self._door = Together[_Knock, Door | None](self._doors)
 
-    async def door(self, key_hash: bytes) -> Door | None:
-        """Return what is behind the address with this key, None for an unknown one."""
-        return await self._door(key_hash)
+    async def door(self, key_hash: bytes, links: InScope | None = None) -> Door | None:
+        """Return what is behind the address with this key, and such links if any; None for an unknown one."""
+        return await self._door((key_hash, links))
 
     async def adopt(self, organization_id: str, integration_id: str, *, secret: str) -> bool:
         """Keep a secret that the vendor hands over, if none is valid yet; say whether it is valid now."""
@@ -112,19 +120,28 @@ class SecretStore:
                 )
         return valid
 
-    async def _doors(self, hashes: Sequence[bytes]) -> list[Door | Exception | None]:
-        asked = {"hashes": list(set(hashes))}
-        endpoints, _, found = await self._database.run(
-            (_ENDPOINTS, asked), (_SCOPE_AT, asked), (_VALID_AT, asked)
+    async def _doors(self, knocks: Sequence[_Knock]) -> list[Door | Exception | None]:
+        hashes, places = {"hashes": list({key_hash for key_hash, _ in knocks})}, _places(knocks)
+        wanted = records({"place": place, **_named(knock)} for knock, place in places.items())
+        endpoints, _, valid, linked = await self._database.run(
+            (_ENDPOINTS, hashes), (_SCOPE_AT, hashes), (_VALID_AT, hashes), (LINKS_OF_ENDPOINT, wanted)
         )
+        whose = {bytes(row["hash"]): _endpoint(row) for row in endpoints}
         secrets: dict[bytes, list[str]] = {}
-        for row in found:
+        for row in valid:
             secrets.setdefault(bytes(row["hash"]), []).append(self._opened(row))
-        doors = {
-            bytes(row["hash"]): Door(endpoint=_endpoint(row), secrets=secrets.get(bytes(row["hash"]), ()))
-            for row in endpoints
-        }
-        return [doors.get(key_hash) for key_hash in hashes]
+        links: dict[int, list[Link]] = {}
+        for row in linked:
+            links.setdefault(row["place"], []).append(link_from(row))
+
+        def door(knock: _Knock) -> Door | None:
+            key_hash, _ = knock
+            endpoint, seen = whose.get(key_hash), links.get(places.get(knock, -1), ())
+            if endpoint is None:
+                return None
+            return Door(endpoint=endpoint, secrets=secrets.get(key_hash, ()), links=seen)
+
+        return [door(knock) for knock in knocks]
 
     async def _read(self, conn: AsyncConnection, integration_id: str) -> list[str]:
         found = await rows(conn, _VALID, {"integration_id": integration_id})
@@ -132,6 +149,18 @@ class SecretStore:
 
     def _opened(self, row: Mapping[Any, Any]) -> str:
         return self._vault.decrypt(row["secret"], _identity(row)).decode()
+
+
+def _places(knocks: Sequence[_Knock]) -> dict[_Knock, int]:
+    """Return a number for each pair of address and links that is asked for."""
+    asking = (knock for knock in knocks if knock[1] is not None)
+    return {knock: place for place, knock in enumerate(dict.fromkeys(asking))}
+
+
+def _named(knock: _Knock) -> dict[str, Any]:
+    key_hash, scope = knock
+    assert scope is not None  # noqa: S101  # of those only that ask for links
+    return {"hash": key_hash.hex(), "key": scope.key, "value": scope.value}
 
 
 async def keep_secret(conn: AsyncConnection, vault: Vault, place: Mapping[str, Any], secret: str) -> bool:

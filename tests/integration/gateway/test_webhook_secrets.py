@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from services.gateway.store.link_rows import InScope
 from services.gateway.store.links import endpoint_hash, new_endpoint_key
 from services.gateway.store.secrets import MAX_VALID
 from services.gateway.vendors.port import Account
@@ -47,6 +48,22 @@ async def test_an_endpoint_key_leads_to_its_tenant(stores: Stores, tenant: Tenan
         "tave",
     )
     assert await stores.secrets.door(endpoint_hash(new_endpoint_key())) is None
+
+
+async def test_a_door_shows_the_links_that_are_asked_for(stores: Stores, tenant: Tenant) -> None:
+    """Of its own account only, and of one scope where one is named; who asks for none sees none."""
+    other = await new_tenant(stores)
+    theirs, ours = endpoint_hash(other.endpoint_key), endpoint_hash(tenant.endpoint_key)
+    [(key, value)] = tenant.link.scope.items()
+    doors = await asyncio.gather(
+        stores.secrets.door(ours, InScope()),
+        stores.secrets.door(ours, InScope(key, value)),
+        stores.secrets.door(ours, InScope(key, "another")),
+        stores.secrets.door(ours),
+        stores.secrets.door(theirs, InScope()),
+    )
+    seen = [[link.link_id for link in door.links] if door else None for door in doors]
+    assert seen == [[tenant.link.link_id], [tenant.link.link_id], [], [], [other.link.link_id]]
 
 
 async def test_the_secrets_before_stay_valid_for_the_overlap(stores: Stores, tenant: Tenant) -> None:

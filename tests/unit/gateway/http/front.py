@@ -215,7 +215,6 @@ class Front:
                 secrets=self.secrets,
                 checks=SignatureChecks(documents=KeyDocuments(self.published, self.clock), clock=self.clock),
                 channels=self.channels,
-                links=self.links,
                 ports=self.ports,
                 arrivals=self.arrivals,
                 telemetry=telemetry,
