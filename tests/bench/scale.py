@@ -15,7 +15,7 @@ from wedsync.testing.load.plan import poisson
 from wedsync.testing.load.stage import Shape, Stage, Wedding, set_up
 from wedsync.testing.load.trial import Trials
 
-_RATE, _SECONDS = 50.0, 20.0
+_RATE, _SECONDS = 20.0, 10.0
 _IN_USE = 10
 _STORED = (10, 1_000, 100_000)
 _HISTORIES = (1, 1_000, 1_000_000)

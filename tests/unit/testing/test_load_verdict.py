@@ -119,12 +119,17 @@ def test_percentiles_name_values_that_were_measured() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "tried"),
-    [(25.0, [10, 15, 22.5, 33.75, 28.125, 25.3125]), (100.0, [10, 15, 22.5, 33.75]), (4.0, [10, 5, 2.5])],
+    [
+        (25.0, [10, 15, 22.5, 33.75, 28.125, 25.3125]),
+        (100.0, [10, 15, 22.5, 33.75]),
+        (4.0, [10, 5, 2.5, 3.75, 4.375]),
+        (0.5, [10, 5, 2.5, 1.25]),
+    ],
 )
 def test_the_knee_is_looked_for_between_the_last_good_rate_and_the_first_bad_one(
     limit: float, tried: list[float]
 ) -> None:
-    """The rate grows while it is good; then the gap is halved twice."""
+    """The rate grows while it is good, or is halved until it is; then the gap is halved twice."""
     seen: list[tuple[float, bool]] = []
     while (rate := next_rate(seen, first=10)) is not None and len(seen) < len(tried):
         seen.append((rate, rate <= limit))

@@ -15,7 +15,7 @@ GOOD_MILLISECONDS = 200.0
 """A rate is good while the p99 from sending to the last vendor stays below."""
 _WARM_UP_SECONDS = 3.0
 _GROWTH, _HALVINGS = 1.5, 2
-_MOST = 10_000.0
+_LEAST, _MOST = 1.0, 10_000.0
 _OTHERS_SEED = 2
 
 
@@ -47,13 +47,21 @@ async def knee(trials: Trials, *, first: float, seconds: float) -> AsyncIterator
 
 def next_rate(tried: Sequence[tuple[float, bool]], *, first: float) -> float | None:
     """Return which rate to try after these, each good or not; None once enough is known."""
-    good, bad = ([rate for rate, was_good in tried if was_good is wanted] for wanted in (True, False))
+    verdicts = [was_good for _, was_good in tried]
     if not tried:
         return first
-    if not bad:
-        return good[-1] * _GROWTH if good[-1] * _GROWTH <= _MOST else None
-    halvings = len(tried) - 1 - [was_good for _, was_good in tried].index(False)
-    return (max(good, default=0.0) + min(bad)) / 2 if halvings < _HALVINGS else None
+    if all(verdicts):
+        return _if_within(tried[-1][0] * _GROWTH)
+    bad = min(rate for rate, was_good in tried if not was_good)
+    if not any(verdicts):
+        return _if_within(bad / 2)
+    good = max(rate for rate, was_good in tried if was_good)
+    halvings = len(tried) - 1 - max(verdicts.index(True), verdicts.index(False))
+    return (good + bad) / 2 if halvings < _HALVINGS else None
+
+
+def _if_within(rate: float) -> float | None:
+    return rate if _LEAST <= rate <= _MOST else None
 
 
 async def _step(trials: Trials, rate: float, seconds: float) -> Step:
