@@ -49,7 +49,7 @@ test-fast: $(STAMP) ## unit, contract, property, architecture, simulation and co
 
 # Both wait more than they work. Tests of one file share servers, so they stay together.
 test-integration: $(STAMP) ## tests against real PostgreSQL, Valkey, Ray and gRPC, and every vendor's certification
-	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) -n 3 --dist loadfile tests/integration)
+	$(if $(wildcard tests/integration),$(PYTEST) $(QUIET) -n 2 --dist loadfile tests/integration)
 	$(PYTEST) $(QUIET) -n 3 tests/certification
 
 test-e2e: $(STAMP) ## the promises of the README, through real processes
