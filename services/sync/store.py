@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -219,8 +220,9 @@ def wedding_of(row: Row[Any]) -> WeddingRecord:
     )
 
 
+@lru_cache(maxsize=4096)
 def item_of(sealed: bytes) -> ItemState:
-    """Return the item in an envelope."""
+    """Return the item in an envelope; one that was read before is not read anew."""
     return load_item(opened(sealed))
 
 

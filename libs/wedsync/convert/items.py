@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -184,11 +185,17 @@ def item_from_message(message: item_pb2.Item) -> ItemState:
     )
 
 
+@lru_cache(maxsize=4096)
+def _known_source(source: Source) -> source_pb2.Source:
+    """Return a message to be copied into others: most fields of most items have one of few sources."""
+    return source_to_message(source)
+
+
 def _state_to_message(path: str, state: FieldState) -> item_pb2.FieldState:
     return item_pb2.FieldState(
         path=path,
         revision=state.revision,
-        source=source_to_message(state.source),
+        source=_known_source(state.source),
         held_link_ids=sorted(state.collision.held_links) if state.collision else (),
         collision_sequence=state.collision.sequence if state.collision else 0,
     )
