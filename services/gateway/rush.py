@@ -21,7 +21,7 @@ Task = TypeVar("Task")
 
 
 class Rush:
-    """Counts who waits for an answer; `on_over` is called once they are few again."""
+    """Counts whose answer waits for our own database; `on_over` is called once they are few again."""
 
     def __init__(self, on_over: Callable[[], None]) -> None:
         self._on_over = on_over

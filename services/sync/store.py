@@ -220,7 +220,7 @@ def wedding_of(row: Row[Any]) -> WeddingRecord:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def item_of(sealed: bytes) -> ItemState:
     """Return the item in an envelope; one that was read before is not read anew."""
     return load_item(opened(sealed))

@@ -65,7 +65,7 @@ class Webhooks:
         self._checks, self._public_url = checks, public_url
         self._channels, self._ports = channels, ports
         self._telemetry, self._clock, self._vendors, self._saw = telemetry, clock, vendors, saw
-        self._max_at_once, self._rush = max_at_once, rush
+        self._free, self._rush = max_at_once, rush
 
     async def receive(self, request: Request) -> Response:
         """Accept one webhook, or say what is wrong with it."""
@@ -83,10 +83,14 @@ class Webhooks:
         return answer
 
     async def _bounded(self, request: Request, label: str) -> tuple[Response, str]:
-        if self._rush.waiting >= self._max_at_once:
+        if self._free == 0:
             raise Overloaded("Too many webhooks at once.", retry_after=1.0)
-        with self._rush.one_more(), timed_stage("gateway", "accept", vendor=label):
-            return await self._accept(request)
+        self._free -= 1
+        try:
+            with timed_stage("gateway", "accept", vendor=label):
+                return await self._accept(request)
+        finally:
+            self._free += 1
 
     async def _accept(self, request: Request) -> tuple[Response, str]:
         detected_at, body = self._clock.now(), await read_body(request)
@@ -207,7 +211,8 @@ class Webhooks:
                 wakes=wakes,
                 links=links or None,
             )
-            known_as = await self._arrivals.accept(arrival)
+            with self._rush.one_more():
+                known_as = await self._arrivals.accept(arrival)
         self._saw(endpoint)
         if known_as != arrival.webhook_id:
             return JSONResponse({"duplicate": True, "webhook_id": known_as}, 200), "duplicate"
@@ -226,7 +231,10 @@ class Webhooks:
         return event, InScope.of(inbound.scope_of(event))
 
     async def _door(self, request: Request, wanted: InScope | None) -> Door:
-        door = await self._secrets.door(endpoint_hash(request.path_params["endpoint_key"]), wanted)
+        key_hash = endpoint_hash(request.path_params["endpoint_key"])
+        # Only who waits for us counts: whoever sends slowly must not be able to hold up all the others.
+        with self._rush.one_more():
+            door = await self._secrets.door(key_hash, wanted)
         if door is None or door.endpoint.vendor != request.path_params["vendor"]:
             raise _UNKNOWN
         return door

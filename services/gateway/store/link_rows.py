@@ -40,18 +40,21 @@ LINKS_BY_ID = Statement(
     "links_by_id",
     f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s::text[]) AND l.id = ANY(%(ids)s::uuid[])",
 )
+_IN_SCOPE = """
+    JOIN gateway.wedding_vendor_integrations l
+      ON l.organization_id = {account}.organization_id AND l.integration_id = {account}.integration_id
+     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
+    JOIN gateway.vendor_integrations i
+      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+    ORDER BY l.created_at, l.id
+"""
 LINKS_OF_ACCOUNT = Statement(
     "links_of_account",
     f"""
     SELECT a.place, {_COLUMNS}
     FROM json_to_recordset(%(rows)s::json) AS a
         (place int, organization_id text, integration_id uuid, key text, value text)
-    JOIN gateway.wedding_vendor_integrations l
-      ON l.organization_id = a.organization_id AND l.integration_id = a.integration_id
-     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
-    JOIN gateway.vendor_integrations i
-      ON i.organization_id = l.organization_id AND i.id = l.integration_id
-    ORDER BY l.created_at, l.id
+    {_IN_SCOPE.format(account="a")}
 """,
 )
 LINKS_OF_ENDPOINT = Statement(
@@ -60,12 +63,7 @@ LINKS_OF_ENDPOINT = Statement(
     SELECT a.place, {_COLUMNS}
     FROM json_to_recordset(%(rows)s::json) AS a (place int, hash text, key text, value text)
     CROSS JOIN LATERAL gateway.resolve_endpoint(decode(a.hash, 'hex')) e
-    JOIN gateway.wedding_vendor_integrations l
-      ON l.organization_id = e.organization_id AND l.integration_id = e.integration_id
-     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
-    JOIN gateway.vendor_integrations i
-      ON i.organization_id = l.organization_id AND i.id = l.integration_id
-    ORDER BY l.created_at, l.id
+    {_IN_SCOPE.format(account="e")}
 """,
 )
 

@@ -116,7 +116,8 @@ class Inbound:
             return None
         key, place = self.scope_at
         value = place.read({}, {}, event)
-        return (key, value) if isinstance(value, str) else None
+        # PostgreSQL has no text with a NUL in it: no scope has one, and nobody is known yet who sends it.
+        return (key, value) if isinstance(value, str) and "\0" not in value else None
 
     def objection(self, secret: str) -> str | None:
         """Return why a secret cannot be used here, None if it can."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from services.gateway.http.bodies import MAX_BODY
+from services.gateway.http.bodies import MAX_BODY, read_body
 from services.gateway.metrics import webhooks_total
 from services.gateway.store.links import endpoint_hash
+from services.gateway.vendors.inbound import Place
 from services.gateway.vendors.port import VendorRejected
 from tests.support.asgi import call
 from tests.support.gateway_vendor import manifest
@@ -141,3 +143,33 @@ async def test_an_event_that_trips_the_adapter_is_kept() -> None:
     front = Front()
     assert (await front.hook({**EVENT, "decisions": [{}]})).status == 202
     assert len(front.memory.webhooks) == 1
+
+
+async def test_whoever_sends_slowly_is_no_rush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who waits for our own database counts: else a few slow senders could hold up everybody's work."""
+    front, during_body = Front(), list[int]()
+    store, accept = list[int](), front.inbound.accept
+
+    async def body_of(request: Request) -> bytes:
+        during_body.append(front.rush.waiting)
+        return await read_body(request)
+
+    async def accepted(*args: Any, **but: Any) -> Any:
+        store.append(front.rush.waiting)
+        return await accept(*args, **but)
+
+    monkeypatch.setattr("services.gateway.http.webhooks.read_body", body_of)
+    monkeypatch.setattr(front.inbound, "accept", accepted)
+    assert (await front.hook(EVENT)).status == 202
+    assert (during_body, store, front.rush.waiting) == ([0], [1], 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "scope"), [("w1", ("wedding_id", "w1")), ("w\0", None), (7, None), (None, None)]
+)
+def test_what_no_scope_can_be_is_not_asked_for(value: object, scope: tuple[str, str] | None) -> None:
+    """PostgreSQL refuses a NUL, and all that are asked for at the same time would be refused with it."""
+    inbound = manifest().inbound
+    assert inbound is not None
+    inbound = replace(inbound, scope_at=("wedding_id", Place(part="json", name="/wedding")))
+    assert inbound.scope_of({"wedding": value}) == scope
