@@ -29,7 +29,7 @@ from wedsync.model.changes import ItemState
 from wedsync.model.codec import load_item, load_result
 from wedsync.runtime.crash_points import reach
 from wedsync.runtime.envelope import unseal
-from wedsync.runtime.round_trip import Asked, Row, Session, Statement
+from wedsync.runtime.round_trip import BY_KEY, Asked, Row, Session, Statement
 
 DIRECT_SECONDS = 2.0
 """Head start of the direct hand-over: the sweep leaves younger facts alone."""
@@ -265,7 +265,7 @@ def _connect(url: str) -> psycopg.Connection[Any]:
         connect_timeout=_CONNECT_SECONDS,
         application_name="wedsync-actor",
         options=f"-c statement_timeout={_STATEMENT_SECONDS * 1000} -c timezone=UTC"
-        f" -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}",
+        f" -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000} {BY_KEY}",
         # A server that vanished without a word is noticed before the service gives up on the call.
         tcp_user_timeout=_STATEMENT_SECONDS * 1000,
     )

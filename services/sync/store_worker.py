@@ -30,20 +30,25 @@ _CLAIM = text(
     " WHERE o.wedding_id = due.wedding_id AND o.fact_id = due.fact_id"
     " RETURNING o.wedding_id, o.fact_id, o.attempts"
 )
-_LISTED = "(SELECT * FROM unnest(CAST(:weddings AS uuid[]), CAST(:facts AS uuid[])))"
+# The first half has an index keep to the weddings: the table is mostly empty, and a plan made then would walk
+# through all of it when much waits.
+_LISTED = (
+    "wedding_id = ANY(CAST(:weddings AS uuid[])) AND (wedding_id, fact_id) IN"
+    " (SELECT * FROM unnest(CAST(:weddings AS uuid[]), CAST(:facts AS uuid[])))"
+)
 _POSTPONE = text(
     "UPDATE sync.outbox SET claimed_until = '-infinity',"
     " not_before = clock_timestamp() + make_interval(secs => :seconds)"
-    f" WHERE (wedding_id, fact_id) IN {_LISTED}"
+    f" WHERE {_LISTED}"
 )
 _FACTS = text(
     "SELECT wedding_id, fact_id, sequence, destination, lane, body, trace_parent, committed_at"
     " FROM sync.outbox"
-    f" WHERE (wedding_id, fact_id) IN {_LISTED} ORDER BY lane, wedding_id, sequence"
+    f" WHERE {_LISTED} ORDER BY lane, wedding_id, sequence"
 )
 _DONE = Statement(
     "done",
-    "DELETE FROM sync.outbox WHERE (wedding_id, fact_id) IN"
+    "DELETE FROM sync.outbox WHERE wedding_id = ANY(%(weddings)s::uuid[]) AND (wedding_id, fact_id) IN"
     " (SELECT * FROM unnest(%(weddings)s::uuid[], %(facts)s::uuid[]))",
 )
 

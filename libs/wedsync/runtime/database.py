@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from wedsync.errors import DeadlineExceeded, Overloaded, Unavailable, WedSyncError
 from wedsync.runtime.connections import Connections, Say
-from wedsync.runtime.round_trip import Asked, Row, Statement
+from wedsync.runtime.round_trip import BY_KEY, Asked, Row, Statement
 
 # Custom settings only, and LOCAL to the transaction: a plain SET would leak into the next user of a
 # pooled connection. Both are always set, because after one SET LOCAL an unset scope reads as ''.
@@ -32,10 +32,6 @@ _SCOPE_OF_EXCHANGE = Statement(
     # A table with many partitions takes milliseconds to plan for: it is done once.
     " set_config('plan_cache_mode', 'force_generic_plan', true)",
 )
-
-# Exchanges look rows up by their keys. A plan is kept for as long as its connection: one that was made while
-# a table was empty would read all of it when it is full.
-_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 5.0
@@ -92,7 +88,7 @@ class Database:
             pool_size,
             wait_seconds=pool_wait_seconds,
             recycle_seconds=_RECYCLE_SECONDS,
-            arguments={**self._connect_args, "options": f"{self._connect_args['options']} {_BY_KEY}"},
+            arguments={**self._connect_args, "options": f"{self._connect_args['options']} {BY_KEY}"},
         )
 
     @contextlib.asynccontextmanager

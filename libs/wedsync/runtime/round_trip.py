@@ -20,6 +20,16 @@ from psycopg import errors, generators, pq
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import Loader, Transformer
 
+BY_KEY = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    " -c seq_page_cost=0 -c random_page_cost=0"
+)
+"""Options of a connection for exchanges: they look rows up by their keys.
+
+A plan is kept for as long as its connection. One that was made while a table was empty would read all of it
+when it is full; and reading a page costs nothing where all that is in use is in memory.
+"""
+
 _PARAMETER = re.compile(r"%\((\w+)\)s(?:::(\w+)\[\])?")
 
 _ARRAY, _DIMENSION = struct.Struct("!iiI"), struct.Struct("!ii")

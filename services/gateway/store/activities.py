@@ -12,10 +12,12 @@ from sqlalchemy import text
 from services.gateway.deliver.confirm import UNKNOWN_ITEM, agrees, settled
 from services.gateway.records import RecordKey, Shown
 from services.gateway.store.blobs import pack, pack_fields, unpack, unpack_fields
-from services.gateway.store.deliveries import CORRECT, CORRECTION, correction_row
+from services.gateway.store.deliveries import correction_row
+from services.gateway.store.deliveries_sql import CORRECT, CORRECTION
 from services.gateway.store.inbound import Activity
+from services.gateway.store.inbound_sql import IS_PENDING
 from services.gateway.store.leases import scope_of
-from services.gateway.store.sql import CLAIM_SECONDS, records
+from services.gateway.store.sql import CLAIM_SECONDS, asked_rows, records
 from wedsync.clock import Clock
 from wedsync.model.changes import ChangeResult, Outcome
 from wedsync.model.codec import dump_result, load_change
@@ -29,11 +31,12 @@ _CLAIM = Statement(
     UPDATE gateway.vendor_activities a
     SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
     FROM (SELECT id FROM gateway.vendor_activities p
-          WHERE state = 'pending' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+          WHERE resolved_at IS NULL AND state = 'pending'
+            AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
             -- The next change of a record waits for the one before: order within a record is kept.
             AND NOT EXISTS (SELECT 1 FROM gateway.vendor_activities o
                             WHERE o.link_id = p.link_id AND o.item_id = p.item_id AND o.state = 'pending'
-                              AND o.generation < p.generation)
+                              AND o.generation < p.generation OFFSET 0)
           ORDER BY backfill, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
     WHERE a.id = due.id
     RETURNING a.id, a.organization_id
@@ -46,6 +49,8 @@ _LOAD = Statement(
     FROM gateway.vendor_activities WHERE id = ANY(%(ids)s::uuid[]) ORDER BY created_at
 """,
 )
+_ANSWERED = "id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text"
+_SETTLED = f"{_ANSWERED}, link_id uuid, item_id uuid, generation bigint, fields text, agreed boolean"
 _RESOLVED = """
     SET state = a.state, result = decode(a.result, 'base64'), sequence = a.sequence,
         committed_at = a.committed_at, resolved_at = clock_timestamp(), lease_until = '-infinity',
@@ -56,9 +61,8 @@ _RESOLVE = Statement(
     f"""
     UPDATE gateway.vendor_activities v
     {_RESOLVED}
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text)
-    WHERE v.id = a.id AND v.state = 'pending'
+    FROM {asked_rows(_ANSWERED)} AS a
+    WHERE v.id = a.id AND {IS_PENDING}
     RETURNING v.id, v.trace_parent
 """,
 )
@@ -67,16 +71,14 @@ _SETTLE = Statement(
     "settle_changes",
     f"""
     WITH asked AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(%(rows)s::json) AS a
-            (id uuid, state text, result text, sequence bigint, committed_at timestamptz, reason text,
-             link_id uuid, item_id uuid, generation bigint, fields text, agreed boolean)
+        SELECT * FROM {asked_rows(_SETTLED)} AS a
     ), unmoved AS MATERIALIZED (
         SELECT a.* FROM gateway.shadow_items s JOIN asked a USING (link_id, item_id)
         WHERE s.generation = a.generation ORDER BY s.link_id, s.item_id FOR UPDATE OF s
     ), resolved AS (
         UPDATE gateway.vendor_activities v
         {_RESOLVED}, agreed = a.agreed
-        FROM unmoved a WHERE v.id = a.id AND v.state = 'pending'
+        FROM unmoved a WHERE v.id = a.id AND {IS_PENDING}
         RETURNING v.id
     ), advanced AS (
         UPDATE gateway.shadow_items s SET fields = decode(a.fields, 'base64')
@@ -94,27 +96,26 @@ _RETRY = text("""
 """)
 _SHOWN = Statement(
     "shown_changes",
-    """
+    f"""
     SELECT s.link_id, s.item_id, s.fields
     FROM gateway.shadow_items s
-    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid) USING (link_id, item_id)
+    JOIN {asked_rows("link_id uuid, item_id uuid")} AS a USING (link_id, item_id)
     ORDER BY s.link_id, s.item_id FOR UPDATE OF s
 """,
 )
 _ADVANCE = Statement(
     "advance_changes",
-    """
+    f"""
     UPDATE gateway.shadow_items s SET fields = decode(a.fields, 'base64')
-    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, fields text)
+    FROM {asked_rows("link_id uuid, item_id uuid, fields text")} AS a
     WHERE s.link_id = a.link_id AND s.item_id = a.item_id
 """,
 )
+_CORRECTED = f"organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, {CORRECTION}"
 _CORRECT = Statement(
     "correct_changes",
     f"""
-    WITH asked AS (SELECT * FROM json_to_recordset(%(rows)s::json) AS a
-        (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, {CORRECTION}))
-    {CORRECT} FROM asked ON CONFLICT DO NOTHING
+    {CORRECT} FROM {asked_rows(_CORRECTED)} AS a ON CONFLICT DO NOTHING
 """,
 )
 

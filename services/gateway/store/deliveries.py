@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.records import NO_OWNER, NOBODY, Busy, Link, Owner, RecordKey, Shadow
+from services.gateway.store import deliveries_sql as sql
 from services.gateway.store.blobs import pack
-from services.gateway.store.leases import SAVED, Held, ended, saved_row, scope_of
+from services.gateway.store.leases import Held, ended, saved_row, scope_of
 from services.gateway.store.link_rows import LINKS_BY_ID, link_from
 from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records, rows
 from wedsync.model.changes import ItemState, Priority
@@ -22,147 +22,6 @@ from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
 from wedsync.runtime.round_trip import Statement
 from wedsync.runtime.together import Together
-
-LANES: Mapping[Priority, int] = {lane: number for number, lane in enumerate(Priority)}
-"""The most urgent lane is 0."""
-
-_LINKS = Statement(
-    "links_of_weddings",
-    """
-    SELECT id, organization_id, wedding_id FROM gateway.wedding_vendor_integrations
-    WHERE wedding_id = ANY(%(weddings)s::uuid[]) AND state <> 'ended'
-""",
-)
-# Rows are locked in one order everywhere, so that two hand-overs cannot wait for each other in a circle.
-_PROJECT = Statement(
-    "project",
-    """
-    INSERT INTO gateway.canonical_items AS c (wedding_id, item_id, kind, sequence, state)
-    SELECT wedding_id, item_id, kind, sequence, decode(state, 'base64')
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (wedding_id uuid, item_id uuid, kind text, sequence bigint, state text)
-    ORDER BY wedding_id, item_id
-    ON CONFLICT (wedding_id, item_id) DO UPDATE
-        SET sequence = excluded.sequence, state = excluded.state, updated_at = clock_timestamp()
-        WHERE c.sequence < excluded.sequence
-""",
-)
-_DUE_COLUMNS = """
-    INSERT INTO gateway.vendor_deliveries
-        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
-         trace_parent)
-"""
-_ASKED_DUE = f"""
-    INSERT INTO gateway.vendor_deliveries
-        (id, created_at, organization_id, wedding_id, link_id, item_id, item_kind, change_id, sequence, lane,
-         trace_parent, attempts, started_at, lease_until)
-    SELECT a.id, a.created_at, a.organization_id, a.wedding_id, a.link_id, a.item_id, a.item_kind,
-           a.change_id, a.sequence, a.lane, a.trace_parent, CASE WHEN a.taken THEN 1 ELSE 0 END,
-           CASE WHEN a.taken THEN clock_timestamp() END,
-           CASE WHEN a.taken THEN clock_timestamp() + make_interval(secs => {CLAIM_SECONDS})
-                ELSE '-infinity' END
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (id uuid, created_at timestamptz, organization_id text, wedding_id uuid, link_id uuid, item_id uuid,
-         item_kind text, change_id uuid, sequence bigint, lane smallint, trace_parent text, taken boolean)
-"""
-# Who edited a record need not be told of it where nothing is open and the record shows it already.
-_TO_TELL = """
-    NOT (EXISTS (SELECT FROM gateway.vendor_activities c
-                 WHERE c.id = a.change_id AND c.link_id = a.link_id AND c.agreed)
-         AND NOT EXISTS (SELECT FROM gateway.vendor_deliveries o
-                         WHERE o.link_id = a.link_id AND o.item_id = a.item_id
-                           AND o.state IN ('due', 'parked')))
-"""
-_DUE = Statement("due", f"{_ASKED_DUE} WHERE {_TO_TELL} ON CONFLICT DO NOTHING RETURNING id")
-CORRECTION = "correction_id uuid, correction_cause uuid, correction_at timestamptz, correction_trace text"
-"""The columns of a row that also makes its record due, although nothing was committed."""
-CORRECT = f"""
-    {_DUE_COLUMNS}
-    SELECT correction_id, correction_at, organization_id, wedding_id, link_id, item_id, kind,
-           correction_cause, 0, {LANES[Priority.NORMAL]}, correction_trace
-"""
-"""Makes such records due: the vendor must be corrected."""
-# An edit of what was said goes only where it was said, or is about to be.
-_DUE_WHERE_TOLD = Statement(
-    "due_where_told",
-    f"""
-    {_ASKED_DUE}
-    WHERE (EXISTS (SELECT FROM gateway.shadow_items s WHERE s.link_id = a.link_id AND s.item_id = a.item_id)
-           OR EXISTS (SELECT FROM gateway.vendor_deliveries v
-                      WHERE v.link_id = a.link_id AND v.item_id = a.item_id AND v.state = 'due'))
-      AND {_TO_TELL}
-    ON CONFLICT DO NOTHING RETURNING id
-""",
-)
-_EVERYTHING = text("""
-    SELECT item_id, kind, sequence, updated_at FROM gateway.canonical_items
-    WHERE wedding_id = :wedding_id AND kind <> :said_once
-""")
-_CLAIM = Statement(
-    "claim_deliveries",
-    """
-    WITH due AS (
-        SELECT id, created_at, organization_id, link_id FROM gateway.vendor_deliveries w
-        WHERE state = 'due' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
-          AND NOT EXISTS (SELECT 1 FROM gateway.wedding_vendor_integrations l
-                          WHERE l.organization_id = w.organization_id AND l.id = w.link_id
-                            AND (l.integration_id = ANY(%(integrations)s::uuid[])
-                                 OR l.vendor = ANY(%(vendors)s::text[])))
-        ORDER BY lane, created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-    UPDATE gateway.vendor_deliveries d
-    SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1,
-        started_at = clock_timestamp()
-    FROM due LEFT JOIN gateway.wedding_vendor_integrations l
-      ON l.organization_id = due.organization_id AND l.id = due.link_id
-    WHERE d.id = due.id AND d.created_at = due.created_at
-    RETURNING d.organization_id, d.wedding_id, d.link_id, d.item_id, d.item_kind, d.lane, d.attempts,
-              d.trace_parent, d.created_at, l.integration_id, l.vendor
-""",
-)
-# What somebody else holds just now is being closed: nobody waits for it, so nobody waits in a circle.
-_FREE = """
-    SELECT v.id, v.created_at, a.* FROM gateway.vendor_deliveries v
-    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid{more})
-      ON v.link_id = a.link_id AND v.item_id = a.item_id
-    WHERE v.state = 'due' FOR UPDATE OF v SKIP LOCKED
-"""
-# What was parked for the record before is settled with it.
-_CLOSE = Statement(
-    "close_deliveries",
-    f"""
-    WITH {SAVED.format(more="outcome text, reason text, called_at timestamptz, upto bigint")}, closed AS (
-        UPDATE gateway.vendor_deliveries v
-        SET state = d.outcome, reason = d.reason, cause = '', called_at = d.called_at,
-            lease_until = '-infinity', closed_at = clock_timestamp(),
-            confirmed_at = CASE WHEN d.called_at IS NULL THEN NULL ELSE clock_timestamp() END
-        FROM done d
-        WHERE v.link_id = d.link_id AND v.item_id = d.item_id AND v.state IN ('due', 'parked')
-          AND v.sequence <= d.upto
-    )
-    SELECT link_id, item_id FROM done
-""",
-)
-_POSTPONE = Statement(
-    "postpone_deliveries",
-    f"""
-    UPDATE gateway.vendor_deliveries d
-    SET reason = f.reason, cause = f.cause, lease_until = '-infinity',
-        attempts = greatest(attempts - f.untried, 0),
-        not_before = clock_timestamp() + make_interval(secs => f.seconds)
-    FROM ({_FREE.format(more=", reason text, cause text, untried int, seconds float")}) f
-    WHERE d.id = f.id AND d.created_at = f.created_at
-""",
-)
-_STOP = Statement(
-    "stop_deliveries",
-    f"""
-    UPDATE gateway.vendor_deliveries d
-    SET state = f.state, reason = f.reason, cause = f.cause, lease_until = '-infinity',
-        closed_at = clock_timestamp()
-    FROM ({_FREE.format(more=", state text, reason text, cause text, upto bigint")}) f
-    WHERE d.id = f.id AND d.created_at = f.created_at AND d.sequence <= coalesce(f.upto, d.sequence)
-""",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +61,7 @@ class Claimed:
     @property
     def urgency(self) -> int:
         """Return what sorts it: the most urgent lane is 0."""
-        return LANES[self.lane]
+        return sql.LANES[self.lane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +105,7 @@ class DeliveryStore:
         weddings = sorted({commit.wedding_id for commit in commits})
         await self._database.run(_projection_of(commits), weddings=weddings)
         # Only then the links: one that is made meanwhile finds the items, and makes them due itself.
-        [places] = await self._worker.run((_LINKS, {"weddings": weddings}))
+        [places] = await self._worker.run((sql.LINKS, {"weddings": weddings}))
         due = _due_to(commits, places)
         if not due:
             return []
@@ -265,7 +124,7 @@ class DeliveryStore:
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Claimed]:
         """Claim records with due deliveries, the most urgent lane first; none of those who are busy."""
         values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
-        [claimed] = await self._worker.run((_CLAIM, values))
+        [claimed] = await self._worker.run((sql.CLAIM, values))
         return _by_record(map(_claimed, sorted(claimed, key=lambda row: row["created_at"])))
 
     async def close(
@@ -296,26 +155,26 @@ class DeliveryStore:
     ) -> None:
         """Stop trying: until a human looks (`parked`), or for good; what came after `upto` goes on."""
         outcome = {"state": state, "reason": reason, "cause": cause, "upto": upto}
-        await self._database.run((_STOP, records([{**_names(key), **outcome}])), **scope_of([key]))
+        await self._database.run((sql.STOP, records([{**_names(key), **outcome}])), **scope_of([key]))
 
     async def _close_all(self, closed: Sequence[tuple[Held, dict[str, Any]]]) -> list[Exception | None]:
         all_held = [held for held, _ in closed]
         rows_ = records(row for _, row in closed)
-        [done] = await self._database.run((_CLOSE, rows_), **scope_of(held.key for held in all_held))
+        [done] = await self._database.run((sql.CLOSE, rows_), **scope_of(held.key for held in all_held))
         return ended(all_held, done)
 
     async def _postpone_all(
         self, put_off: Sequence[tuple[RecordKey, dict[str, Any]]]
     ) -> list[Exception | None]:
         rows_ = records({**_names(key), **later} for key, later in put_off)
-        await self._database.run((_POSTPONE, rows_), **scope_of(key for key, _ in put_off))
+        await self._database.run((sql.POSTPONE, rows_), **scope_of(key for key, _ in put_off))
         return [None] * len(put_off)
 
 
 def _projection_of(commits: Sequence[Commit]) -> tuple[Statement, dict[str, str]]:
     in_order = sorted(commits, key=lambda commit: commit.sequence)
     newest = {(commit.wedding_id, commit.item.item_id): commit for commit in in_order}
-    return _PROJECT, records(map(_projection, newest.values()))
+    return sql.PROJECT, records(map(_projection, newest.values()))
 
 
 def _due_to(commits: Sequence[Commit], places: Sequence[Mapping[str, Any]]) -> list[_Due]:
@@ -332,7 +191,7 @@ def _made_due(due: Sequence[_Due], *, taken: bool) -> list[tuple[Statement, dict
     # Edits come after what they edit: only then it shows where that is about to be said.
     parts = [
         (statement, [each for each in due if each.commit.edits_message is edits])
-        for statement, edits in ((_DUE, False), (_DUE_WHERE_TOLD, True))
+        for statement, edits in ((sql.DUE, False), (sql.DUE_WHERE_TOLD, True))
     ]
     return [
         (statement, records(_due_row(each, taken=taken) for each in part))
@@ -348,15 +207,15 @@ async def deliver_everything(
 
     What was said before the link is not said again.
     """
-    items = await rows(conn, _EVERYTHING, {"wedding_id": wedding_id, "said_once": ItemKind.MESSAGE})
+    items = await rows(conn, sql.EVERYTHING, {"wedding_id": wedding_id, "said_once": ItemKind.MESSAGE})
     names = (organization_id, wedding_id, link_id, trace_parent, Priority.BULK)
     due = [_due_again(row, *names) for row in items]
     if due:
-        await conn.exec_driver_sql(_DUE.text, records(due))
+        await conn.exec_driver_sql(sql.DUE.text, records(due))
 
 
 def correction_row(key: RecordKey, *, cause: str, at: datetime, trace_parent: str) -> dict[str, Any]:
-    """Return what `CORRECT` reads: the cause, as long as it is the same, corrects once."""
+    """Return what `sql.CORRECT` reads: the cause, as long as it is the same, corrects once."""
     return {
         "correction_id": delivery_id(key.link_id, cause),
         "correction_cause": cause,
@@ -378,7 +237,7 @@ def _due_again(
         "item_kind": row["kind"],
         "change_id": None,
         "sequence": row["sequence"],
-        "lane": LANES[lane],
+        "lane": sql.LANES[lane],
         "trace_parent": trace_parent,
         "taken": False,
     }
@@ -406,7 +265,7 @@ def _due_row(due: _Due, *, taken: bool) -> dict[str, Any]:
         "item_kind": commit.item.kind,
         "change_id": commit.change_id,
         "sequence": commit.sequence,
-        "lane": LANES[commit.priority],
+        "lane": sql.LANES[commit.priority],
         "trace_parent": commit.trace_parent,
         "taken": taken,
     }
@@ -428,7 +287,7 @@ def _claimed(row: Any) -> Claimed:
     return Claimed(
         key=_key(row),
         kind=ItemKind(row["item_kind"]),
-        lane=list(LANES)[row["lane"]],
+        lane=list(sql.LANES)[row["lane"]],
         owner=Owner(integration_id=str(row["integration_id"]), vendor=row["vendor"]) if known else NO_OWNER,
         attempt=row["attempts"],
         trace_parent=row["trace_parent"],

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from services.gateway.store.deliveries import CORRECT, CORRECTION
-from services.gateway.store.leases import SAVED
-from services.gateway.store.sql import CLAIM_SECONDS
+from services.gateway.store.deliveries_sql import CORRECT, CORRECTION
+from services.gateway.store.leases_sql import saved
+from services.gateway.store.sql import CLAIM_SECONDS, asked_rows, one_of, unindexed
 from wedsync.runtime.round_trip import Statement
 
+_ARRIVED = """
+    place int, id uuid, organization_id text, integration_id uuid, vendor text, origin text, delivery_key
+    text, body text, state text, reason text, trace_parent text, detected_at timestamptz, event_name text,
+    wakes uuid[], cause text, link_id uuid, record_id text, parent_id uuid, taken boolean
+"""
 # A delivery that comes twice in one batch is kept once, like one that is known.
 ACCEPT = Statement(
     "accept_webhooks",
     f"""
     WITH asked AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(%(rows)s::json) AS r
-            (place int, id uuid, organization_id text, integration_id uuid, vendor text, origin text,
-             delivery_key text, body text, state text, reason text, trace_parent text,
-             detected_at timestamptz, event_name text, wakes uuid[], cause text, link_id uuid,
-             record_id text, parent_id uuid, taken boolean)
+        SELECT * FROM {asked_rows(_ARRIVED)} AS r
     ), firsts AS (
         SELECT DISTINCT ON (integration_id, delivery_key) organization_id, integration_id, delivery_key, id,
                count(*) OVER (PARTITION BY integration_id, delivery_key) - 1 AS repeats
@@ -51,6 +52,7 @@ ACCEPT = Statement(
     SELECT known_as, accepted_at FROM known LEFT JOIN kept USING (id) ORDER BY place
 """,
 )
+IS_PENDING = f"{unindexed('v.state')} = 'pending'"
 _OF_CHANGES = f"""
     change_id uuid, webhook_id uuid, change text, trace_parent text, detected_at timestamptz,
     backfill boolean, deletes boolean, hurries boolean, taken boolean, ends boolean, why_nothing text,
@@ -74,15 +76,15 @@ SET_APART = text("""
 """)
 CLAIM = Statement(
     "claim_webhooks",
-    """
+    f"""
+    WITH due AS MATERIALIZED (
+        SELECT id, accepted_at FROM gateway.webhook_log
+        WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
+          AND integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
+        ORDER BY accepted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
     UPDATE gateway.webhook_log w
     SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
-    FROM (SELECT id, accepted_at FROM gateway.webhook_log
-          WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
-            AND integration_id <> ALL(%(integrations)s::uuid[])
-            AND vendor <> ALL(%(vendors)s::text[])
-          ORDER BY accepted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
-    WHERE w.id = due.id AND w.accepted_at = due.accepted_at
+    FROM due WHERE w.id = due.id AND w.accepted_at = due.accepted_at AND {one_of("w.id", "id", "due")}
     RETURNING w.id, w.accepted_at, w.organization_id
 """,
 )
@@ -94,15 +96,16 @@ LOAD = Statement(
     FROM gateway.webhook_log WHERE id = ANY(%(ids)s::uuid[]) AND accepted_at >= %(since)s ORDER BY accepted_at
 """,
 )
+_ENDED = "id uuid, accepted_at timestamptz, state text, reason text, cause text"
 FINISH = Statement(
     "finish_webhooks",
-    """
+    f"""
+    WITH asked AS MATERIALIZED (
+        SELECT * FROM {asked_rows(_ENDED)} AS r)
     UPDATE gateway.webhook_log w
     SET state = a.state, reason = a.reason, cause = a.cause, translated_at = clock_timestamp(),
         lease_until = '-infinity'
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (id uuid, accepted_at timestamptz, state text, reason text, cause text)
-    WHERE w.id = a.id AND w.accepted_at = a.accepted_at
+    FROM asked a WHERE w.id = a.id AND w.accepted_at = a.accepted_at AND {one_of("w.id", "id", "asked")}
 """,
 )
 POSTPONE = text("""
@@ -115,10 +118,13 @@ POSTPONE = text("""
 COMMIT = Statement(
     "commit_observations",
     f"""
-    WITH {SAVED.format(more=_OF_CHANGES)}, hurried AS (
-        UPDATE gateway.vendor_activities v SET backfill = false FROM done d
-        WHERE d.hurries AND v.link_id = d.link_id AND v.item_id = d.item_id
-          AND v.state = 'pending' AND v.backfill
+    WITH {saved(_OF_CHANGES)}, hurried AS (
+        UPDATE gateway.vendor_activities v SET backfill = false
+        FROM done d CROSS JOIN LATERAL (
+            SELECT p.id FROM gateway.vendor_activities p
+            WHERE p.link_id = d.link_id AND p.item_id = d.item_id AND p.state = 'pending' AND p.backfill
+            OFFSET 0) w
+        WHERE d.hurries AND v.id = w.id AND v.backfill AND {IS_PENDING}
     ), kept AS (
         INSERT INTO gateway.vendor_activities
             (id, organization_id, wedding_id, link_id, item_id, record_id, generation, webhook_id, change,
@@ -133,7 +139,9 @@ COMMIT = Statement(
         UPDATE gateway.webhook_log w
         SET state = 'processed', reason = d.why_nothing, cause = '', translated_at = clock_timestamp(),
             lease_until = '-infinity'
-        FROM done d WHERE d.ends AND w.id = d.webhook_id AND w.accepted_at = d.detected_at
+        FROM done d
+        WHERE d.ends AND w.id = d.webhook_id AND w.accepted_at = d.detected_at
+          AND {one_of("w.id", "webhook_id", "done")}
     ), corrected AS (
         {CORRECT} FROM done WHERE correction_id IS NOT NULL ON CONFLICT DO NOTHING
     )

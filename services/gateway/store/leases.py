@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.gateway.records import Intent, IntentKind, Link, RecordKey, Shadow
+from services.gateway.store import leases_sql as sql
 from services.gateway.store.blobs import pack_fields, unpack, unpack_fields
 from services.gateway.store.sql import records
 from wedsync.errors import StaleRevision
@@ -19,7 +20,7 @@ from wedsync.model.codec import load_item
 from wedsync.model.ids import new_id
 from wedsync.model.items import ItemKind
 from wedsync.runtime.database import Database
-from wedsync.runtime.round_trip import Statement
+from wedsync.runtime.round_trip import Asked
 from wedsync.runtime.together import Together
 
 LEASE_SECONDS = 20
@@ -27,145 +28,6 @@ LEASE_SECONDS = 20
 
 INTENT_SECONDS = 600
 """How long a write of unknown outcome may still land at the vendor; then an equal value is an edit."""
-
-# Rows are locked in one order everywhere, so that two transactions cannot wait for each other in a circle.
-_LEASE = Statement(
-    "lease_records",
-    """
-    INSERT INTO gateway.shadow_items AS s
-        (organization_id, wedding_id, link_id, item_id, kind, fields, lease_token, lease_until)
-    SELECT a.organization_id, a.wedding_id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), a.token,
-           clock_timestamp() + make_interval(secs => %(seconds)s)
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, kind text, fields text,
-         token uuid)
-    ORDER BY a.link_id, a.item_id
-    ON CONFLICT (link_id, item_id) DO UPDATE
-        SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
-        WHERE s.lease_until < clock_timestamp()
-    RETURNING link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-""",
-)
-_PEEK = Statement(
-    "peek_record",
-    """
-    SELECT link_id, item_id, kind, record_id, version, generation, gone, fields, expected_record
-    FROM gateway.shadow_items WHERE link_id = %(link_id)s::uuid AND item_id = %(item_id)s::uuid
-""",
-)
-# A statement of its own after the lease: only then it sees what the holder before has committed.
-_CONTEXT_OF = """
-    SELECT p.link_id, p.item_id, {names}c.state AS item, coalesce(c.sequence, 0) AS sequence,
-           EXISTS (SELECT FROM gateway.vendor_activities v
-                   WHERE v.link_id = p.link_id AND v.item_id = p.item_id AND v.state = 'pending')
-           OR EXISTS (SELECT FROM gateway.vendor_activities v
-                      WHERE v.link_id = p.link_id AND v.item_id = p.item_id
-                        AND v.sequence > coalesce(c.sequence, 0)) AS pending,
-           ARRAY(SELECT i.id FROM gateway.delivery_intents i
-                 WHERE i.link_id = p.link_id AND i.item_id = p.item_id
-                   AND i.state IN ('open', 'superseded')
-                   AND i.created_at > clock_timestamp() - make_interval(secs => %(recent)s)
-                 ORDER BY i.created_at) AS intents
-    FROM {places}
-    LEFT JOIN gateway.canonical_items c ON c.wedding_id = p.wedding_id AND c.item_id = p.item_id
-"""
-_PLACES = "json_to_recordset(%(rows)s::json) AS p (wedding_id uuid, link_id uuid, item_id uuid)"
-_CONTEXT = Statement("record_context", _CONTEXT_OF.format(names="", places=_PLACES))
-# Of a record that is known by the vendor's name for it: where it is, is found out on the way.
-_KNOWN = """
-    json_to_recordset(%(rows)s::json) AS a (link_id uuid, record_id text, token uuid)
-    JOIN gateway.shadow_items p USING (link_id, record_id)
-"""
-_CONTEXT_OF_KNOWN = Statement(
-    "known_record_context", _CONTEXT_OF.format(names="p.record_id, ", places=_KNOWN)
-)
-_LEASE_KNOWN = Statement(
-    "lease_known_records",
-    f"""
-    WITH mine AS MATERIALIZED (
-        SELECT p.link_id, p.item_id, a.token FROM {_KNOWN} WHERE p.lease_until < clock_timestamp()
-        ORDER BY p.link_id, p.item_id FOR UPDATE OF p
-    )
-    UPDATE gateway.shadow_items s
-    SET lease_token = m.token, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-    FROM mine m
-    WHERE s.link_id = m.link_id AND s.item_id = m.item_id AND s.lease_until < clock_timestamp()
-    RETURNING s.link_id, s.item_id, kind, record_id, version, generation, gone, fields, expected_record
-""",
-)
-_INTENTS = Statement(
-    "intents",
-    "SELECT id, kind, fields FROM gateway.delivery_intents WHERE id = ANY(%(ids)s::uuid[])",
-)
-_RELEASE = Statement(
-    "release_records",
-    """
-    WITH mine AS MATERIALIZED (
-        SELECT p.link_id, p.item_id FROM gateway.shadow_items p
-        JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, token uuid)
-          ON p.link_id = a.link_id AND p.item_id = a.item_id AND p.lease_token = a.token
-        ORDER BY p.link_id, p.item_id FOR UPDATE OF p
-    )
-    UPDATE gateway.shadow_items s SET lease_token = NULL, lease_until = '-infinity'
-    FROM mine m WHERE s.link_id = m.link_id AND s.item_id = m.item_id
-""",
-)
-_SUPERSEDE = Statement(
-    "supersede_intents",
-    """
-    UPDATE gateway.delivery_intents i SET state = 'superseded'
-    FROM json_to_recordset(%(rows)s::json) AS a (link_id uuid, item_id uuid, token uuid)
-    JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
-    WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
-      AND i.link_id = a.link_id AND i.item_id = a.item_id AND i.state = 'open'
-""",
-)
-_INTEND = Statement(
-    "intend",
-    """
-    INSERT INTO gateway.delivery_intents (organization_id, id, link_id, item_id, kind, fields, state)
-    SELECT a.organization_id, a.id, a.link_id, a.item_id, a.kind, decode(a.fields, 'base64'), 'open'
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (organization_id text, id uuid, link_id uuid, item_id uuid, kind text, fields text, token uuid)
-    JOIN gateway.shadow_items s ON s.link_id = a.link_id AND s.item_id = a.item_id
-    WHERE s.lease_token = a.token AND s.lease_until > clock_timestamp()
-    RETURNING id
-""",
-)
-
-SAVED = """
-    asked AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(%(rows)s::json) AS r
-            (organization_id text, wedding_id uuid, link_id uuid, item_id uuid, token uuid, saves boolean,
-             expected bigint, kind text, record_id text, version text, generation bigint, gone boolean,
-             fields text, intents uuid[], {more})
-    ), mine AS MATERIALIZED (
-        SELECT s.link_id, s.item_id FROM gateway.shadow_items s JOIN asked a USING (link_id, item_id)
-        WHERE s.lease_token = a.token ORDER BY s.link_id, s.item_id FOR UPDATE OF s
-    ), saved AS (
-        UPDATE gateway.shadow_items s
-        SET kind = CASE WHEN a.saves THEN a.kind ELSE s.kind END,
-            record_id = CASE WHEN a.saves THEN a.record_id ELSE s.record_id END,
-            version = CASE WHEN a.saves THEN a.version ELSE s.version END,
-            generation = CASE WHEN a.saves THEN a.generation ELSE s.generation END,
-            gone = CASE WHEN a.saves THEN a.gone ELSE s.gone END,
-            fields = CASE WHEN a.saves THEN decode(a.fields, 'base64') ELSE s.fields END,
-            updated_at = CASE WHEN a.saves THEN clock_timestamp() ELSE s.updated_at END,
-            lease_token = NULL, lease_until = '-infinity'
-        FROM mine m JOIN asked a USING (link_id, item_id)
-        WHERE s.link_id = m.link_id AND s.item_id = m.item_id AND s.lease_token = a.token
-          AND (NOT a.saves OR s.generation = a.expected)
-        RETURNING s.link_id, s.item_id
-    ), done AS (
-        SELECT a.* FROM asked a LEFT JOIN saved s USING (link_id, item_id)
-        WHERE NOT a.saves OR s.link_id IS NOT NULL
-    ), confirmed AS (
-        UPDATE gateway.delivery_intents i SET state = 'confirmed', closed_at = clock_timestamp()
-        FROM (SELECT unnest(intents) AS id FROM done) d WHERE i.id = d.id
-    )"""
-"""The beginning of what ends the work on records: shadows are written by compare-and-set on lease and
-generation, intents are confirmed, records released. Whoever moved on meanwhile is not in `done`, and
-nothing of theirs is written; `more` are columns of the caller's own."""
 
 
 @dataclass(slots=True)
@@ -239,7 +101,7 @@ class RecordLeases:
     async def peek(self, key: RecordKey, kind: ItemKind) -> Held:
         """Return the same without the lease, to see what would be decided; nothing can be saved with it."""
         names = {"link_id": key.link_id, "item_id": key.item_id}
-        peeked, context = await self._database.run((_PEEK, names), _context([key]), **scope_of([key]))
+        peeked, context = await self._database.run((sql.PEEK, names), _context([key]), **scope_of([key]))
         unknown = Shadow(link_id=key.link_id, item_id=key.item_id, kind=kind)
         shadow = shadow_from(peeked[0]) if peeked else unknown
         intents = await self._intents(context, [key])
@@ -259,7 +121,7 @@ class RecordLeases:
         firsts = {_place(each.key): each for each in reversed(wanted)}
         keys = [each.key for each in firsts.values()]
         asked = {**records(_fresh(each) for each in firsts.values()), "seconds": LEASE_SECONDS}
-        leased, context = await self._database.run((_LEASE, asked), _context(keys), **scope_of(keys))
+        leased, context = await self._database.run((sql.LEASE, asked), _context(keys), **scope_of(keys))
         shadows = {_place_in(row): shadow_from(row) for row in leased}
         contexts = {_place_in(row): row for row in context}
         held_keys = [key for key in keys if _place(key) in shadows]
@@ -277,8 +139,8 @@ class RecordLeases:
         firsts = {(each.link.link_id, each.record_id): each for each in reversed(wanted)}
         named = records(each.row for each in firsts.values())
         leased, context = await self._database.run(
-            (_LEASE_KNOWN, {**named, "seconds": LEASE_SECONDS}),
-            (_CONTEXT_OF_KNOWN, {**named, "recent": INTENT_SECONDS}),
+            (sql.LEASE_KNOWN, {**named, "seconds": LEASE_SECONDS}),
+            (sql.CONTEXT_OF_KNOWN, {**named, "recent": INTENT_SECONDS}),
             organizations={each.link.organization_id for each in wanted},
             weddings={each.link.wedding_id for each in wanted},
         )
@@ -306,24 +168,24 @@ class RecordLeases:
         ids = [str(intent) for context in contexts for intent in context["intents"]]
         if not ids:
             return {}
-        [found] = await self._database.run((_INTENTS, {"ids": ids}), **scope_of(keys))
+        [found] = await self._database.run((sql.INTENTS, {"ids": ids}), **scope_of(keys))
         return {row["id"]: _intent(row) for row in found}
 
     async def _release_all(self, released: Sequence[Held]) -> list[Exception | None]:
         places = records({**_names(held.key), "token": held.token} for held in released)
-        await self._database.run((_RELEASE, places), **scope_of(held.key for held in released))
+        await self._database.run((sql.RELEASE, places), **scope_of(held.key for held in released))
         return [None] * len(released)
 
     async def _intend_all(self, intended: Sequence[tuple[Held, Intent]]) -> list[Exception | None]:
         rows = records(_intent_row(held, intent) for held, intent in intended)
         scope = scope_of(held.key for held, _ in intended)
-        _, written = await self._database.run((_SUPERSEDE, rows), (_INTEND, rows), **scope)
+        _, written = await self._database.run((sql.SUPERSEDE, rows), (sql.INTEND, rows), **scope)
         kept = {str(row["id"]) for row in written}
         return [None if intent.intent_id in kept else _lost_lease() for _, intent in intended]
 
 
 def saved_row(held: Held, shadow: Shadow | None, intents: Sequence[str]) -> dict[str, Any]:
-    """Return what `SAVED` reads of one record; without a shadow the record is only released."""
+    """Return what `sql.saved` reads of one record; without a shadow the record is only released."""
     after = shadow or held.shadow
     return {
         **_names(held.key),
@@ -383,9 +245,9 @@ def _lost_lease() -> StaleRevision:
     return StaleRevision("The lease of the vendor record ran out.")
 
 
-def _context(keys: Sequence[RecordKey]) -> tuple[Statement, dict[str, Any]]:
+def _context(keys: Sequence[RecordKey]) -> Asked:
     places = records({**_names(key), "wedding_id": key.wedding_id} for key in keys)
-    return _CONTEXT, {**places, "recent": INTENT_SECONDS}
+    return sql.CONTEXT, {**places, "recent": INTENT_SECONDS}
 
 
 def _held(key: RecordKey, token: str, shadow: Shadow, context: Mapping[str, Any], intents: Any) -> Held:

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import text
 
 from services.gateway.records import Backfill, Link
+from services.gateway.store.sql import asked_rows
 from wedsync.runtime.round_trip import Statement
 
 # The scope as text: what is read again and again is the same text, and not made a mapping anew.
@@ -40,28 +41,28 @@ LINKS_BY_ID = Statement(
     "links_by_id",
     f"{_LINKS} WHERE l.organization_id = ANY(%(organizations)s::text[]) AND l.id = ANY(%(ids)s::uuid[])",
 )
-_IN_SCOPE = """
-    JOIN gateway.wedding_vendor_integrations l
-      ON l.organization_id = {account}.organization_id AND l.integration_id = {account}.integration_id
-     AND (a.key IS NULL OR l.scope ->> a.key = a.value)
-    JOIN gateway.vendor_integrations i
-      ON i.organization_id = l.organization_id AND i.id = l.integration_id
+# OFFSET keeps the account first, so that only its own links are looked at.
+_IN_SCOPE = f"""
+    CROSS JOIN LATERAL (
+        {_LINKS}
+        WHERE l.organization_id = {{account}}.organization_id
+          AND l.integration_id = {{account}}.integration_id
+          AND (a.key IS NULL OR l.scope ->> a.key = a.value) OFFSET 0) l
     ORDER BY l.created_at, l.id
 """
 LINKS_OF_ACCOUNT = Statement(
     "links_of_account",
     f"""
-    SELECT a.place, {_COLUMNS}
-    FROM json_to_recordset(%(rows)s::json) AS a
-        (place int, organization_id text, integration_id uuid, key text, value text)
+    SELECT a.place, l.*
+    FROM {asked_rows("place int, organization_id text, integration_id uuid, key text, value text")} AS a
     {_IN_SCOPE.format(account="a")}
 """,
 )
 LINKS_OF_ENDPOINT = Statement(
     "links_of_endpoint",
     f"""
-    SELECT a.place, {_COLUMNS}
-    FROM json_to_recordset(%(rows)s::json) AS a (place int, hash text, key text, value text)
+    SELECT a.place, l.*
+    FROM {asked_rows("place int, hash text, key text, value text")} AS a
     CROSS JOIN LATERAL gateway.resolve_endpoint(decode(a.hash, 'hex')) e
     {_IN_SCOPE.format(account="e")}
 """,

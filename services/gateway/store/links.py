@@ -32,7 +32,7 @@ from services.gateway.store.link_rows import (
     link_from,
 )
 from services.gateway.store.secrets import keep_secret
-from services.gateway.store.sql import first, records, rows
+from services.gateway.store.sql import asked_rows, first, records, rows
 from services.gateway.vendors.port import Account
 from wedsync.errors import FieldViolation, InvalidRequest, StaleRevision
 from wedsync.runtime.database import Database
@@ -128,7 +128,7 @@ _BY_RECORDS = Statement(
     "shadows_by_record",
     f"""
     SELECT {_SHADOW_COLUMNS} FROM gateway.shadow_items
-    JOIN json_to_recordset(%(rows)s::json) AS a (link_id uuid, record_id text) USING (link_id, record_id)
+    JOIN {asked_rows("link_id uuid, record_id text")} AS a USING (link_id, record_id)
 """,
 )
 _BY_EXPECTATION = text(f"""

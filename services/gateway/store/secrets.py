@@ -58,9 +58,11 @@ _VALID_AT = Statement(
     "secrets_of_endpoints",
     f"""
     SELECT asked.hash, s.integration_id, s.id, s.secret {_AT}
-    JOIN gateway.webhook_secrets s
-      ON s.organization_id = e.organization_id AND s.integration_id = e.integration_id
-    WHERE s.valid_until > clock_timestamp() ORDER BY s.created_at DESC
+    CROSS JOIN LATERAL (
+        SELECT * FROM gateway.webhook_secrets s
+        WHERE s.organization_id = e.organization_id AND s.integration_id = e.integration_id
+          AND s.valid_until > clock_timestamp() OFFSET 0) s
+    ORDER BY s.created_at DESC
 """,
 )
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.records import Busy
 
+_ALL = "(SELECT 1000000)"
+
 CLAIM_SECONDS = 20
 """How long a claimed row is its worker's own; after a crash it is free again then."""
 
@@ -41,6 +43,35 @@ def records(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     One value, however many columns there are. Bytes travel as base64.
     """
     return {"rows": orjson.dumps(list(found), default=_as_base64).decode()}
+
+
+def asked_rows(columns: str) -> str:
+    """Return what to put into a FROM for the `records` that a statement is asked about.
+
+    PostgreSQL believes in a hundred of them, and rather than look up a hundred rows it would walk through a
+    whole index, where the table was small when the statement was planned. A limit that it cannot see counts
+    as a tenth: after two it believes in one row, and looks up each by its key, however large the table grows.
+    """
+    read = f"SELECT * FROM json_to_recordset(%(rows)s::json) AS r ({columns})"
+    return f"(SELECT * FROM ({read} LIMIT {_ALL}) AS r LIMIT {_ALL})"
+
+
+def one_of(column: str, value: str, of: str) -> str:
+    """Return a condition that has an index look only at what a WITH has found.
+
+    It says again what a join says. Of a table that was empty when somebody counted, PostgreSQL believes that
+    walking through all of it costs nothing, and the next week's is always empty; this leaves it no choice.
+    """
+    return f"{column} = ANY(ARRAY(SELECT {value} FROM {of}))"
+
+
+def unindexed(column: str) -> str:
+    """Return what to write for a column whose value is only checked, of a row that is looked up by its key.
+
+    PostgreSQL would rather walk through an index of all that is waiting than look one row up, because little
+    waits as a rule; and when much does, that takes long.
+    """
+    return f"coalesce({column}, '')"
 
 
 def _as_base64(value: Any) -> str:
