@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +21,7 @@ from services.gateway.store.leases import Held, ended, saved_row, scope_of
 from services.gateway.store.sql import CLAIM_SECONDS, passed_by, records
 from wedsync.model.changes import Change, ChangeKind
 from wedsync.model.codec import dump_change
-from wedsync.model.ids import change_id
+from wedsync.model.ids import change_id, new_id
 from wedsync.runtime.database import Database
 from wedsync.runtime.envelope import seal, unseal
 from wedsync.runtime.together import Together
@@ -174,6 +175,7 @@ class InboundStore:
 
     def __init__(self, database: Database, worker: Database) -> None:
         self._database, self._worker = database, worker
+        self._served = new_id()  # whose webhook was claimed last: behind it the turns go on
         self._finish = Together[_End, None](self._finish_all)
         self._commit = Together[_Seen, None](self._commit_all)
 
@@ -202,11 +204,16 @@ class InboundStore:
                 await conn.exec_driver_sql(sql.FINISH.text, records([_End(done, "processed", reason).row]))
 
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
-        """Claim webhooks that wait for translation, oldest first; none of those who are busy."""
-        values = {"limit": limit, "seconds": CLAIM_SECONDS, **passed_by(busy)}
+        """Claim webhooks that wait for translation; none of those who are busy.
+
+        The accounts have their turns, and of each the oldest go first. Fewer than `limit` are no sign that
+        no more wait.
+        """
+        values = {"limit": limit, "seconds": CLAIM_SECONDS, "served": self._served, **passed_by(busy)}
         [claimed] = await self._worker.run((sql.CLAIM, values))
         if not claimed:
             return []
+        self._served = str(max(claimed, key=itemgetter("turn"))["integration_id"])
         organizations = {str(row["organization_id"]) for row in claimed}
         ids, since = [str(row["id"]) for row in claimed], min(row["accepted_at"] for row in claimed)
         [loaded] = await self._database.run(

@@ -9,6 +9,9 @@ from services.gateway.store.leases_sql import saved
 from services.gateway.store.sql import CLAIM_SECONDS, asked_rows, one_of, unindexed
 from wedsync.runtime.round_trip import Statement
 
+ACCOUNTS_IN_TURN = 16
+"""Of so many accounts at most webhooks are claimed at once."""
+_FIRST, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _ARRIVED = """
     place int, id uuid, organization_id text, integration_id uuid, vendor text, origin text, delivery_key
     text, body text, state text, reason text, trace_parent text, detected_at timestamptz, event_name text,
@@ -74,18 +77,50 @@ SET_APART = text("""
           AND ((state = 'received' AND lease_until < clock_timestamp())
                OR (state = 'parked' AND reason = :reason)))
 """)
+_WAITING = "state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()"
+_NEXT = f"""
+    SELECT integration_id, vendor FROM gateway.webhook_log
+    WHERE {_WAITING} AND integration_id > {{last}} AND integration_id <= {{end}}
+    ORDER BY integration_id LIMIT 1
+"""
+
+
+def _in_turn(name: str, first: str, end: str) -> str:
+    """Return a part of a WITH RECURSIVE: the accounts of which something waits, in the order of their ids.
+
+    Each is found by one look-up behind the one before, however much waits of either: a "loose index scan",
+    see https://wiki.postgresql.org/wiki/Loose_indexscan.
+    """
+    return f"""
+        {name} AS (
+            (SELECT 1 AS place, f.* FROM ({_NEXT.format(last=first, end=end)}) f)
+            UNION ALL
+            SELECT a.place + 1, n.* FROM {name} a
+            CROSS JOIN LATERAL ({_NEXT.format(last="a.integration_id", end=end)}) n
+            WHERE a.place < {ACCOUNTS_IN_TURN})"""
+
+
+# Whoever sends much has as much of it read as everybody else who waits, and not before them.
 CLAIM = Statement(
     "claim_webhooks",
     f"""
-    WITH due AS MATERIALIZED (
-        SELECT id, accepted_at FROM gateway.webhook_log
-        WHERE state = 'received' AND not_before <= clock_timestamp() AND lease_until < clock_timestamp()
-          AND integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
-        ORDER BY accepted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    WITH RECURSIVE {_in_turn("later", "%(served)s::uuid", f"'{_LAST}'::uuid")},
+    {_in_turn("sooner", f"'{_FIRST}'::uuid", "%(served)s::uuid")},
+    accounts AS MATERIALIZED (
+        SELECT row_number() OVER () AS turn, a.* FROM (
+            SELECT * FROM later UNION ALL SELECT * FROM sooner LIMIT {ACCOUNTS_IN_TURN}) a
+        WHERE integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
+    ), due AS MATERIALIZED (
+        SELECT a.turn, w.* FROM accounts a CROSS JOIN LATERAL (
+            SELECT id, accepted_at FROM gateway.webhook_log
+            WHERE {_WAITING} AND integration_id = a.integration_id
+            ORDER BY accepted_at LIMIT (SELECT greatest(1, %(limit)s::int / count(*)) FROM accounts)
+            FOR UPDATE SKIP LOCKED) w
+        LIMIT %(limit)s::int)
     UPDATE gateway.webhook_log w
     SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
     FROM due WHERE w.id = due.id AND w.accepted_at = due.accepted_at AND {one_of("w.id", "id", "due")}
-    RETURNING w.id, w.accepted_at, w.organization_id
+    RETURNING w.id, w.accepted_at, w.organization_id, w.integration_id, due.turn
 """,
 )
 LOAD = Statement(

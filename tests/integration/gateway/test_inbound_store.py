@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway.records import Shadow
 from services.gateway.store.inbound import Accepted, Received
+from services.gateway.store.inbound_sql import ACCOUNTS_IN_TURN
 from services.gateway.store.journeys import Wanted
 from tests.support.database import MigratedDatabase
 from tests.support.gateway_store import (
@@ -188,6 +189,24 @@ async def test_two_replicas_never_claim_the_same_webhook(
             shares.append(more)
     ids = [webhook.webhook_id for share in shares for webhook in share]
     assert len(ids) == len(set(ids)) == 60
+
+
+async def test_a_flood_of_one_account_does_not_hold_up_the_others(stores: Stores, tenant: Tenant) -> None:
+    """The accounts have their turns, those that sent later too; of each the oldest go first."""
+    flood = [await accepted(stores, tenant) for _ in range(12)]
+    others = [await accepted(stores, await new_tenant(stores)) for _ in range(2)]
+    claimed_first = [webhook.webhook_id for webhook in await stores.inbound.claim(6)]
+    assert set(others) < set(claimed_first)
+    assert set(claimed_first) - set(others) == set(flood[: len(claimed_first) - 2])
+
+
+async def test_every_account_has_its_turn(stores: Stores) -> None:
+    """However many accounts there are, none is served twice before each was served once."""
+    tenants = [await new_tenant(stores) for _ in range(ACCOUNTS_IN_TURN + 4)]
+    for tenant in tenants:
+        await stores.inbound.accept([tenant.arrival(), tenant.arrival()])
+    served = [webhook.integration_id for _ in range(5) for webhook in await stores.inbound.claim(4)]
+    assert sorted(served) == sorted(tenant.link.integration_id for tenant in tenants)
 
 
 async def test_a_claimed_row_does_not_hold_up_the_next_claim(stores: Stores, tenant: Tenant) -> None:

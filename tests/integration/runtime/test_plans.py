@@ -17,7 +17,7 @@ from wedsync.runtime.round_trip import BY_KEY, Statement
 
 _KEPT_BY_TIME = ("webhook_log", "vendor_deliveries")
 """Tables that begin a new part each week: it is empty when it begins."""
-_IN_ORDER = ("accepted_at_idx", "lane_created_at_idx", "activities_in_order")
+_IN_ORDER = ("lane_created_at_idx", "activities_in_order")
 """Indexes of what waits: whoever claims takes the first there."""
 
 
