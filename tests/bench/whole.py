@@ -30,8 +30,9 @@ _VENDORS = 9
 _DELAY_MS = 20.0
 _MADE_AS_CUSTOMERS_DO = 50
 """More weddings than these are copied in."""
-# Webhooks are what tells us; a vendor with webhooks is looked at besides once in a while only.
-_SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "120"}
+# Webhooks are what tells us. A vendor is looked at besides once in a while; here not at all, or a scenario
+# would pay for the thousands of links that those before it have left.
+_SETTINGS = {"WEDSYNC_PORTS": "auto", "WEDSYNC_VENDOR_POLL_SECONDS": "7200"}
 
 
 @dataclass(frozen=True, kw_only=True)
