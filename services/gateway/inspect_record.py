@@ -173,7 +173,8 @@ class Inspector:
             category = self._ports.manifest(link.vendor).category
             change = _change(held, link, observation, record, category, cause.webhook_id, span.traceparent)
             # Back from the bin it is as it was then, and what it brings may be nothing that is logged.
-            again = observation.change is ChangeKind.CREATE and held.item is not None
+            born_again = observation.change is ChangeKind.CREATE and held.item is not None
+            again = born_again or self._landed_late(held, link, observation)
             # The next change of a record waits for the one before.
             taken = self._onward.room > 0 and not held.pending
             try:
@@ -195,12 +196,18 @@ class Inspector:
         return observe(replace(held.shadow, gone=True, fields={}), held.intents, record, rules)
 
     def _landed_late(self, held: Held, link: Link, observation: Observation) -> bool:
-        """Say whether an echo is of an older write of ours, over which the truth must be written again."""
+        """Say whether an echo is of an older write of ours, over which the truth must be written again.
+
+        Beside an edit only what is no part of the edit counts: that is judged by the wedding.
+        """
         before, after = held.shadow, observation.shadow
         if held.item is None or (before.present == after.present and before.fields == after.fields):
             return False
-        rules = self._ports.rules(link.vendor, held.item.kind)
-        return isinstance(plan_delivery(held.item, after, rules), Write)
+        plan = plan_delivery(held.item, after, self._ports.rules(link.vendor, held.item.kind))
+        if not isinstance(plan, Write):
+            return False
+        moved = {path for path, shown in after.fields.items() if before.fields.get(path) != shown}
+        return not observation.learned or not plan.values.keys().isdisjoint(moved - observation.values.keys())
 
     async def _require_single(self, link: Link, record: VendorRecord) -> None:
         """Refuse a record that may be one more of ours: a create that landed after we had made another one.

@@ -98,7 +98,7 @@ class Onward(Generic[Task]):
             return []
         self._look_at = self._clock() + self._idle_seconds
         found = await self._claim(limit, busy)
-        if found:
+        if len(found) >= limit:
             self._asked_until = self._clock() + self._idle_seconds
         return found
 

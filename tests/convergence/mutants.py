@@ -13,13 +13,13 @@ from unittest.mock import patch
 
 from services.gateway import inspect_record, observe, poll
 from services.gateway.deliver import confirm, plan, worker
-from services.gateway.records import RecordKey, Shadow, Shown
+from services.gateway.records import Shadow, Shown
 from services.gateway.shown import Word
 from services.gateway.store.activities import Answer
 from services.gateway.store.leases import Held
 from services.gateway.vendors.field_rules import FieldRule
 from services.gateway.vendors.port import VendorRecord
-from tests.convergence.tables import Tables, TimedActivities, TimedLeases
+from tests.convergence.tables import TimedActivities, TimedLeases
 from tests.support import gateway_fakes
 from wedsync.model.changes import ChangeResult, ItemState
 
@@ -73,11 +73,6 @@ def _uncorrected() -> Callable[..., Any]:
     return instead
 
 
-def _is_editor(self: Tables, change_id: str, key: RecordKey) -> bool:
-    mine = (change_id, key.link_id)
-    return any((a.activity.change.change_id, a.activity.link_id) == mine for a in self.activities)
-
-
 def _base_of_everything(fields: Mapping[str, Shown], result: ChangeResult) -> dict[str, Shown]:
     newest = {each.path: each.revision for each in result.fields}
     return {path: replace(s, revision=max(s.revision, newest.get(path, 0))) for path, s in fields.items()}
@@ -120,7 +115,6 @@ MUTANTS = (
     Mutant("a base advances for what was not shown", worker, "confirmed", _confirmed_unseen),
     Mutant("what is held back is delivered", plan, "is_held", _no),
     Mutant("a loser is not corrected", TimedActivities, "resolve", _uncorrected()),
-    Mutant("an editor is never told", Tables, "is_told", _is_editor, (("apple_calendar", 92),)),
     Mutant("what the vendor answers is not looked at", confirm, "_confirmed", _as_sent, (("slack", 11),)),
     Mutant("a rewriting is not remembered", confirm, "_confirmed", _rewriting_forgotten),
     Mutant("equivalences are ignored", FieldRule, "equivalent", _exactly),

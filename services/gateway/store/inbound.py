@@ -206,14 +206,26 @@ class InboundStore:
     async def claim(self, limit: int, busy: Busy = NOBODY) -> list[Received]:
         """Claim webhooks that wait for translation; none of those who are busy.
 
-        The accounts have their turns, and of each the oldest go first. Fewer than `limit` are no sign that
-        no more wait.
+        The accounts have their turns, and of each the oldest go first.
         """
+        claimed: list[Received] = []
+        more = True
+        while more and len(claimed) < limit:
+            found = await self._claimed(limit - len(claimed), busy)
+            claimed += await self._loaded(found)
+            more = any(row["more"] for row in found)
+        return claimed
+
+    async def _claimed(self, limit: int, busy: Busy) -> Sequence[Mapping[str, Any]]:
         values = {"limit": limit, "seconds": CLAIM_SECONDS, "served": self._served, **passed_by(busy)}
-        [claimed] = await self._worker.run((sql.CLAIM, values))
+        [found] = await self._worker.run((sql.CLAIM, values))
+        if found:
+            self._served = str(max(found, key=itemgetter("turn"))["integration_id"])
+        return found
+
+    async def _loaded(self, claimed: Sequence[Mapping[str, Any]]) -> list[Received]:
         if not claimed:
             return []
-        self._served = str(max(claimed, key=itemgetter("turn"))["integration_id"])
         organizations = {str(row["organization_id"]) for row in claimed}
         ids, since = [str(row["id"]) for row in claimed], min(row["accepted_at"] for row in claimed)
         [loaded] = await self._database.run(

@@ -110,17 +110,20 @@ CLAIM = Statement(
         SELECT row_number() OVER () AS turn, a.* FROM (
             SELECT * FROM later UNION ALL SELECT * FROM sooner LIMIT {ACCOUNTS_IN_TURN}) a
         WHERE integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
+    ), share AS MATERIALIZED (
+        SELECT greatest(1, %(limit)s::int / nullif(count(*), 0)) AS most, count(*) AS accounts FROM accounts
     ), due AS MATERIALIZED (
-        SELECT a.turn, w.* FROM accounts a CROSS JOIN LATERAL (
+        SELECT a.turn, w.*, count(*) OVER (PARTITION BY a.turn) AS found FROM accounts a CROSS JOIN LATERAL (
             SELECT id, accepted_at FROM gateway.webhook_log
             WHERE {_WAITING} AND integration_id = a.integration_id
-            ORDER BY accepted_at LIMIT (SELECT greatest(1, %(limit)s::int / count(*)) FROM accounts)
-            FOR UPDATE SKIP LOCKED) w
+            ORDER BY accepted_at LIMIT (SELECT most FROM share) FOR UPDATE SKIP LOCKED) w
         LIMIT %(limit)s::int)
     UPDATE gateway.webhook_log w
     SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + 1
     FROM due WHERE w.id = due.id AND w.accepted_at = due.accepted_at AND {one_of("w.id", "id", "due")}
-    RETURNING w.id, w.accepted_at, w.organization_id, w.integration_id, due.turn
+    RETURNING w.id, w.accepted_at, w.organization_id, w.integration_id, due.turn,
+              due.found >= (SELECT most FROM share)
+              OR (SELECT accounts FROM share) = {ACCOUNTS_IN_TURN} AS more
 """,
 )
 LOAD = Statement(

@@ -60,3 +60,29 @@ def test_a_look_at_what_we_are_just_creating_makes_no_item() -> None:
 def a_desk(world: World) -> str:
     """Return the link to the desk."""
     return world.links[0].link_id
+
+
+def test_an_old_write_that_lands_beside_an_edit_is_written_over() -> None:
+    """The edit is taken, and what the late write brought back is no part of it."""
+    world, item = World(), new_id()
+    desk, link = world.vendors["desk"], world.links[0]
+    world.edit(ChangeKind.CREATE, item, {"title": "Cake"})
+    world.settle()
+    [record] = desk.records
+    desk.late = True
+    world.edit(ChangeKind.UPDATE, item, {"title": "Old"})
+    world.hand_over()
+    [claimed] = [due for due in world.due() if due.key.link_id == link.link_id]
+    world.deliver(claimed)
+    late, desk.landing = desk.landing, []
+    world.edit(ChangeKind.UPDATE, item, {"title": "New"})
+    world.settle()
+    desk.landing = late
+    desk.land()
+    desk.put(record, status="tentative")
+    world.look(link, record)
+    assert [due.key.link_id for due in world.due()] == [link.link_id]
+    world.settle()
+    told = world.canon.wedding.items[item]
+    assert (told.value("title"), told.value("status")) == ("New", "tentative")
+    assert desk.records[record].fields["title"] == "New"
