@@ -140,6 +140,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         metadata = _metadata(context)
         principal = self._keys.verify(metadata.get("authorization", ""))
         with acting_as(principal), within(metadata.get("traceparent")), self._endable():
+            # With the first answer they would go out again when a status follows one that is still on its
+            # way, which gRPC refuses: the caller would never learn how its stream ended.
+            await context.send_initial_metadata(())
             answers = behaviour(request, context)
             if inspect.isawaitable(answers):  # a servicer that writes to the context itself
                 await answers
