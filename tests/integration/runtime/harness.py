@@ -13,11 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from wedsync.api.sync.v1 import service_pb2, service_pb2_grpc, wedding_pb2
+from wedsync.api.sync.v1 import change_pb2, service_pb2, service_pb2_grpc, wedding_pb2
 from wedsync.convert import error_from_rpc
-from wedsync.errors import (
-    UnknownWedding,
-)
+from wedsync.errors import Overloaded, UnknownWedding
 from wedsync.runtime.principal import KeyRing, mint_key
 from wedsync.runtime.readiness import HealthCheck
 from wedsync.runtime.server import GrpcServer
@@ -66,6 +64,21 @@ class ByHand(Sync):
     async def WatchWedding(self, request: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
         """Say one thing and return."""
         await context.write(service_pb2.WatchWeddingResponse(sequence=7))
+
+
+class Impatient(Sync):
+    """Gives its reader no time to take the first thing it says."""
+
+    async def WatchWedding(self, request: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
+        """Say more than goes out unread."""
+        large = change_pb2.LoggedChange(change_id="x" * 3_000_000)
+        try:
+            async with asyncio.timeout(0):
+                await context.write(service_pb2.WatchWeddingResponse(change=large))
+        except TimeoutError:
+            raise Overloaded("The reader is too slow.", retry_after=0.0) from None
+        finally:
+            self.ended.set()
 
 
 @dataclass

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable
 
 import grpc
 import pytest
 
 from tests.integration.runtime.conftest import wait_for
-from tests.integration.runtime.harness import ByHand, running
+from tests.integration.runtime.harness import ByHand, Impatient, running
 from wedsync.api.sync.v1 import service_pb2
 from wedsync.convert import error_from_rpc
 from wedsync.errors import (
@@ -216,6 +217,20 @@ async def test_a_servicer_may_write_a_stream_by_itself() -> None:
     """A streaming method that writes to the context is served like one that yields."""
     async with running(sync=ByHand()) as it:  # type: ignore[abstract]  # as above
         assert [m.sequence async for m in it.watch()] == [7]
+
+
+async def test_a_reader_learns_that_its_stream_ended_before_the_first_answer_was_out() -> None:
+    """Whoever is let go because it took nothing is told so, and does not wait for ever."""
+    async with running(sync=Impatient()) as it:  # type: ignore[abstract]  # as above
+        stream = it.watch()
+        await asyncio.wait_for(it.sync.ended.wait(), 5)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await asyncio.wait_for(_all_of(stream), 5)
+        assert isinstance(error_from_rpc(raised.value), Overloaded)
+
+
+async def _all_of(stream: AsyncIterable[object]) -> list[object]:
+    return [message async for message in stream]
 
 
 async def test_a_client_that_goes_away_ends_its_stream() -> None:
