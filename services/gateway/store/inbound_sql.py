@@ -93,11 +93,10 @@ def _in_turn(name: str, first: str, end: str) -> str:
     """
     return f"""
         {name} AS (
-            (SELECT 1 AS place, f.* FROM ({_NEXT.format(last=first, end=end)}) f)
+            ({_NEXT.format(last=first, end=end)})
             UNION ALL
-            SELECT a.place + 1, n.* FROM {name} a
-            CROSS JOIN LATERAL ({_NEXT.format(last="a.integration_id", end=end)}) n
-            WHERE a.place < {ACCOUNTS_IN_TURN})"""
+            SELECT n.* FROM {name} a
+            CROSS JOIN LATERAL ({_NEXT.format(last="a.integration_id", end=end)}) n)"""
 
 
 # Whoever sends much has as much of it read as everybody else who waits, and not before them.
@@ -108,8 +107,9 @@ CLAIM = Statement(
     {_in_turn("sooner", f"'{_FIRST}'::uuid", "%(served)s::uuid")},
     accounts AS MATERIALIZED (
         SELECT row_number() OVER () AS turn, a.* FROM (
-            SELECT * FROM later UNION ALL SELECT * FROM sooner LIMIT {ACCOUNTS_IN_TURN}) a
-        WHERE integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
+            SELECT * FROM (SELECT * FROM later UNION ALL SELECT * FROM sooner) waiting
+            WHERE integration_id <> ALL(%(integrations)s::uuid[]) AND vendor <> ALL(%(vendors)s::text[])
+            LIMIT {ACCOUNTS_IN_TURN}) a
     ), share AS MATERIALIZED (
         SELECT greatest(1, %(limit)s::int / nullif(count(*), 0)) AS most, count(*) AS accounts FROM accounts
     ), due AS MATERIALIZED (

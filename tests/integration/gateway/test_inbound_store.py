@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.gateway.records import Shadow
+from services.gateway.records import Busy, Shadow
 from services.gateway.store.inbound import Accepted, Received
 from services.gateway.store.inbound_sql import ACCOUNTS_IN_TURN
 from services.gateway.store.journeys import Wanted
@@ -207,6 +207,15 @@ async def test_every_account_has_its_turn(stores: Stores) -> None:
         await stores.inbound.accept([tenant.arrival(), tenant.arrival()])
     served = [webhook.integration_id for _ in range(5) for webhook in await stores.inbound.claim(4)]
     assert sorted(served) == sorted(tenant.link.integration_id for tenant in tenants)
+
+
+async def test_a_busy_vendor_of_many_accounts_does_not_hold_up_the_others(stores: Stores) -> None:
+    """However many accounts of the busy wait, they are looked past, in whatever order."""
+    for _ in range(ACCOUNTS_IN_TURN + 4):
+        await accepted(stores, await new_tenant(stores))
+    other = await accepted(stores, await new_tenant(stores, vendor="stripe"))
+    claimed_first = await stores.inbound.claim(4, Busy(vendors=["tave"]))
+    assert [webhook.webhook_id for webhook in claimed_first] == [other]
 
 
 async def test_a_claimed_row_does_not_hold_up_the_next_claim(stores: Stores, tenant: Tenant) -> None:
