@@ -13,6 +13,7 @@ from services.gateway.vendor_http import VendorHttp
 from services.gateway.vendors.field_rules import KindRule
 from services.gateway.vendors.manifest import Manifest, Vendor
 from services.gateway.vendors.port import (
+    Account,
     PushPort,
     ShowingPort,
     VendorPort,
@@ -23,7 +24,10 @@ from services.gateway.vendors.port import (
 from wedsync.model.items import ItemKind
 
 _KEPT = 8192
-"""Adapters kept ready; they hold no state, so the oldest is simply forgotten."""
+"""Adapters kept ready, and doors; they hold no state, so the oldest is simply forgotten."""
+
+_Door = tuple[Account, VendorHttp]
+"""An account as its vendor knows it, and through what it is called."""
 
 
 class Ports:
@@ -39,6 +43,7 @@ class Ports:
     ) -> None:
         self._vendors, self._links, self._http, self._calls = vendors, links, http, calls
         self._open: OrderedDict[tuple[str, int], VendorPort] = OrderedDict()
+        self._doors: OrderedDict[tuple[str, int], _Door] = OrderedDict()
 
     def manifest(self, vendor: str) -> Manifest:
         """Return the vendor's manifest."""
@@ -58,7 +63,7 @@ class Ports:
         key = link.link_id, link.account_version
         port = self._open.get(key)
         if port is None:
-            port = self._open[key] = await self.build(link)
+            port = self._open[key] = self._adapter(link, await self._door(link))
             if len(self._open) > _KEPT:
                 _, oldest = self._open.popitem(last=False)
                 await oldest.aclose()
@@ -91,20 +96,36 @@ class Ports:
 
     async def build(self, link: Link) -> VendorPort:
         """Return a new adapter for a link that may not exist yet."""
-        integration = await self._links.integration([link.organization_id], link.integration_id)
-        if integration is None or integration.disconnected_at is not None:
-            raise VendorRejected("the integration is no longer connected")
-        vendor, account, http = self._vendors[link.vendor], self._links.account(integration), self._http
-        if self._calls:
-            account = self._calls.account(
-                link.organization_id, account, vendor.manifest, version=integration.version
-            )
-            http = self._calls.door(account, vendor.manifest)
-        scope = {**link.scope, "time_zone": link.time_zone}
-        return vendor.create_adapter(http, vendor.manifest, account, scope)
+        return self._adapter(link, await self._new_door(link))
 
     async def aclose(self) -> None:
         """Let go of every adapter."""
         while self._open:
             _, port = self._open.popitem()
             await port.aclose()
+
+    def _adapter(self, link: Link, door: _Door) -> VendorPort:
+        account, http = door
+        vendor, scope = self._vendors[link.vendor], {**link.scope, "time_zone": link.time_zone}
+        return vendor.create_adapter(http, vendor.manifest, account, scope)
+
+    async def _door(self, link: Link) -> _Door:
+        """Return the door of a link's account: all of its weddings use the same one."""
+        key = link.integration_id, link.account_version
+        door = self._doors.get(key)
+        if door is None:
+            door = self._doors[key] = await self._new_door(link)
+            if len(self._doors) > _KEPT:
+                self._doors.popitem(last=False)
+        self._doors.move_to_end(key)
+        return door
+
+    async def _new_door(self, link: Link) -> _Door:
+        integration = await self._links.integration([link.organization_id], link.integration_id)
+        if integration is None or integration.disconnected_at is not None:
+            raise VendorRejected("the integration is no longer connected")
+        manifest, account = self.manifest(link.vendor), self._links.account(integration)
+        if self._calls is None:
+            return account, self._http
+        account = self._calls.account(link.organization_id, account, manifest, version=integration.version)
+        return account, self._calls.door(account, manifest)

@@ -29,11 +29,11 @@ SELECT EXISTS (SELECT FROM sync.outbox)
     OR EXISTS (SELECT FROM gateway.wedding_vendor_integrations WHERE scanned_at IS NULL)
 """
 _ORGANIZATION = "SELECT organization_id FROM gateway.vendor_integrations WHERE id = %s"
-# Nobody decides for a copy yet, and their vendors are looked at in turn.
+# Nobody decides for a copy yet, and nobody looks at its vendors: all at once that would be a load of its own.
 _INSTEAD = {
     "epoch": "'0'",
     "owner_id": "NULL",
-    "next_poll_at": "(clock_timestamp() + random() * interval '120 s')::text",
+    "next_poll_at": "(clock_timestamp() + interval '1 day')::text",
 }
 _HEX = "\\x"
 
