@@ -43,7 +43,7 @@ from wedsync.client import SyncClient
 from wedsync.clock import Clock
 from wedsync.runtime.background import Background
 from wedsync.runtime.database import Database
-from wedsync.runtime.pump import IDLE_SECONDS, Pump
+from wedsync.runtime.pump import GAP_SECONDS, IDLE_SECONDS, Pump
 from wedsync.runtime.telemetry import Telemetry
 from wedsync.runtime.vault import Vault
 
@@ -52,6 +52,8 @@ Task = TypeVar("Task")
 _DRAIN_SECONDS = 10.0
 # How late a poll or a next try may begin: nobody wakes these loops for a time that has come.
 _TIMED_IDLE_SECONDS = 0.25
+# How long a busy gateway waits for more to join a wave of webhooks, and in the stages after that.
+_WAVE_SECONDS, _STAGE_SECONDS = 0.06, 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,7 @@ class Engine:
         )
         slots = self._settings.translate_slots
         claim = self.rush.lets_by(self.webhooks.claim, slots)
-        return self._guarded("translate", slots, claim, translator.translate)
+        return self._guarded("translate", slots, claim, translator.translate, longest_gap=_WAVE_SECONDS)
 
     def _polling(self) -> Pump[Any]:
         poller = Poller(
@@ -209,6 +211,7 @@ class Engine:
             handle=self._sender.send,
             slots=self._settings.send_slots,
             clock=self._clock,
+            longest_gap=_STAGE_SECONDS,
         )
 
     def _delivering(self) -> Pump[Any]:
@@ -223,7 +226,14 @@ class Engine:
             report=self._seen(Operation.WRITE),
         )
         slots = self._settings.deliver_slots
-        return self._guarded("deliver", slots, self.deliveries.claim, deliverer.deliver, _TIMED_IDLE_SECONDS)
+        return self._guarded(
+            "deliver",
+            slots,
+            self.deliveries.claim,
+            deliverer.deliver,
+            _TIMED_IDLE_SECONDS,
+            longest_gap=_STAGE_SECONDS,
+        )
 
     def _pushing(self) -> Pump[Any]:
         return self._guarded("push", self._settings.push_slots, self.keeper.claim, self.keeper.tend)
@@ -252,6 +262,7 @@ class Engine:
         claim: Callable[[int, Busy], Awaitable[Sequence[Any]]],
         handle: Callable[[Any], Awaitable[None]],
         idle_seconds: float = IDLE_SECONDS,
+        longest_gap: float = GAP_SECONDS,
     ) -> Pump[Any]:
         """Return the pump of work that calls vendors: none of them takes all its places."""
         bulkhead: Bulkhead[Any] = Bulkhead(slots=slots, claim=claim, handle=handle)
@@ -262,6 +273,7 @@ class Engine:
             slots=slots,
             clock=self._clock,
             idle_seconds=idle_seconds,
+            longest_gap=longest_gap,
         )
 
     def _wake_poll(self) -> None:

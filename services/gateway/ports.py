@@ -103,6 +103,7 @@ class Ports:
         while self._open:
             _, port = self._open.popitem()
             await port.aclose()
+        self._doors.clear()
 
     def _adapter(self, link: Link, door: _Door) -> VendorPort:
         account, http = door

@@ -18,6 +18,8 @@ from wedsync.errors import UnknownWedding
 
 TRUSTED_SECONDS = 5.0
 """How long a membership that ended may still be used to edit."""
+OWN_TRUSTED_SECONDS = 300.0
+"""How long our own services, which see every wedding, go by the day that it had."""
 
 _RENEWED_SECONDS, _SURELY_RENEWED_SECONDS = 3.0, 1.0
 """So long before its end, what is used is asked again: once enough has gathered, and in any case."""
@@ -94,13 +96,18 @@ class Visibility:
             return
         if len(self._known) + len(found) > _MOST:
             self._known.clear()
-        self._known |= {sight: (now + TRUSTED_SECONDS, calendar) for sight, calendar in found.items()}
+        self._known |= {sight: (now + _trusted(sight), calendar) for sight, calendar in found.items()}
         for sight, answers in together.items():
             if sight in found:
                 _allow(answers, found[sight])
             else:
                 self._known.pop(sight, None)
                 _refuse(answers, UnknownWedding())
+
+
+def _trusted(sight: Sight) -> float:
+    _, viewer = sight
+    return OWN_TRUSTED_SECONDS if viewer is None else TRUSTED_SECONDS
 
 
 def _allow(answers: Sequence[Answer], calendar: Calendar) -> None:

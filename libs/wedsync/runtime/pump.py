@@ -1,9 +1,14 @@
-"""One loop for all background work: claim what is due, handle it in parallel, sleep until woken."""
+"""One loop for all background work: claim what is due, handle it in parallel, sleep until woken.
+
+Each claim begins a wave that goes through everything after it together. A wave of one costs most of what a
+wave of ten does, so the busier the process is, the longer it waits for more to join.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -16,10 +21,39 @@ _log = structlog.get_logger(__name__)
 IDLE_SECONDS = 1.0
 """How long a pump sleeps that nobody wakes."""
 _FAILED_SECONDS = 2.0
-_GAP_SECONDS = 0.01
-"""Between two claims: under load many small ones would cost more than the work itself."""
+GAP_SECONDS = 0.01
+"""Between two claims of a process at rest: whoever comes after a pause waits for nobody."""
+_MEASURED_SECONDS = 1.0
+_QUIET, _BUSY = 0.3, 0.6
+"""Shares of a core: up to the one a process is at rest, from the other on it is as busy as can be."""
 
 Task = TypeVar("Task")
+
+
+class Gap:
+    """How long to leave between two claims: the busier this process was in the last second, the longer."""
+
+    def __init__(
+        self,
+        longest: float,
+        *,
+        used: Callable[[], float] = time.process_time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._longest, self._used, self._clock = longest, used, clock
+        self._measured = clock(), used()
+        self._seconds = min(GAP_SECONDS, longest)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it is now."""
+        now, (since, before) = self._clock(), self._measured
+        if now - since >= _MEASURED_SECONDS:
+            self._measured = now, self._used()
+            share = (self._measured[1] - before) / (now - since)
+            busy = min(1.0, max(0.0, (share - _QUIET) / (_BUSY - _QUIET)))
+            self._seconds = GAP_SECONDS + busy * (self._longest - GAP_SECONDS)
+        return self._seconds
 
 
 class Pump(Generic[Task]):
@@ -38,12 +72,14 @@ class Pump(Generic[Task]):
         slots: int,
         clock: Clock,
         idle_seconds: float = IDLE_SECONDS,
+        longest_gap: float = GAP_SECONDS,
     ) -> None:
         self.name, self._claim, self._handle = name, claim, handle
         self._slots, self._clock, self._idle_seconds = slots, clock, idle_seconds
         self._slot = asyncio.Semaphore(slots)
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._between = Gap(longest_gap)
         self._claimed_at = float("-inf")
 
     def wake(self) -> None:
@@ -97,7 +133,7 @@ class Pump(Generic[Task]):
     async def _gap(self) -> None:
         """Let what comes at the same time be claimed together; after a pause nobody waits."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._claimed_at + _GAP_SECONDS - loop.time()))
+        await asyncio.sleep(max(0.0, self._claimed_at + self._between.seconds - loop.time()))
         self._claimed_at = loop.time()
 
     async def _pause(self) -> None:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from wedsync.clock import FakeClock
-from wedsync.runtime.pump import Pump
+from wedsync.runtime.pump import GAP_SECONDS, Gap, Pump
 
 LIMIT = 5.0
 
@@ -146,3 +146,27 @@ async def test_draining_lets_tasks_finish_but_not_for_ever() -> None:
         await pump.drain(LIMIT)
         assert work.done == [2]
         await pump.drain(LIMIT)
+
+
+def test_a_busy_process_waits_longer_for_more_to_join() -> None:
+    """Between two claims the gap grows with the share of a core that was used, and shrinks again with it."""
+    now, used = 0.0, 0.0
+
+    def after(share: float) -> float:
+        nonlocal now, used
+        now, used = now + 2, used + 2 * share
+        return round(gap.seconds, 3)
+
+    gap = Gap(0.06, used=lambda: used, clock=lambda: now)
+    assert gap.seconds == GAP_SECONDS
+    assert [after(share) for share in (0.1, 0.45, 0.9, 1.7, 0.0)] == [0.01, 0.035, 0.06, 0.06, 0.01]
+
+
+def test_how_busy_a_process_is_shows_only_over_a_while() -> None:
+    """A moment of work is no load: what was measured last holds for a second."""
+    now = 0.0
+    gap = Gap(0.06, used=lambda: now, clock=lambda: now)
+    now = 0.9
+    assert gap.seconds == GAP_SECONDS
+    now = 1.0
+    assert gap.seconds == 0.06

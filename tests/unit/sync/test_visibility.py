@@ -9,7 +9,7 @@ import pytest
 
 from services.sync import visibility
 from services.sync.lanes import Calendar
-from services.sync.visibility import TRUSTED_SECONDS, Sight, Visibility
+from services.sync.visibility import OWN_TRUSTED_SECONDS, TRUSTED_SECONDS, Sight, Visibility
 from wedsync.clock import FakeClock
 from wedsync.errors import Unavailable, UnknownWedding
 
@@ -47,6 +47,19 @@ async def test_a_member_is_asked_about_once_in_a_while() -> None:
     members.strangers = {("w", "studio")}
     with pytest.raises(UnknownWedding):
         await known.require("w", viewer="studio")
+
+
+async def test_our_own_services_ask_again_only_after_minutes() -> None:
+    """They see every wedding, and a membership that ends is none of theirs; in the end they ask too."""
+    members, clock = Members(), FakeClock()
+    known = Visibility(members, clock)
+    await known.require("w", viewer=None)
+    clock.advance(OWN_TRUSTED_SECONDS - 10)
+    await known.require("w", viewer=None)
+    assert len(members.asked) == 1
+    clock.advance(10)
+    await known.require("w", viewer=None)
+    assert len(members.asked) == 2
 
 
 async def test_a_refusal_is_not_remembered() -> None:

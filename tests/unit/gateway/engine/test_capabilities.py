@@ -217,6 +217,31 @@ def test_adapters_are_kept_within_a_bound() -> None:
         finish(ports.open(link))
 
 
+def test_an_account_is_opened_once_for_all_its_weddings() -> None:
+    """Another link of the account asks for nothing; an account that was connected anew is opened anew."""
+    world = World()
+    ports, link = world.ports, world.links[0]
+    finish(ports.open(link))
+    world.memory.integrations.clear()
+    finish(ports.open(replace(link, link_id="another")))
+    assert len(ports.opened) == 2
+    with pytest.raises(VendorRejected):
+        finish(ports.open(replace(link, account_version=link.account_version + 1)))
+
+
+def test_accounts_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the account that was not used for longest is forgotten."""
+    monkeypatch.setattr("services.gateway.ports._KEPT", 1)
+    world = World()
+    ports, link = world.ports, world.links[0]
+    for version in (1, 2):
+        finish(ports.open(replace(link, account_version=version)))
+    world.memory.integrations.clear()
+    finish(ports.open(replace(link, link_id="another", account_version=2)))
+    with pytest.raises(VendorRejected):
+        finish(ports.open(replace(link, account_version=1)))
+
+
 async def test_reports_go_out_every_few_seconds() -> None:
     """The report runs until it is stopped."""
     clock = FakeClock()
