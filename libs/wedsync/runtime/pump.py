@@ -24,7 +24,7 @@ _FAILED_SECONDS = 2.0
 GAP_SECONDS = 0.01
 """Between two claims of a process at rest: whoever comes after a pause waits for nobody."""
 _MEASURED_SECONDS = 1.0
-_QUIET, _BUSY = 0.3, 0.6
+_QUIET, _BUSY = 0.4, 0.7
 """Shares of a core: up to the one a process is at rest, from the other on it is as busy as can be."""
 
 Task = TypeVar("Task")

@@ -159,7 +159,7 @@ def test_a_busy_process_waits_longer_for_more_to_join() -> None:
 
     gap = Gap(0.06, used=lambda: used, clock=lambda: now)
     assert gap.seconds == GAP_SECONDS
-    assert [after(share) for share in (0.1, 0.45, 0.9, 1.7, 0.0)] == [0.01, 0.035, 0.06, 0.06, 0.01]
+    assert [after(share) for share in (0.1, 0.55, 0.9, 1.7, 0.0)] == [0.01, 0.035, 0.06, 0.06, 0.01]
 
 
 def test_how_busy_a_process_is_shows_only_over_a_while() -> None:
