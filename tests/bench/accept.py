@@ -9,7 +9,7 @@ from tests.bench.outcome import exact, shown
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import steady
 
-_RATE, _SECONDS, _WEDDINGS = 833.0, 5.0, 1_250
+_RATE, _SECONDS, _WEDDINGS = 833.0, 3.0, 1_250
 
 
 async def run(whole: Whole) -> AsyncGenerator[Row, None]:

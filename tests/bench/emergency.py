@@ -16,7 +16,7 @@ from wedsync.model.ids import new_id
 from wedsync.testing.load.plan import poisson
 from wedsync.testing.load.stage import Account, connected, record
 
-_FAN_OUT, _WEDDINGS, _RATE, _SECONDS = 8, 8, 5.0, 60.0
+_FAN_OUT, _WEDDINGS, _RATE, _SECONDS = 8, 8, 5.0, 40.0
 _ARCHIVES, _RECORDS = 100, 10_000
 _BEGUN_SECONDS = 180.0
 _READ = "SELECT count(*) FROM gateway.vendor_activities WHERE backfill"

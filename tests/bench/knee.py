@@ -9,7 +9,7 @@ from tests.bench.outcome import exact, shown
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import knee
 
-_RATE, _SECONDS, _WEDDINGS = 100.0, 10.0, 1_250
+_RATE, _SECONDS, _WEDDINGS = 40.0, 10.0, 1_250
 
 
 async def run(whole: Whole) -> AsyncGenerator[Row, None]:

@@ -14,7 +14,7 @@ from tests.bench.verify import exactly_once
 from tests.bench.weddings import Stored, made, zipf
 
 _WEDDINGS, _ITEMS = 1250, 8
-_REST_SECONDS, _WARM_UP_SECONDS, _SECONDS = 5.0, 5.0, 15.0
+_REST_SECONDS, _WARM_UP_SECONDS, _SECONDS = 5.0, 5.0, 10.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tests.bench.outcome import exact, shown
 from tests.bench.whole import Whole
 from wedsync.testing.load.scenarios import steady
 
-_RATE, _SECONDS, _WEDDINGS, _FAN_OUTS = 300.0, 10.0, 1_250, (1, 7)
+_RATE, _SECONDS, _WEDDINGS, _FAN_OUTS = 300.0, 6.0, 1_250, (1, 7)
 
 
 async def run(whole: Whole) -> AsyncGenerator[Row, None]:

@@ -11,7 +11,7 @@ from tests.bench.peers.trial import prove
 from tests.bench.whole import Whole
 from wedsync.testing.load.plan import poisson
 
-_WEDDINGS, _SECONDS = 1250, 8.0
+_WEDDINGS, _SECONDS = 1250, 6.0
 _WARM_UP_RATE, _WARM_UP_SECONDS = 20.0, 2.0
 # Far above what any of them does: how long they take for it says what they are able to.
 _FLOOD_RATE, _FLOOD_SECONDS = 1000.0, 0.8
