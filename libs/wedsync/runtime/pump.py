@@ -42,11 +42,10 @@ class Gap:
     ) -> None:
         self._longest, self._used, self._clock = longest, used, clock
         self._measured = clock(), used()
-        self._seconds = min(GAP_SECONDS, longest)
+        self._seconds = GAP_SECONDS
 
-    @property
     def seconds(self) -> float:
-        """Return how long it is now."""
+        """Return how long it is now; what was measured last holds for a second."""
         now, (since, before) = self._clock(), self._measured
         if now - since >= _MEASURED_SECONDS:
             self._measured = now, self._used()
@@ -133,7 +132,7 @@ class Pump(Generic[Task]):
     async def _gap(self) -> None:
         """Let what comes at the same time be claimed together; after a pause nobody waits."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._claimed_at + self._between.seconds - loop.time()))
+        await asyncio.sleep(max(0.0, self._claimed_at + self._between.seconds() - loop.time()))
         self._claimed_at = loop.time()
 
     async def _pause(self) -> None:

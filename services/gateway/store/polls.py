@@ -61,13 +61,13 @@ _COUNTED = """
     backfill_records = l.backfill_records + CASE WHEN l.backfill_ended_at IS NULL THEN a.records ELSE 0 END,
     backfill_pages = l.backfill_pages + CASE WHEN l.backfill_ended_at IS NULL THEN a.pages ELSE 0 END
 """
-_PROGRESS = ", cursor jsonb, started_at timestamptz, records int, pages int"
+_PROGRESS = ", cursor jsonb, started_at timestamptz, records bigint, pages int"
 
 _EXTEND = _own("extend_poll", "", f"poll_lease_until = {_SOON}")
 # Between two pages: the cursor is kept, so that whoever goes on begins with the next page.
 _KEEP = _own(
     "keep_poll",
-    f"{_PROGRESS}, total int, rest boolean",
+    f"{_PROGRESS}, total bigint, rest boolean",
     f"""
     cursor = a.cursor, midway = true, poll_failures = 0, {_COUNTED},
     backfill_expected = coalesce(a.total, l.backfill_expected),

@@ -11,7 +11,7 @@ import pytest
 from services.gateway.store.polls import DueLink, LinkTaken, Progress
 from services.gateway.vendors.port import Account
 from tests.support.database import MigratedDatabase
-from tests.support.gateway_store import SEEN_AT, Stores, Tenant, an_edit, opened_stores
+from tests.support.gateway_store import SEEN_AT, Stores, Tenant, an_edit, new_tenant, opened_stores
 
 
 def pages(cursor: dict[str, Any] | None = None, *, records: int = 0, total: int | None = None) -> Progress:
@@ -112,6 +112,33 @@ async def test_the_first_look_at_everything_goes_on_where_it_was(stores: Stores,
     later = await stores.links.find_link([tenant.link.organization_id], tenant.link.link_id)
     assert later is not None
     assert later.backfill == replace(done.link.backfill)
+
+
+@pytest.mark.usefixtures("tenant")
+async def test_a_vendor_may_say_it_has_more_records_than_fit_into_32_bits(stores: Stores) -> None:
+    """What it claims is kept as it is said, and stops no look."""
+    await stores.polls.keep(await claimed(stores), pages({"page": 1}, total=5_000_000_000), rest=True)
+    assert (await claimed(stores)).link.backfill.expected == 5_000_000_000
+
+
+async def test_looks_that_end_together_fare_by_themselves(stores: Stores, tenant: Tenant) -> None:
+    """One that lost its link, and one whose cursor cannot be kept, take nothing from the others."""
+    for _ in range(3):
+        await new_tenant(stores)
+    lost, garbled, *well = await stores.polls.claim(5)
+    cursors: list[dict[str, Any]] = [{"page": page} for page in (1, "\0", 2, 3)]
+    ends = [
+        finished(stores, due, pages(cursor), seconds=0)
+        for due, cursor in zip(
+            (replace(lost, token=tenant.link.link_id), garbled, *well), cursors, strict=True
+        )
+    ]
+    outcomes = await asyncio.gather(*ends, return_exceptions=True)
+    assert isinstance(outcomes[0], LinkTaken)
+    assert isinstance(outcomes[1], Exception)
+    assert outcomes[2:] == [None, None]
+    kept = {due.link.link_id: due.cursor for due in await stores.polls.claim(5)}
+    assert kept == {due.link.link_id: cursor for due, cursor in zip(well, cursors[2:], strict=True)}
 
 
 async def test_a_paused_link_is_left_alone(stores: Stores, tenant: Tenant) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+import pytest
+
 from wedsync.clock import FakeClock
 from wedsync.runtime.pump import GAP_SECONDS, Gap, Pump
 
@@ -155,10 +157,10 @@ def test_a_busy_process_waits_longer_for_more_to_join() -> None:
     def after(share: float) -> float:
         nonlocal now, used
         now, used = now + 2, used + 2 * share
-        return round(gap.seconds, 3)
+        return round(gap.seconds(), 3)
 
     gap = Gap(0.06, used=lambda: used, clock=lambda: now)
-    assert gap.seconds == GAP_SECONDS
+    assert gap.seconds() == GAP_SECONDS
     assert [after(share) for share in (0.1, 0.55, 0.9, 1.7, 0.0)] == [0.01, 0.035, 0.06, 0.06, 0.01]
 
 
@@ -167,6 +169,25 @@ def test_how_busy_a_process_is_shows_only_over_a_while() -> None:
     now = 0.0
     gap = Gap(0.06, used=lambda: now, clock=lambda: now)
     now = 0.9
-    assert gap.seconds == GAP_SECONDS
+    assert gap.seconds() == GAP_SECONDS
     now = 1.0
-    assert gap.seconds == 0.06
+    assert gap.seconds() == 0.06
+
+
+async def test_a_pump_leaves_the_gap_between_two_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is woken meanwhile, a busy pump claims again only once the gap is over."""
+    monkeypatch.setattr(Gap, "seconds", lambda _: 0.05)
+    work, loop, times = Work([1], [2]), asyncio.get_running_loop(), list[float]()
+
+    async def claim(free: int) -> Sequence[int]:
+        times.append(loop.time())
+        return await work.claim(free)
+
+    pump: Pump[int] = Pump("test", claim=claim, handle=work.handle, slots=4, clock=FakeClock(), longest_gap=1)
+    work.gate.set()
+    running_pump = asyncio.create_task(pump.run())
+    await until(lambda: work.done == [1, 2])
+    running_pump.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running_pump
+    assert times[1] - times[0] >= 0.049
